@@ -1,0 +1,38 @@
+"""prunus: pretrained networks, pruned for real.
+
+``prune`` does it all; step by step: ``prunus.anatomy.anatomy``, ``prunus.score.score``,
+``prunus.select.select``, ``mask``, ``shrink``, ``save``, ``load``. Names here are imported on
+first use.
+"""
+
+import importlib
+from typing import Any
+
+from prunus import auto
+
+_HOME = {
+    "Budget": "select",
+    "Plan": "plan",
+    "PrunusError": "errors",
+    "Site": "site",
+    "Slice": "site",
+    "load": "checkpoint",
+    "mask": "edit",
+    "prune": "drive",
+    "save": "checkpoint",
+    "shrink": "edit",
+}
+
+__all__ = list(_HOME)  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    """The public names, imported on first use."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'prunus' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"prunus.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+auto.install()

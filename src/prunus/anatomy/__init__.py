@@ -1,0 +1,125 @@
+"""From a model to its sites: ``anatomy(model).of("heads").under("encoder.layer.3")``."""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from torch import nn
+
+from prunus.anatomy._family import Family
+from prunus.anatomy._stack import sites_of
+from prunus.anatomy._tensors import Tensors
+from prunus.errors import PrunusError, unknown
+from prunus.registry import load
+from prunus.site import Site, Slice
+
+__all__ = ["Anatomy", "Family", "anatomy", "families", "family_of"]
+
+
+class Anatomy(Mapping[str, Site]):
+    """The sites of a model in the order of its forward pass, with the shapes of its tensors."""
+
+    def __init__(self, sites: Mapping[str, Site], tensors: Tensors, family: Family) -> None:
+        """Keep ``sites`` of the model whose ``tensors`` these are."""
+        self._sites, self.tensors, self.family = dict(sites), tensors, family
+
+    def __getitem__(self, name: str) -> Site:
+        """The site called ``name``."""
+        return self._sites[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """Names in forward order."""
+        return iter(self._sites)
+
+    def __len__(self) -> int:
+        """How many sites."""
+        return len(self._sites)
+
+    def __or__(self, other: Mapping[str, Site]) -> "Anatomy":
+        """The sites of both."""
+        return self._with({**self._sites, **other})
+
+    def of(self, *kinds: str) -> "Anatomy":
+        """The sites of the named kinds.
+
+        Raises:
+            PrunusError: the model has no site of a kind.
+        """
+        known = {site.kind for site in self.values()}
+        for kind in kinds:
+            if kind not in known:
+                raise unknown("site kind", kind, known)
+        return self._with({n: s for n, s in self.items() if s.kind in kinds})
+
+    def under(self, prefix: str) -> "Anatomy":
+        """The sites below a module: ``encoder.layer.3`` (and not ``encoder.layer.30``)."""
+        found = {n: s for n, s in self.items() if re.match(rf"{re.escape(prefix)}([.:]|$)", n)}
+        if not found:
+            raise PrunusError(f"no site lies under {prefix!r}; sites are called like {next(iter(self))!r}")
+        return self._with(found)
+
+    def grid(self, pattern: str, tile: tuple[int, int]) -> "Anatomy":
+        """Weight matrices as grids of ``tile`` blocks: (1, 1) single weights, (4, 1), (32, 32).
+
+        Args:
+            pattern: regular expression that the whole module name must match (``.*query``).
+            tile: rows (outputs) and columns (inputs) of one unit.
+
+        Raises:
+            PrunusError: nothing matches, or a matched weight is not divided by the tile.
+        """
+        found = {}
+        for name, shape in self.tensors.matrices():
+            module = name.removesuffix(".weight")
+            if re.fullmatch(pattern, module):
+                found[f"{module}:grid"] = _grid(module, shape, tile)
+        if not found:
+            raise PrunusError(f"no weight matrix's module matches {pattern!r}")
+        return self._with(found)
+
+    def _with(self, sites: Mapping[str, Site]) -> "Anatomy":
+        return Anatomy(sites, self.tensors, self.family)
+
+
+def anatomy(model: nn.Module) -> Anatomy:
+    """The sites of a model of a known family.
+
+    Args:
+        model: a transformers model; its ``config.model_type`` names the family.
+
+    Raises:
+        PrunusError: the family is unknown; the known ones are told.
+    """
+    family = family_of(model)
+    tensors = Tensors.of(model)
+    return Anatomy(sites_of(model, family, tensors), tensors, family)
+
+
+def families() -> list[str]:
+    """The families that are known, by the ``model_type`` of their configuration."""
+    return sorted(path.stem for path in Path(__file__).parent.glob("[a-z]*.py"))
+
+
+def family_of(model: nn.Module) -> Family:
+    """The family of a model.
+
+    Raises:
+        PrunusError: the model has no configuration, or its family is unknown.
+    """
+    kind = getattr(getattr(model, "config", None), "model_type", None)
+    if kind is None:
+        raise PrunusError(f"{type(model).__name__} has no config.model_type; known: {families()}")
+    name = str(kind).removeprefix("prunus_")
+    if name not in families():
+        mend = "To add one, write src/prunus/anatomy/<model_type>.py: docs/how-to/add-a-family.md."
+        raise unknown("model family", name, families(), mend)
+    return load("anatomy", name).FAMILY
+
+
+def _grid(module: str, shape: tuple[int, ...], tile: tuple[int, int]) -> Site:
+    if shape[0] % tile[0] or shape[1] % tile[1]:
+        raise PrunusError(
+            f"{module}.weight is {shape[0]}x{shape[1]}, which {tile[0]}x{tile[1]} blocks do not divide"
+        )
+    grid = (shape[0] // tile[0], shape[1] // tile[1])
+    return Site(f"{module}:grid", "grid", grid, (Slice(f"{module}.weight", (0, 1), tile),), module)

@@ -1,0 +1,100 @@
+"""The vocabulary in which a model family is written down: data, read by ``_stack``."""
+
+from dataclasses import dataclass
+
+from torch import nn
+
+
+@dataclass(frozen=True)
+class Attention:
+    """One attention of a layer; paths are relative to the layer.
+
+    Attributes:
+        name: "" for the layer's own attention, or a name such as "cross".
+        block: the module that computes heads.
+        query, key, value: projections, relative to ``block``.
+        out: the projection that reads the heads.
+        residual: the module whose input is the stream that ``out`` is added to.
+        head_dim: attribute of ``block`` that says how wide a head is.
+        attrs: attributes of ``block`` that follow the number of heads.
+        groups: attribute of ``block`` that follows the number of query heads per KV group.
+    """
+
+    block: str
+    query: str
+    key: str
+    value: str
+    out: str
+    residual: str
+    head_dim: str
+    attrs: tuple[str, ...] = ()
+    groups: str = ""
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class FeedForward:
+    """The feed-forward part of a layer: ``up`` projections (those that exist) and ``down``.
+
+    ``attrs`` are attributes, relative to the layer, that follow the number of neurons.
+    """
+
+    up: tuple[str, ...]
+    down: str
+    residual: str
+    attrs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A list of like layers, relative to the base model.
+
+    Attributes:
+        layers: path of the ModuleList.
+        attention: the attentions of a layer; one that a model lacks is passed over.
+        feed_forward: its feed-forward part.
+        fixed: how many first layers cannot be removed as a whole.
+        count: the configuration key that says how many layers there are.
+    """
+
+    layers: str
+    attention: tuple[Attention, ...]
+    feed_forward: FeedForward
+    count: str
+    fixed: int = 0
+
+
+@dataclass(frozen=True)
+class Channels:
+    """The residual stream.
+
+    Attributes:
+        slices: (regular expression on tensor names relative to the base, axis) or, with a third
+            entry, only in model classes whose name it matches.
+        norms: regular expression on module names: the norms that the stream crosses.
+        attrs: attributes of the whole model (dotted) that follow the width.
+    """
+
+    slices: tuple[tuple[str, int] | tuple[str, int, str], ...]
+    norms: str
+    attrs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Family:
+    """Everything prunus knows of a model family.
+
+    Attributes:
+        stacks: its stacks of layers, in forward order.
+        channels: its residual stream.
+        empty: a mixin that computes an attention without heads: same outputs, no work.
+        indexed: a mixin for attentions that must know which heads stayed, where there are such.
+        plain: (configuration key, site kind): the stock configuration's words for how many units
+            every layer has. What it cannot say this way makes a checkpoint of prunus' own type.
+    """
+
+    stacks: tuple[Stack, ...]
+    channels: Channels
+    empty: type[nn.Module]
+    indexed: type[nn.Module] | None = None
+    plain: tuple[tuple[str, str], ...] = ()

@@ -1,0 +1,137 @@
+"""Builds the sites of a model from its family's data: shared by every family."""
+
+import re
+from collections.abc import Iterator
+
+from torch import nn
+
+from prunus.anatomy._family import Attention, Family, FeedForward, Stack
+from prunus.anatomy._tensors import Tensors
+from prunus.site import Site, Slice
+
+
+def base_of(model: nn.Module) -> str:
+    """The prefix of the base model's names: ``bert.``, or "" where the model is the base."""
+    prefix = getattr(model, "base_model_prefix", "")
+    return f"{prefix}." if prefix and hasattr(model, prefix) else ""
+
+
+def sites_of(model: nn.Module, family: Family, tensors: Tensors) -> dict[str, Site]:
+    """Every site of a model, in the order of its forward pass."""
+    base = base_of(model)
+    sites: list[Site] = []
+    for stack in family.stacks:
+        if has(model, base + stack.layers):
+            sites += _Reader(model, tensors, base, stack).sites()
+    channels = _channels(model, family, tensors, base)
+    return {site.name: site for site in [*sites, *channels]}
+
+
+def has(model: nn.Module, path: str) -> bool:
+    """Whether a model has a module of that name."""
+    try:
+        model.get_submodule(path)
+    except AttributeError:
+        return False
+    return True
+
+
+class _Reader:
+    """Reads the sites of one stack off the model's tensors."""
+
+    def __init__(self, model: nn.Module, tensors: Tensors, base: str, stack: Stack) -> None:
+        self.model, self.tensors, self.base, self.stack = model, tensors, base, stack
+
+    def sites(self) -> Iterator[Site]:
+        layers = self.model.get_submodule(self.base + self.stack.layers)
+        for index in range(len(list(layers.children()))):
+            name = f"{self.stack.layers}.{index}"
+            for attention in self.stack.attention:
+                if has(self.model, f"{self.base}{name}.{attention.block}"):
+                    yield from self._attention(name, attention)
+            yield from self._neurons(name, self.stack.feed_forward)
+            if index >= self.stack.fixed:
+                yield self._layer(name)
+
+    def _attention(self, layer: str, data: Attention) -> Iterator[Site]:
+        path, name = f"{self.base}{layer}", f"{layer}.{data.name}".rstrip(".")
+        block = f"{path}.{data.block}"
+        width = getattr(self.model.get_submodule(block), data.head_dim)
+        rows = {p: self._rows(f"{block}.{p}") for p in (data.query, data.key)}
+        queries, groups = rows[data.query] // width, rows[data.key] // width
+        if not queries:
+            return
+        share = queries // groups
+        out = f"{path}.{data.out}"
+        query = self._outputs(f"{block}.{data.query}", width * share)
+        shared = [self._outputs(f"{block}.{p}", width) for p in (data.key, data.value)]
+        slices = [*query, *shared[0], *shared[1], *self._inputs(out, width * share)]
+        attrs = tuple(f"{block}.{attr}" for attr in data.attrs)
+        residual = f"{path}.{data.residual}"
+        heads = Site(
+            f"{name}:heads", "heads", (groups,), tuple(slices), out, attrs, residual=residual
+        )
+        yield heads
+        yield heads.coarse(f"{name or layer}.attention:sublayers", "sublayers")
+        if data.groups:
+            slices = [*self._outputs(f"{block}.{data.query}", width), *self._inputs(out, width)]
+            groups_attr = (f"{block}.{data.groups}",)
+            yield Site(
+                f"{name}:queries", "queries", (queries,), tuple(slices), out, groups_attr,
+                even=share, residual=residual,
+            )  # fmt: skip
+
+    def _neurons(self, layer: str, data: FeedForward) -> Iterator[Site]:
+        path = f"{self.base}{layer}"
+        ups = [f"{path}.{up}" for up in data.up if has(self.model, f"{path}.{up}")]
+        down = f"{path}.{data.down}"
+        units = self._rows(ups[0])
+        if not units:
+            return
+        slices = [part for up in ups for part in self._outputs(up, 1)]
+        slices += self._inputs(down, 1)
+        neurons = Site(
+            f"{layer}:neurons", "neurons", (units,), tuple(slices), down,
+            tuple(f"{path}.{attr}" for attr in data.attrs), residual=f"{path}.{data.residual}",
+        )  # fmt: skip
+        yield neurons
+        yield neurons.coarse(f"{layer}.feed_forward:sublayers", "sublayers")
+
+    def _layer(self, layer: str) -> Site:
+        path = f"{self.base}{layer}"
+        slices = [
+            Slice(name, (0,), (self.tensors.shapes[name][0],))
+            for name in self.tensors.under(path)
+            if self.tensors.shapes[name]
+        ]
+        return Site(f"{layer}:layers", "layers", (1,), tuple(slices), path)
+
+    def _rows(self, module: str) -> int:
+        return self.tensors.shapes[f"{module}.weight"][0]
+
+    def _outputs(self, module: str, tile: int) -> list[Slice]:
+        names = (f"{module}.weight", f"{module}.bias")
+        return [Slice(name, (0,), (tile,)) for name in names if name in self.tensors.shapes]
+
+    def _inputs(self, module: str, tile: int) -> list[Slice]:
+        return [Slice(f"{module}.weight", (1,), (tile,))]
+
+
+def _channels(model: nn.Module, family: Family, tensors: Tensors, base: str) -> list[Site]:
+    found: dict[Slice, None] = {}
+    for pattern, axis, *only in family.channels.slices:
+        if only and not re.search(only[0], type(model).__name__):
+            continue
+        for alias, owner in tensors.aliases.items():
+            if re.fullmatch(pattern, alias.removeprefix(base)):
+                found[Slice(owner, (axis,), (1,))] = None
+    if not found:
+        return []
+    first = next(iter(found))
+    width = tensors.shapes[first.tensor][first.axes[0]]
+    norms = [
+        name
+        for name, _ in model.named_modules()
+        if re.fullmatch(family.channels.norms, name.removeprefix(base))
+    ]
+    return [Site("stream:channels", "channels", (width,), tuple(found), norms=tuple(norms))]

@@ -1,0 +1,110 @@
+"""Teaches transformers' Auto classes to open pruned checkpoints, without importing torch itself.
+
+A checkpoint of type ``prunus_bert`` is a dense BERT configuration with one more key, ``prunus``,
+that says what was kept. Its classes are made from the stock ones when they are first needed.
+"""
+
+import sys
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
+from types import ModuleType
+from typing import Any
+
+from prunus.registry import names
+
+TRIGGER = "transformers.models.auto.configuration_auto"
+PREFIX = "prunus_"
+
+
+class _AfterTransformers(MetaPathFinder):
+    """Registers the pruned families right after transformers has made its table of families."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """The usual spec of the one module that matters, with registration behind its execution."""
+        if fullname != TRIGGER:
+            return None
+        spec = PathFinder.find_spec(fullname, path, target)
+        if spec is None or spec.loader is None:
+            return None
+        execute = spec.loader.exec_module
+
+        def exec_module(module: ModuleType) -> None:
+            execute(module)
+            register()
+
+        spec.loader.exec_module = exec_module  # type: ignore[method-assign]
+        return spec
+
+
+def install() -> None:
+    """Register now where transformers is loaded, else as soon as it is."""
+    if TRIGGER in sys.modules:
+        register()
+    elif not any(isinstance(finder, _AfterTransformers) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _AfterTransformers())
+
+
+def register() -> None:
+    """Make every pruned family known to ``AutoConfig``; their models follow on first use."""
+    mapping = sys.modules[TRIGGER].CONFIG_MAPPING
+    mapping._extra_content = _Families(mapping, mapping._extra_content)
+
+
+class _Families(dict):
+    """Transformers' table of additional families, in which ours are made when looked up.
+
+    They cannot be made earlier: the table is loaded in the middle of loading the very
+    configurations that ours derive from.
+    """
+
+    def __init__(self, mapping: Any, others: Mapping[str, type]) -> None:
+        super().__init__({PREFIX + family: None for family in names("anatomy")} | dict(others))
+        self.mapping = mapping
+
+    def __getitem__(self, key: str) -> type:
+        found = super().__getitem__(key)
+        return config_class(self.mapping[key.removeprefix(PREFIX)]) if found is None else found
+
+    def values(self) -> list[type]:
+        return [self[key] for key in self]
+
+    def items(self) -> list[tuple[str, type]]:
+        return [(key, self[key]) for key in self]
+
+
+@cache
+def config_class(stock: type) -> type:
+    """The configuration of a pruned family: the stock one, with its own ``model_type``."""
+
+    def post_init(self: Any, **kwargs: Any) -> None:
+        super(pruned, self).__post_init__(**kwargs)
+        register_models(pruned)
+
+    body = {
+        "model_type": PREFIX + stock.model_type,
+        "__post_init__": post_init,
+        "__module__": __name__,
+        "__doc__": f"Configuration of a pruned model; see :class:`{stock.__name__}`.",
+    }
+    pruned = type(f"Prunus{stock.__name__}", (stock,), body)
+    return pruned
+
+
+@cache
+def register_models(config: type) -> None:
+    """Make every model class of a pruned family known to its Auto class."""
+    from transformers.models.auto import modeling_auto
+
+    from prunus.checkpoint import model_class
+
+    stock = config.__mro__[1]
+    for auto in vars(modeling_auto).values():
+        mapping = getattr(auto, "_model_mapping", None) if isinstance(auto, type) else None
+        found = None if mapping is None else mapping.get(stock, None)
+        if found is not None:
+            cls = found[0] if isinstance(found, tuple) else found
+            auto.register(config, model_class(cls), exist_ok=True)

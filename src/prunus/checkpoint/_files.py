@@ -1,0 +1,46 @@
+"""The seal beside a checkpoint: hashes of its tensor files, so that damage is seen."""
+
+import hashlib
+import json
+from importlib.metadata import version
+from pathlib import Path
+
+from prunus.errors import PrunusError
+from prunus.files import write_bytes
+
+SEAL = "prunus.json"
+
+
+def seal(folder: Path) -> None:
+    """Write the hashes of every tensor file in a checkpoint's folder."""
+    tensors = {path.name: _hash(path) for path in sorted(folder.glob("*.safetensors"))}
+    data = {"format": 1, "prunus": version("prunus"), "sha256": tensors}
+    write_bytes(folder / SEAL, json.dumps(data, indent=1).encode())
+
+
+def verify(folder: Path) -> None:
+    """Raise unless the tensor files are those that were sealed; no seal is no fault.
+
+    Raises:
+        PrunusError: a file is missing, truncated or changed.
+    """
+    if not (folder / SEAL).exists():
+        return
+    try:
+        sealed = json.loads((folder / SEAL).read_text(encoding="utf-8"))["sha256"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise PrunusError(f"{folder / SEAL}: not readable ({error})") from None
+    for name, expected in sealed.items():
+        path = folder / Path(name).name
+        if not path.exists():
+            raise PrunusError(f"{path} is missing: the checkpoint is incomplete")
+        if _hash(path) != expected:
+            raise PrunusError(
+                f"{path} is not the file that was saved: truncated, damaged or changed since. Save the"
+                f" model again, or delete {SEAL} if the change was meant"
+            )
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

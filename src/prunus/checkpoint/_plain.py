@@ -1,0 +1,68 @@
+"""Whether the stock configuration can say what a shrunk model looks like."""
+
+import copy
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import PretrainedConfig, PreTrainedModel
+
+from prunus.anatomy import Anatomy, anatomy
+from prunus.anatomy._stack import base_of, has
+
+
+def plain_config(model: PreTrainedModel, stock: type[PreTrainedModel]) -> PretrainedConfig | None:
+    """A stock configuration that builds exactly this model's shapes, or None.
+
+    Nothing is trusted: the stock model is built on the meta device and compared, tensor by tensor
+    and module by module.
+    """
+    sites = anatomy(model)
+    config = copy.deepcopy(model.config)
+    config.__class__ = stock.config_class
+    del config.prunus
+    if not _say(config, model, sites):
+        return None
+    try:
+        with torch.device("meta"):
+            built = stock(config)
+    except (ValueError, TypeError, RuntimeError):
+        return None
+    return config if _alike(model, built) else None
+
+
+def _say(config: PretrainedConfig, model: PreTrainedModel, sites: Anatomy) -> bool:
+    """Write the uniform sizes into a configuration; False where they are not uniform."""
+    for key, kind in sites.family.plain:
+        counts = {site.units for site in sites.values() if site.kind == kind}
+        if len(counts) != 1:
+            return False
+        setattr(config, key, counts.pop())
+    for stack in sites.family.stacks:
+        path = base_of(model) + stack.layers
+        if has(model, path):
+            setattr(config, stack.count, len(model.get_submodule(path)))
+    return True
+
+
+def _alike(model: nn.Module, built: nn.Module) -> bool:
+    ours, theirs = dict(model.named_modules()), dict(built.named_modules())
+    if ours.keys() != theirs.keys() or _shapes(model) != _shapes(built):
+        return False
+    return all(
+        name == "" or (type(ours[name]) is type(theirs[name]) and _settings(ours[name]) == _settings(theirs[name]))
+        for name in ours
+    )
+
+
+def _shapes(model: nn.Module) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+
+
+def _settings(module: nn.Module) -> dict[str, Any]:
+    plain = (bool, int, float, tuple, list)
+    return {
+        name: value
+        for name, value in vars(module).items()
+        if isinstance(value, plain) and not name.startswith("_") and name != "training"
+    }

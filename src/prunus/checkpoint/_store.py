@@ -1,0 +1,64 @@
+"""Saving as a whole or not at all, and loading with nothing missing."""
+
+from pathlib import Path
+from typing import Any
+
+import transformers
+from safetensors import SafetensorError
+from transformers import AutoConfig, PreTrainedModel
+
+from prunus.checkpoint._classes import adopt, model_class, refuse_gaps
+from prunus.checkpoint._files import seal, verify
+from prunus.errors import PrunusError
+from prunus.files import folder_beside
+
+
+def save(model: PreTrainedModel, folder: str | Path, *others: Any) -> None:
+    """Write a model as safetensors and JSON; ``folder`` holds the old files or all of the new.
+
+    Args:
+        model: dense or shrunk.
+        folder: a checkpoint that is there already is replaced.
+        others: tokenizers or processors, saved beside.
+    """
+    adopt(model)
+    with folder_beside(Path(folder)) as fresh:
+        model.save_pretrained(fresh)
+        for other in others:
+            other.save_pretrained(fresh)
+        seal(fresh)
+
+
+def load(folder: str | Path, **kwargs: Any) -> PreTrainedModel:
+    """Open a checkpoint that prunus (or transformers) saved, with every tensor checked.
+
+    Args:
+        folder: a local folder.
+        **kwargs: passed to ``from_pretrained``: dtype, device_map, ...
+
+    Raises:
+        PrunusError: not a checkpoint, an incomplete or damaged one.
+    """
+    folder = Path(folder)
+    if not (folder / "config.json").exists():
+        raise PrunusError(f"{folder} is not a checkpoint: it has no config.json")
+    verify(folder)
+    try:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+        cls = _class_of(config, folder)
+        model, info = cls.from_pretrained(folder, output_loading_info=True, local_files_only=True, **kwargs)
+    except (OSError, SafetensorError) as error:
+        raise PrunusError(f"{folder}: not readable ({error})") from None
+    refuse_gaps(folder, info)
+    extra = sorted(info["unexpected_keys"])
+    if extra:
+        raise PrunusError(f"{folder}: holds tensors that {cls.__name__} lacks: {', '.join(extra[:3])} ...")
+    return model
+
+
+def _class_of(config: Any, folder: Path) -> type[PreTrainedModel]:
+    name = (config.architectures or [""])[0]
+    stock = getattr(transformers, name.removeprefix("Prunus"), None)
+    if stock is None:
+        raise PrunusError(f"{folder}: transformers has no class {name!r}")
+    return model_class(stock) if name.startswith("Prunus") else stock

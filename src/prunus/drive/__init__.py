@@ -1,0 +1,102 @@
+"""When things happen, and the one call that does it all."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from transformers import PreTrainedModel
+
+from prunus.anatomy import Anatomy, anatomy
+from prunus.checkpoint import adopt
+from prunus.drive._drive import Drive
+from prunus.drive._job import Job, Phase, Step
+from prunus.edit.shrink import cut
+from prunus.errors import PrunusError
+from prunus.plan import Plan
+from prunus.probe._tokens import mean_length
+from prunus.probe.loss import Batch
+from prunus.probe.work import single, work
+from prunus.registry import Part, build, parse
+from prunus.select import Budget, Cost
+from prunus.select.cost import flops, params, units
+
+__all__ = ["Drive", "Job", "Phase", "Step", "cost_of", "finish", "job_of", "prune"]
+
+Spec = str | Mapping[str, Any] | Part
+
+
+def prune(
+    model: PreTrainedModel,
+    batches: Iterable[Batch],
+    density: float = 0.5,
+    *,
+    sites: Sequence[str] = ("heads", "neurons"),
+    score: Spec = "knowledge",
+    budget: Budget | Mapping[str, Any] | None = None,
+    drive: Spec = "sweep",
+    recover: Sequence[Spec] = ("least_squares",),
+) -> PreTrainedModel:
+    """A physically smaller copy of a model, pruned without retraining.
+
+    Args:
+        model: an in-memory transformers model of a known family; it is left as it is.
+        batches: calibration data, mappings of keyword arguments of the model (labels only where
+            the criterion asks for them). A list, or anything that can be iterated again and again.
+        density: fraction of the cost that stays, 0 < density <= 1.
+        sites: kinds of sites: heads, queries, neurons, sublayers, layers, channels.
+        score: a criterion's name, or a mapping with ``name`` and settings.
+        budget: the whole budget instead of ``density`` (whose metric is FLOPs).
+        drive: "sweep" or "oneshot".
+        recover: repairs, in order.
+
+    Returns:
+        A new model: ``save_pretrained`` writes it, ``from_pretrained`` opens it.
+
+    Raises:
+        PrunusError: an unknown family, site, criterion, drive or repair; a budget that cannot be
+            met; no data.
+    """
+    settings = {"density": density} if budget is None else budget
+    job = job_of(
+        model, anatomy(model).of(*sites), batches,
+        score=score, budget=settings, recover=recover,
+    )  # fmt: skip
+    return finish(job, build("drive", drive).run(job))
+
+
+def job_of(
+    model: PreTrainedModel,
+    sites: Anatomy,
+    batches: Iterable[Batch],
+    *,
+    score: Spec,
+    budget: Budget | Mapping[str, Any],
+    recover: Sequence[Spec],
+    **callbacks: Any,
+) -> Job:
+    """A job from names and settings (see :func:`prune`)."""
+    if iter(batches) is batches:
+        batches = list(batches)
+    first = next(iter(batches), None)
+    if first is None:
+        raise PrunusError("no batches: the calibration data is empty")
+    parsed = budget if isinstance(budget, Budget) else parse(Budget, "budget", budget)
+    cost = cost_of(model, sites, parsed.metric, first, mean_length(batches))
+    repairs = tuple(build("recover", spec) for spec in recover)
+    return Job(model, sites, batches, build("score", score), parsed, cost, repairs, **callbacks)
+
+
+def cost_of(
+    model: PreTrainedModel, sites: Anatomy, metric: str, batch: Batch, length: int | None
+) -> Cost:
+    """The cost function of a metric; FLOPs are those of one sample of ``length`` tokens."""
+    if metric == "units":
+        return units(sites)
+    if metric == "params":
+        return params(sites)
+    return flops(sites, work(model, single(batch, length)))
+
+
+def finish(job: Job, plan: Plan) -> PreTrainedModel:
+    """Shrink a job's student by a plan and give it a class that saves and reloads."""
+    cut(job.student, plan, job.sites)
+    return adopt(job.student)

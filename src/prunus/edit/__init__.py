@@ -1,0 +1,6 @@
+"""Changing models by plans: ``mask`` is reversible and differentiable, ``shrink`` is physical."""
+
+from prunus.edit.mask import mask
+from prunus.edit.shrink import reshape, shrink
+
+__all__ = ["mask", "reshape", "shrink"]

@@ -1,0 +1,73 @@
+"""What follows when tensors got smaller: attentions without heads, dropped layers, module sizes."""
+
+from collections.abc import Iterable, Mapping
+from functools import cache
+
+from torch import Tensor, nn
+
+from prunus.anatomy import Family
+from prunus.site import Site
+
+
+def settle_attention(model: nn.Module, site: Site, rows: Tensor, family: Family) -> None:
+    """Let an attention live with the heads that stay, or with none.
+
+    Args:
+        model: the model, its tensors already sliced.
+        site: a site of kind heads.
+        rows: [rows of the query projection], True = stays.
+        family: says which classes stand in for the family's attention.
+    """
+    block = model.get_submodule(site.block)
+    stays = rows.reshape(site.units, -1).any(1).tolist()
+    if family.indexed is not None:
+        known = getattr(block, "kept_heads", range(site.units))
+        block.all_heads = getattr(block, "all_heads", site.units)
+        block.kept_heads = [head for head, stay in zip(known, stays, strict=True) if stay]
+    mixin = family.indexed if any(stays) else family.empty
+    if mixin is not None:
+        block.__class__ = _mixed(mixin, _stock(type(block)))
+
+
+def drop_layers(model: nn.Module, layers: Iterable[str]) -> None:
+    """Take layers out of their lists; the rest are numbered anew, for caches."""
+    stacks: dict[str, set[int]] = {}
+    for path in layers:
+        stack, _, index = path.rpartition(".")
+        stacks.setdefault(stack, set()).add(int(index))
+    for stack, gone in stacks.items():
+        parent, _, leaf = stack.rpartition(".")
+        left = [m for i, m in enumerate(model.get_submodule(stack).children()) if i not in gone]
+        setattr(model.get_submodule(parent), leaf, nn.ModuleList(left))
+        for index, layer in enumerate(left):
+            for module in layer.modules():
+                if hasattr(module, "layer_idx"):
+                    module.layer_idx = index
+
+
+def refresh(model: nn.Module) -> None:
+    """Make the size attributes of standard modules say what their tensors are."""
+    for module in model.modules():
+        for attr, size in _sizes(module).items():
+            setattr(module, attr, size)
+
+
+def _sizes(module: nn.Module) -> Mapping[str, object]:
+    if isinstance(module, nn.Linear):
+        return {"out_features": module.weight.shape[0], "in_features": module.weight.shape[1]}
+    if isinstance(module, nn.LayerNorm):
+        return {"normalized_shape": tuple(module.weight.shape)}
+    if isinstance(module, nn.Embedding):
+        return {"embedding_dim": module.weight.shape[1]}
+    if isinstance(module, nn.Conv2d):
+        return {"out_channels": module.weight.shape[0], "in_channels": module.weight.shape[1]}
+    return {}
+
+
+@cache
+def _mixed(mixin: type[nn.Module], stock: type[nn.Module]) -> type[nn.Module]:
+    return type(f"{mixin.__name__}{stock.__name__}", (mixin, stock), {"__module__": mixin.__module__})
+
+
+def _stock(cls: type) -> type:
+    return next(base for base in cls.__mro__ if not base.__module__.startswith("prunus"))

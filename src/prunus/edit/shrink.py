@@ -1,0 +1,145 @@
+"""Physical removal: tensors are sliced, modules emptied or dropped, sizes and records follow."""
+
+import copy
+from collections import defaultdict
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from prunus.anatomy import Anatomy, anatomy
+from prunus.edit._record import dense_plan_of, record
+from prunus.edit._resize import drop_layers, refresh, settle_attention
+from prunus.errors import PrunusError
+from prunus.plan import Plan
+from prunus.site import Site, Slice, along, expand
+
+Keeps = dict[str, dict[int, Tensor]]
+
+
+def shrink(model: nn.Module, plan: Plan, sites: Anatomy | None = None) -> nn.Module:
+    """A new model without the units that the plan removes; the given model stays as it is.
+
+    Grid sites cannot be removed: their weights are set to zero. The configuration of the new
+    model records what was kept, so that a checkpoint of it can be rebuilt.
+
+    Args:
+        model: a transformers model of a known family.
+        plan: what stays.
+        sites: the anatomy that the plan speaks of, where it holds more (grids) than the model's.
+
+    Raises:
+        PrunusError: the plan is another model's, removes every channel, or removes unequal
+            numbers of units where they must stay equal.
+    """
+    small = copy.deepcopy(model)
+    cut(small, plan, sites if sites is not None else anatomy(model))
+    return small
+
+
+def reshape(model: nn.Module, kept: Mapping) -> None:
+    """Give a dense model, in place, the shapes that a pruned model's record tells of.
+
+    Args:
+        model: a dense model, usually on the meta device or about to be loaded.
+        kept: the record that :func:`shrink` left in ``config.prunus["kept"]``.
+    """
+    with torch.device("cpu"):  # models are built on the meta device; what to keep is not
+        sites = anatomy(model)
+        cut(model, dense_plan_of(kept, sites), sites)
+
+
+def cut(model: nn.Module, plan: Plan, sites: Anatomy) -> None:
+    """Shrink a model in place (see :func:`shrink`)."""
+    plan.check(sites, type(model).__name__)
+    chosen = {name: sites[name] for name in sites if name in plan and not plan[name].all()}
+    for site in chosen.values():
+        _refuse(site, plan, chosen)
+        if not site.removable:
+            _zero(model, site, plan[site.name])
+    gone = {name: site for name, site in chosen.items() if site.removable}
+    heads = [site for site in anatomy(model).values() if site.kind == "heads"]
+    stays = keeps(gone, plan, sites)
+    _slice(model, sites, stays)
+    for site in gone.values():
+        _scale_attrs(model, site, plan[site.name])
+    for site in heads:
+        query = stays.get(site.slices[0].tensor, {})
+        if 0 in query:
+            settle_attention(model, site, query[0], sites.family)
+    if gone:
+        model.config.prunus = record(model, gone, plan, sites.family)
+    drop_layers(model, [site.reader for site in gone.values() if site.kind == "layers"])
+    refresh(model)
+
+
+def keeps(chosen: Mapping[str, Site], plan: Plan, sites: Anatomy) -> Keeps:
+    """Which entries of every axis of every tensor stay: {tensor: {axis: [length] bool}}."""
+    found: Keeps = defaultdict(dict)
+    for name, site in chosen.items():
+        for part in site.slices:
+            axis = _axis(part)
+            length = sites.tensors.shapes[part.tensor][axis]
+            stays = along(part, plan[name], length)
+            found[part.tensor][axis] = stays & found[part.tensor].get(axis, stays)
+    return found
+
+
+def _axis(part: Slice) -> int:
+    axis = part.axes[0]
+    if isinstance(axis, tuple):
+        raise PrunusError(f"{part.tensor}: units on merged axes {axis} cannot be removed, only masked")
+    return axis
+
+
+def _slice(model: nn.Module, sites: Anatomy, found: Keeps) -> None:
+    owners = defaultdict(list)
+    for alias, owner in sites.tensors.aliases.items():
+        owners[owner].append(alias)
+    for name, axes in found.items():
+        tensor = _get(model, name)
+        data = tensor.detach()
+        for axis, stays in axes.items():
+            data = data.index_select(axis, stays.nonzero()[:, 0].to(data.device))
+        fresh = data.clone()
+        if isinstance(tensor, nn.Parameter):
+            fresh = nn.Parameter(fresh, requires_grad=tensor.requires_grad)
+        for alias in owners[name]:
+            path, _, leaf = alias.rpartition(".")
+            setattr(model.get_submodule(path), leaf, fresh)
+
+
+def _get(model: nn.Module, name: str) -> Tensor:
+    path, _, leaf = name.rpartition(".")
+    return getattr(model.get_submodule(path), leaf)
+
+
+def _zero(model: nn.Module, site: Site, stays: Tensor) -> None:
+    for part in site.slices:
+        tensor = _get(model, part.tensor)
+        with torch.no_grad():
+            tensor.mul_(expand(part, stays.to(tensor), tensor.shape))
+
+
+def _scale_attrs(model: nn.Module, site: Site, stays: Tensor) -> None:
+    for path in site.attrs:
+        module, _, attr = path.rpartition(".")
+        owner = model.get_submodule(module)
+        setattr(owner, attr, getattr(owner, attr) * int(stays.sum()) // site.units)
+
+
+def _refuse(site: Site, plan: Plan, chosen: Mapping[str, Site]) -> None:
+    stays = plan[site.name]
+    if site.kind == "channels" and not stays.any():
+        raise PrunusError(f"site {site.name!r}: at least one channel must stay")
+    if site.even == 1:
+        return
+    counts = stays.reshape(-1, site.even).sum(-1)
+    groups = f"{site.name.rpartition(':')[0]}:heads"
+    if groups in chosen:
+        counts = counts[plan[groups]]
+    if counts.unique().numel() > 1:
+        raise PrunusError(
+            f"site {site.name!r}: every run of {site.even} units must keep equally many,"
+            f" got {counts.tolist()}"
+        )

@@ -1,0 +1,1 @@
+"""What a model costs: parameters, bytes, latency, memory, and the seconds of each phase."""

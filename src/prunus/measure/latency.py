@@ -1,0 +1,164 @@
+"""How much faster the pruned model runs: both models timed in turns, in one process and runtime."""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from prunus.errors import PrunusError
+
+NOISY = 0.1
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Both models by one clock.
+
+    Attributes:
+        dense: median milliseconds of one call of the dense model.
+        pruned: the same of the pruned model.
+        speedup: median over the pairs of dense time / pruned time.
+        speedup_iqr: lower and upper quartile of the same ratios.
+    """
+
+    dense: float
+    pruned: float
+    speedup: float
+    speedup_iqr: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Paired latency; the first four values are by ``clock``, see :class:`Timing`.
+
+    Attributes:
+        clock: ``cpu`` (seconds of computing, all threads added up: what a busy machine disturbs
+            least), or ``wall`` for models on an accelerator, where the processor only waits.
+        wall: the same four values by the clock on the wall.
+        threads: how many threads torch computed with.
+        pairs: how many pairs were timed.
+        noisy: the quartiles of the ratio lie more than a tenth of it apart: measure again.
+    """
+
+    dense: float
+    pruned: float
+    speedup: float
+    speedup_iqr: tuple[float, float]
+    clock: str
+    wall: Timing
+    threads: int
+    pairs: int
+    noisy: bool
+
+
+def latency(
+    dense: nn.Module,
+    pruned: nn.Module,
+    batch: Mapping[str, Tensor] | Tensor,
+    *,
+    threads: int | None = None,
+    pairs: int = 15,
+    min_seconds: float = 0.05,
+) -> Latency:
+    """Time two models in turns on the same batch.
+
+    Each pair times both models, one right after the other and every second pair in the other
+    order, so that whatever slows the machine down slows both: ratio = median over the pairs of
+    dense / pruned. Both models run in eval and inference mode and are left in the mode they had.
+
+    Args:
+        dense: the model before.
+        pruned: the model after, on the same device.
+        batch: keyword arguments of the forward call, or its one positional argument.
+        threads: how many threads torch may use; as it is set now when None.
+        pairs: how many pairs to time.
+        min_seconds: a model is called in a row until this long has passed, and the mean counts.
+
+    Raises:
+        PrunusError: ``pairs`` or ``threads`` is below 1.
+    """
+    for name, value in (("pairs", pairs), ("threads", threads)):
+        if value is not None and value < 1:
+            raise PrunusError(f"latency: {name} must be at least 1, got {value}")
+    with _threads(threads) as used, _evaluating(dense), _evaluating(pruned):
+        runs = [_Run(model, batch, min_seconds) for model in (dense, pruned)]
+        times = torch.tensor([_pair(runs, index) for index in range(pairs)], dtype=torch.float64)
+    cpu, wall = _timing(times[..., 0]), _timing(times[..., 1])
+    clock, main = ("cpu", cpu) if runs[0].device.type == "cpu" else ("wall", wall)
+    low, high = main.speedup_iqr
+    noisy = high - low > NOISY * main.speedup
+    return Latency(**vars(main), clock=clock, wall=wall, threads=used, pairs=pairs, noisy=noisy)
+
+
+class _Run:
+    """One model's call, warmed up, repeated often enough to be timed."""
+
+    def __init__(
+        self, model: nn.Module, batch: Mapping[str, Tensor] | Tensor, seconds: float
+    ) -> None:
+        self.call: Callable[[], Any] = (
+            (lambda: model(**batch)) if isinstance(batch, Mapping) else (lambda: model(batch))
+        )
+        self.device = next((tensor.device for tensor in model.parameters()), torch.device("cpu"))
+        self.repeats = 1
+        self.time()
+        best = min(self.time()[1] for _ in range(2))
+        self.repeats = max(1, math.ceil(seconds * 1000 / max(best, 1e-6)))
+        self.time()
+
+    @torch.inference_mode()
+    def time(self) -> tuple[float, float]:
+        """Milliseconds of one call: of computing, and on the wall."""
+        self._settle()
+        cpu, wall = time.process_time(), time.perf_counter()
+        for _ in range(self.repeats):
+            self.call()
+        self._settle()
+        spent = time.process_time() - cpu, time.perf_counter() - wall
+        return spent[0] * 1000 / self.repeats, spent[1] * 1000 / self.repeats
+
+    def _settle(self) -> None:
+        """Accelerators compute behind our back: wait for them before a clock is read."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+
+def _pair(runs: list[_Run], index: int) -> list[tuple[float, float]]:
+    """Dense and pruned times, the pruned model going first in every second pair."""
+    if index % 2:
+        return [run.time() for run in reversed(runs)][::-1]
+    return [run.time() for run in runs]
+
+
+def _timing(times: Tensor) -> Timing:
+    """Medians and quartiles of [pairs, (dense, pruned)] milliseconds."""
+    dense, pruned = times.quantile(0.5, dim=0).tolist()
+    ratios = times[:, 0] / times[:, 1].clamp_min(1e-9)
+    low, middle, high = ratios.quantile(ratios.new_tensor([0.25, 0.5, 0.75])).tolist()
+    return Timing(dense, pruned, middle, (low, high))
+
+
+@contextmanager
+def _threads(count: int | None) -> Iterator[int]:
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(count or before)
+        yield torch.get_num_threads()
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    training = [module for module in model.modules() if module.training]
+    try:
+        model.eval()
+        yield
+    finally:
+        for module in training:
+            module.training = True

@@ -1,0 +1,162 @@
+"""Which units stay: a plan is a value that can be printed, saved, combined, compared, hashed."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from prunus.errors import PrunusError
+from prunus.files import write_bytes
+from prunus.site import Site
+
+FORMAT = 1
+
+
+class Plan(Mapping[str, Tensor]):
+    """A boolean tensor per site, on the site's grid: True = the unit stays.
+
+    A site that a plan does not name is left whole. Plans are immutable by convention: every
+    operation returns a new one.
+    """
+
+    def __init__(self, keep: Mapping[str, Tensor] | None = None, model: str = "") -> None:
+        """Take masks as they are; ``model`` says what the plan was made for, for messages."""
+        self._keep = {name: mask.detach().bool().cpu() for name, mask in (keep or {}).items()}
+        self.model = model
+
+    @classmethod
+    def dense(cls, sites: Mapping[str, Site], model: str = "") -> "Plan":
+        """The plan under which everything stays."""
+        return cls({n: torch.ones(s.shape, dtype=torch.bool) for n, s in sites.items()}, model)
+
+    def __getitem__(self, name: str) -> Tensor:
+        """The mask of one site."""
+        return self._keep[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """The names of the sites."""
+        return iter(self._keep)
+
+    def __len__(self) -> int:
+        """How many sites the plan speaks of."""
+        return len(self._keep)
+
+    def __eq__(self, other: object) -> bool:
+        """Equal when the same sites keep the same units."""
+        return isinstance(other, Plan) and self.fingerprint() == other.fingerprint()
+
+    def __hash__(self) -> int:
+        """Follows :meth:`fingerprint`."""
+        return hash(self.fingerprint())
+
+    def __and__(self, other: "Plan") -> "Plan":
+        """Units that stay in both; a site that only one of them names is taken from it."""
+        return self | other | {name: self[name] & other[name] for name in self.keys() & other.keys()}
+
+    def __or__(self, other: Mapping[str, Tensor]) -> "Plan":
+        """This plan with the sites of ``other`` put in place of its own, as with dicts."""
+        return Plan({**self._keep, **dict(other)}, self.model)
+
+    def __repr__(self) -> str:
+        """One line a site: what stays, of how many."""
+        rows = [f"  {name}: {kept} of {of}" for name, (kept, of) in self.kept().items()]
+        return "\n".join([f"Plan of {len(self)} sites", *rows])
+
+    def kept(self) -> dict[str, tuple[int, int]]:
+        """{site: (units that stay, units in all)}."""
+        return {name: (int(mask.sum()), mask.numel()) for name, mask in self.items()}
+
+    def diff(self, other: "Plan") -> dict[str, tuple[Tensor, Tensor]]:
+        """{site: (units only here, units only there)} as flat indices, for sites that differ."""
+        found = {}
+        for name in sorted(self.keys() & other.keys()):
+            here, there = self[name].flatten(), other[name].flatten()
+            if not torch.equal(here, there):
+                found[name] = ((here & ~there).nonzero()[:, 0], (there & ~here).nonzero()[:, 0])
+        return found
+
+    def fingerprint(self) -> str:
+        """Hex SHA-256 of the sites' names, grids and masks, whatever their order."""
+        digest = hashlib.sha256()
+        for name in sorted(self):
+            digest.update(f"{name}{tuple(self[name].shape)}".encode())
+            digest.update(self[name].contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+    def check(self, sites: Mapping[str, Site], model: str = "") -> None:
+        """Raise unless every mask lies on the grid of a site of this model.
+
+        Raises:
+            PrunusError: a site is not in the model, or has another grid.
+        """
+        made = f" The plan was made for {self.model!r}." if self.model else ""
+        here = f" of {model}" if model else ""
+        for name, mask in self.items():
+            if name not in sites:
+                raise PrunusError(f"the plan names site {name!r}, which the model{here} lacks.{made}")
+            if tuple(mask.shape) != sites[name].shape:
+                raise PrunusError(
+                    f"site {name!r}{here} has {_grid(sites[name].shape)} units; the plan has a mask"
+                    f" of {_grid(tuple(mask.shape))}.{made}"
+                )
+
+    def save(self, path: str | Path) -> None:
+        """Write a safetensors file with the masks, or readable JSON, by the suffix."""
+        path = Path(path)
+        if path.suffix == ".json":
+            write_bytes(path, self._json().encode())
+            return
+        tensors = {name: mask.to(torch.uint8) for name, mask in self.items()}
+        meta = {"prunus": json.dumps({"format": FORMAT, "model": self.model})}
+        write_bytes(path, save(tensors, metadata=meta))
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Plan":
+        """Read what :meth:`save` wrote.
+
+        Raises:
+            PrunusError: the file is missing, broken, or not a plan.
+        """
+        path = Path(path)
+        try:
+            return cls._from_json(path) if path.suffix == ".json" else cls._from_tensors(path)
+        except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
+            raise PrunusError(f"{path}: not a readable plan ({error})") from None
+
+    def _json(self) -> str:
+        sites = {
+            name: {"shape": list(mask.shape), "keep": "".join("01"[int(bit)] for bit in mask.flatten())}
+            for name, mask in self.items()
+        }
+        return json.dumps({"format": FORMAT, "model": self.model, "sites": sites}, indent=1)
+
+    @classmethod
+    def _from_json(cls, path: Path) -> "Plan":
+        data = json.loads(path.read_text(encoding="utf-8"))
+        _known(data["format"])
+        masks = {
+            name: torch.tensor([int(bit) for bit in site["keep"]]).bool().reshape(site["shape"])
+            for name, site in data["sites"].items()
+        }
+        return cls(masks, data["model"])
+
+    @classmethod
+    def _from_tensors(cls, path: Path) -> "Plan":
+        with safe_open(path, framework="pt") as file:
+            meta = json.loads((file.metadata() or {})["prunus"])
+            _known(meta["format"])
+            return cls({name: file.get_tensor(name) for name in file.keys()}, meta["model"])  # noqa: SIM118
+
+
+def _known(version: int) -> None:
+    if version != FORMAT:
+        raise ValueError(f"format {version}, this prunus reads format {FORMAT}")
+
+
+def _grid(shape: tuple[int, ...]) -> str:
+    return "x".join(str(size) for size in shape)

@@ -1,0 +1,43 @@
+"""Which tokens are real: padding must not count in any statistic."""
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+IGNORED = -100
+
+
+def real_tokens(batch: Mapping[str, Tensor], site: str, x: Tensor) -> Tensor | None:
+    """[sample, token] True for real tokens at a site, or None where every token is real.
+
+    Args:
+        batch: keyword arguments of the model.
+        site: name of the site; those of a decoder see the target's tokens.
+        x: what was seen there, [sample, token, ...]: decides between masks by its length.
+    """
+    candidates = [batch.get("attention_mask")]
+    if site.startswith("decoder."):
+        labels = batch.get("labels")
+        targets = None if labels is None else labels != IGNORED
+        candidates = [batch.get("decoder_attention_mask"), targets, *candidates]
+    for mask in candidates:
+        if mask is not None and mask.shape == x.shape[:2]:
+            return mask.bool()
+    return None
+
+
+def flat(x: Tensor, real: Tensor | None) -> Tensor:
+    """[sample, token, width] as [real tokens, width]."""
+    return x.reshape(-1, x.shape[-1]) if real is None else x[real.to(x.device)]
+
+
+def mean_length(batches: list[Mapping[str, Tensor]] | object) -> int | None:
+    """Mean number of real tokens of a sample, rounded; None for data without tokens."""
+    tokens = samples = 0
+    for batch in batches:
+        if "input_ids" not in batch:
+            return None
+        mask = batch.get("attention_mask")
+        tokens += int(batch["input_ids"].numel() if mask is None else mask.sum())
+        samples += batch["input_ids"].shape[0]
+    return max(1, round(tokens / max(1, samples)))

@@ -1,0 +1,96 @@
+"""The losses whose gradients criteria ask for: on labels, or against the dense model."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from prunus.errors import PrunusError
+
+Batch = Mapping[str, Tensor]
+Loss = Callable[[nn.Module, Batch], Tensor]
+
+
+def samples_of(batch: Batch) -> int:
+    """How many samples a batch holds."""
+    return next(iter(batch.values())).shape[0]
+
+
+def labelled(model: nn.Module, batch: Batch) -> Tensor:
+    """The model's own loss on the batch's labels, summed over samples.
+
+    Raises:
+        PrunusError: the batch has no labels, or the model makes no loss of them.
+    """
+    loss = getattr(model(**batch), "loss", None) if "labels" in batch else None
+    if loss is None:
+        raise PrunusError(
+            f"this criterion needs labels: the batch has {sorted(batch)} and {type(model).__name__}"
+            " made no loss of them. Add 'labels', or use a criterion without: knowledge, magnitude"
+        )
+    return loss * samples_of(batch)
+
+
+class Teacher:
+    """The dense model's answers: targets to which pruned ones are held.
+
+    Answers of one row a sample are remembered where batches come in the same order each time;
+    longer ones (a row a token) are computed anew, so that memory does not grow with the data.
+    """
+
+    def __init__(self, model: nn.Module, temperature: float = 2.0) -> None:
+        """Take answers from ``model``, softened by ``temperature``."""
+        self.model, self.temperature = model, temperature
+        self._known: dict[int, tuple[Batch, Any]] = {}
+
+    def __call__(self, model: nn.Module, batch: Batch) -> Tensor:
+        """How far a model is from the dense one on a batch, summed over samples.
+
+        T^2 KL(softmax(z_dense / T) || softmax(z / T)) for classes (Hinton et al., arXiv
+        1503.02531), its mean over start and end for spans; squared error for regression and for
+        models without a head.
+        """
+        return distance(model(**batch), self._answer(batch), batch, self.temperature)
+
+    def _answer(self, batch: Batch) -> dict[str, Tensor]:
+        known = self._known.get(id(batch))
+        if known is not None and known[0] is batch:
+            return known[1]
+        with torch.no_grad():
+            out = self.model(**batch)
+        answer = {name: out[name] for name in ANSWERS if name in out}
+        if all(tensor.dim() == 2 for tensor in answer.values()):
+            self._known[id(batch)] = (batch, answer)
+        return answer
+
+
+ANSWERS = ("logits", "start_logits", "end_logits", "last_hidden_state")
+
+
+def distance(out: Any, target: Mapping[str, Tensor], batch: Batch, temperature: float) -> Tensor:
+    """The distance of :class:`Teacher` between a model's output and the dense answers."""
+    if "logits" in target:
+        z, goal = out.logits, target["logits"]
+        if z.shape[-1] == 1:
+            return (z - goal).square().sum()
+        return _divergence(*_real(z, goal, batch), temperature)
+    if "start_logits" in target:
+        spans = ("start_logits", "end_logits")
+        return sum(_divergence(out[name], target[name], temperature) for name in spans) / 2
+    return (out.last_hidden_state - target["last_hidden_state"]).square().mean((1, 2)).sum()
+
+
+def _real(z: Tensor, goal: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+    labels = batch.get("labels")
+    mask = labels != -100 if labels is not None else batch.get("attention_mask")
+    if z.dim() == 3 and mask is not None and mask.shape == z.shape[:2]:
+        return z[mask.bool()], goal[mask.bool()]
+    return z, goal
+
+
+def _divergence(z: Tensor, goal: Tensor, temperature: float) -> Tensor:
+    student = functional.log_softmax(z / temperature, -1)
+    teacher = functional.log_softmax(goal / temperature, -1)
+    return temperature**2 * functional.kl_div(student, teacher, reduction="sum", log_target=True)

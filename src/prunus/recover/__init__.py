@@ -1,0 +1,5 @@
+"""Repairs after pruning: one file a method."""
+
+from prunus.recover._repair import Repair
+
+__all__ = ["Repair"]

@@ -1,0 +1,76 @@
+"""New weights for the units that stay, in closed form (K-prune, arXiv 2308.03449, eq. 12)."""
+
+from collections.abc import Iterable
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from prunus.probe import Moments, moments
+from prunus.probe.loss import Batch
+from prunus.recover import Repair
+from prunus.site import Site
+
+
+class LeastSquares(Repair):
+    """Fit the reader so that the residual stream after it equals the dense model's.
+
+    Attributes:
+        ridge: pull towards the weights as they are, relative to the mean variance of an input.
+    """
+
+    ridge: Annotated[float, Field(gt=0)] = 0.03
+
+    def repair(
+        self, student: nn.Module, teacher: nn.Module, site: Site, stays: Tensor, batches: Iterable[Batch]
+    ) -> None:
+        """Write the fitted weight (columns that stay) and bias into the student's reader."""
+        reader = student.get_submodule(site.reader)
+        seen = moments(student, teacher, site, batches)
+        axis = site.inlet.axes[0]
+        weight = reader.weight.detach().movedim(axis, 0)
+        has_bias = getattr(reader, "bias", None) is not None
+        fitted, bias = solve(seen, weight.double(), stays, self.ridge, centred=has_bias)
+        with torch.no_grad():
+            weight[stays] = fitted.to(weight)
+            if has_bias:
+                reader.bias.copy_(bias)
+
+
+def solve(
+    seen: Moments, weight: Tensor, stays: Tensor, ridge: float, *, centred: bool
+) -> tuple[Tensor, Tensor]:
+    """The ridge regression of y on the inputs that stay, drawn towards the given weights.
+
+    W' = W_S + (C_SS + r I)^-1 (C_Sy - C_SS W_S), b' = mean(y) - mean(x_S) W', with C the
+    covariances (second moments where there is no bias) and r = ridge * mean(diag C_SS). Solved in
+    float64 by Cholesky. Without inputs, b' = mean(y).
+
+    Args:
+        seen: moments of the reader's whole input.
+        weight: [inputs, outputs] the weights as they are.
+        stays: [inputs] True where the input stays.
+        ridge: relative ridge, above 0.
+        centred: fit a bias.
+
+    Returns:
+        ([inputs that stay, outputs], [outputs]); the bias is zero where none is fitted.
+    """
+    stays = stays.to(seen.gram.device)
+    x, y = seen.x[stays] / seen.tokens, seen.y / seen.tokens
+    gram = seen.gram[stays][:, stays] / seen.tokens
+    cross = seen.cross[stays] / seen.tokens
+    if centred:
+        gram, cross = gram - torch.outer(x, x), cross - torch.outer(x, y)
+    kept = weight[stays]
+    if len(kept):
+        gram = gram + EPSILON * torch.eye(len(kept), dtype=gram.dtype, device=gram.device)
+        damped = gram + ridge * gram.diagonal().mean() * torch.eye(len(kept)).to(gram)
+        factor = torch.linalg.cholesky(damped)
+        kept = kept + torch.cholesky_solve(cross - gram @ kept, factor)
+    return kept, y - x @ kept if centred else torch.zeros_like(y)
+
+
+EPSILON = 1e-12
+"""Keeps the factor defined where no input varies at all."""

@@ -1,0 +1,7 @@
+"""The report of a run: report.json, report.html that opens offline, and the terminal's table."""
+
+from prunus.report._console import table as table
+from prunus.report._files import read as read
+from prunus.report._files import write as write
+from prunus.report._html import html as html
+from prunus.report._schema import Report as Report

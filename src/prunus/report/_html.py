@@ -1,0 +1,115 @@
+"""The page: one file with its style inside, no script, nothing loaded from anywhere."""
+
+from dataclasses import dataclass
+
+import yaml
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from prunus.report import _units as show
+from prunus.report._heat import heats
+from prunus.report._rows import clock, label, removed, rows
+from prunus.report._schema import Quality, Report
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One line of a bar chart: its length, and its error to either side, in percent of the width."""
+
+    label: str
+    value: str
+    width: float
+    error: float = 0.0
+    strong: bool = False
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One of the few numbers that are read first."""
+
+    label: str
+    value: str
+    note: str
+
+
+def html(report: Report) -> str:
+    """The report as a page that opens offline, light or dark, on a phone and on paper.
+
+    Everything that comes from the report is escaped.
+    """
+    page = Environment(
+        loader=PackageLoader("prunus.report", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return page.get_template("template.html.jinja").render(
+        report=report,
+        removed=removed(report),
+        tiles=_tiles(report),
+        rows=rows(report),
+        quality=_quality(report.quality),
+        heats=heats(report.kept),
+        phases=_phases(report),
+        equivalence=_equivalence(report),
+        recipe=yaml.safe_dump(report.recipe, sort_keys=False, allow_unicode=True, width=76),
+        facts={label(key): _fact(key, value) for key, value in report.hardware.items()},
+        show=show,
+    )
+
+
+def _tiles(report: Report) -> list[Tile]:
+    quality, flops, params = report.quality, report.flops, report.params
+    tiles = [
+        Tile(quality.metric, show.points(quality.pruned), f"dense {show.points(quality.dense)}"),
+        _stays("FLOPs", flops.pruned, flops.dense),
+        _stays("parameters", params.pruned, params.dense),
+    ]
+    for entry in report.latency_ms[-1:]:
+        note = f"{clock(entry)} time, batch {entry.batch}"
+        tiles.append(Tile("speed", show.times(entry.speedup), note))
+    return tiles
+
+
+def _stays(what: str, pruned: int, dense: int) -> Tile:
+    fraction = pruned / dense if dense else 1.0
+    note = f"{show.scaled(pruned)} of {show.scaled(dense)} stay"
+    return Tile(what, show.percent(fraction), note)
+
+
+def _quality(quality: Quality) -> list[Bar]:
+    """Baselines, then the pruned and the dense model, on a common scale from 0 to 100 percent."""
+    named = {label(name): value for name, value in quality.baselines.items()}
+    named |= {"pruned": quality.pruned, "dense": quality.dense}
+    bars = []
+    for name, value in named.items():
+        error = quality.stderr or 0.0 if name == "pruned" else 0.0
+        width = min(max(value or 0.0, 0.0), 100.0)
+        bars.append(Bar(name, show.points(value), width, error, name == "pruned"))
+    return bars
+
+
+def _phases(report: Report) -> list[Bar]:
+    """The phases that took any time, in the order they are listed; the total is not a bar."""
+    spent = {name: value for name, value in report.seconds.model_dump().items() if name != "total"}
+    longest = max(spent.values(), default=0.0) or 1.0
+    return [
+        Bar(label(name), show.duration(value), 100 * value / longest)
+        for name, value in spent.items()
+        if value > 0
+    ]
+
+
+def _equivalence(report: Report) -> list[Tile]:
+    found = report.equivalence
+    return [
+        Tile("masked and shrunk", show.small(found.masked_vs_shrunk), "rounding only"),
+        Tile("reloaded and shrunk", show.small(found.reloaded_vs_shrunk), "0 is bit for bit"),
+        Tile("dense and shrunk", show.small(found.dense_vs_shrunk), "must differ"),
+    ]
+
+
+def _fact(key: str, value: object) -> str:
+    if key.endswith("_bytes") and isinstance(value, int):
+        return show.scaled(value, "B")
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)

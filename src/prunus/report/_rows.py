@@ -1,0 +1,100 @@
+"""The headline table, dense against pruned: the same rows for the terminal and for the page."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from prunus.report import _units as show
+from prunus.report._schema import Latency, Pair, Quality, Report, Timing
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table: what, of which kind, both values, and what changed."""
+
+    label: str
+    note: str
+    dense: str
+    pruned: str
+    change: str
+    remark: str = ""
+
+
+def rows(report: Report) -> list[Row]:
+    """Every line, in the order of the questions: how good, how large, how fast."""
+    return [*_quality(report.quality), *_sizes(report), *_latencies(report.latency_ms)]
+
+
+def _quality(quality: Quality) -> Iterator[Row]:
+    """The metric beside its baselines, and how often both models agree."""
+    pruned = show.points(quality.pruned)
+    if quality.stderr is not None:
+        pruned += f" ± {show.points(quality.stderr)}"
+    beside = [f"{label(name)} {show.points(value)}" for name, value in quality.baselines.items()]
+    note = ", ".join([f"%, {quality.n:,} examples", *beside])
+    dense = show.points(quality.dense)
+    yield Row(quality.metric, note, dense, pruned, _points_lost(quality))
+    if quality.agreement is not None:
+        yield Row("agreement", "with the dense model", "", show.percent(quality.agreement), "")
+
+
+def _points_lost(quality: Quality) -> str:
+    if quality.dense is None or quality.pruned is None:
+        return show.NONE
+    return f"{show.signed(quality.pruned - quality.dense)} points"
+
+
+def _sizes(report: Report) -> Iterator[Row]:
+    flops = report.flops
+    yield _pair("parameters", "", report.params)
+    per = f"a {flops.per}, "
+    yield _pair("FLOPs", f"{per}mean length {show.tokens(flops.length)}", flops)
+    if flops.padded is not None:
+        yield _pair("FLOPs", f"{per}padded to {show.tokens(flops.padded.length)}", flops.padded)
+    yield _pair("weights", "on the disk", report.bytes, "B")
+
+
+def _pair(what: str, note: str, pair: Pair, unit: str = "") -> Row:
+    dense, pruned = show.scaled(pair.dense, unit), show.scaled(pair.pruned, unit)
+    change = f"{show.percent(pair.pruned / pair.dense)} stay" if pair.dense else show.NONE
+    return Row(what, note, dense, pruned, change)
+
+
+def _latencies(entries: tuple[Latency, ...]) -> Iterator[Row]:
+    for entry in entries:
+        size = f"{entry.runtime}, {entry.batch} by {show.tokens(entry.length)} tokens"
+        threads = f"{entry.threads} thread{'s' * (entry.threads != 1)}"
+        yield _timing(f"{clock(entry)} time", f"{size}, {threads}", entry, _remark(entry))
+        if entry.wall is not None and entry.clock != "wall":
+            yield _timing("wall time", f"{size}, {threads}", entry.wall, "")
+
+
+def clock(entry: Latency) -> str:
+    """The clock's name as people write it."""
+    return "CPU" if entry.clock == "cpu" else entry.clock
+
+
+def _remark(entry: Latency) -> str:
+    reached = f"{show.percent(entry.speedup / entry.ideal, 0)} of the ideal {show.times(entry.ideal)}"
+    return f"{reached}, noisy: measure again" if entry.noisy else reached
+
+
+def _timing(what: str, note: str, timing: Timing, remark: str) -> Row:
+    low, high = timing.speedup_iqr
+    change = f"{show.times(timing.speedup)} ({low:.2f} to {high:.2f})"
+    dense, pruned = show.milliseconds(timing.dense), show.milliseconds(timing.pruned)
+    return Row(what, note, dense, pruned, change, remark)
+
+
+def label(name: str) -> str:
+    """A key as words: ``bag_of_words`` is ``bag of words``."""
+    return name.replace("_", " ")
+
+
+def removed(report: Report) -> str:
+    """The amount in words, both ways round: what was removed, and the density that stays."""
+    density = report.density
+    what = {"flops": "FLOPs", "params": "parameters"}.get(density.metric, density.metric)
+    return (
+        f"{show.percent(1 - density.of_model)} of the model's {what} removed: density "
+        f"{density.of_model:.3f} of the model, {density.of_sites:.3f} of what can be cut"
+    )

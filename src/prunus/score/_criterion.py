@@ -1,0 +1,58 @@
+"""The contract of a criterion, and the pass that feeds it."""
+
+from collections.abc import Iterable, Mapping
+from typing import ClassVar, Literal
+
+from torch import Tensor, nn
+
+from prunus.probe import Evidence, Teacher, probe
+from prunus.probe.loss import Batch, Loss, labelled
+from prunus.registry import Part
+from prunus.site import Site
+
+
+class Criterion(Part):
+    """Scores units: higher = keep.
+
+    A criterion names the statistics that it ``reads`` and the ``loss`` whose gradient it wants;
+    :meth:`score` is then a pure function of them.
+
+    Attributes:
+        reads: names of :data:`prunus.probe._evidence.STREAMS`.
+        loss: "labels", "teacher" (divergence from the dense model), or None.
+        per_cost: whether scores add up to a loss, so that they are weighed against cost.
+    """
+
+    reads: ClassVar[tuple[str, ...]] = ()
+    loss: ClassVar[Literal["labels", "teacher"] | None] = None
+    per_cost: ClassVar[bool] = True
+
+    def score(self, evidence: Evidence) -> Tensor:
+        """[*grid]: how much each unit of a site matters."""
+        raise NotImplementedError
+
+    def target(self, teacher: Teacher | None) -> Loss | None:
+        """The loss to differentiate."""
+        return {"labels": labelled, "teacher": teacher, None: None}[self.loss]
+
+
+def score(
+    model: nn.Module,
+    batches: Iterable[Batch],
+    sites: Mapping[str, Site],
+    criterion: Criterion,
+    teacher: Teacher | None = None,
+) -> dict[str, Tensor]:
+    """Scores of every unit of every site: {site: [*grid]}, higher = keep.
+
+    Args:
+        model: the model to score, as it is now.
+        batches: calibration data; criteria that only look at weights never touch it.
+        sites: what to score.
+        criterion: how.
+        teacher: the dense model's answers, for criteria that are measured against it.
+    """
+    if criterion.loss == "teacher" and teacher is None:
+        teacher = Teacher(model, getattr(criterion, "temperature", 1.0))
+    seen = probe(model, batches, sites, criterion.reads, criterion.target(teacher))
+    return {name: criterion.score(evidence) for name, evidence in seen.items()}

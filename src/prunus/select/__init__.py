@@ -1,0 +1,90 @@
+"""How much stays, and where: from scores and a budget to a plan that meets and fills it."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from prunus.errors import PrunusError
+from prunus.plan import Plan
+from prunus.select._budget import Budget, Rule
+from prunus.select._pool import Pool
+from prunus.select.cost import Cost, units
+from prunus.site import Site
+
+__all__ = ["Budget", "Cost", "Rule", "select"]
+
+
+def select(
+    scores: Mapping[str, Tensor],
+    sites: Mapping[str, Site],
+    budget: Budget,
+    cost: Cost,
+    given: Plan | None = None,
+    *,
+    per_cost: bool = True,
+) -> Plan:
+    """The plan that keeps the best units within the budget, and leaves out none that still fits.
+
+    Units are kept in the order of score / cost (or of score alone), the classic greedy answer to
+    the knapsack problem; then every unit that still fits is put back, best first.
+
+    Args:
+        scores: per site [*grid], higher = keep; only these sites are decided.
+        sites: every site the budget speaks of, those of ``given`` included.
+        budget: how much stays.
+        cost: the metric of the budget, for these sites.
+        given: sites that are decided already; their cost counts against the budget.
+        per_cost: divide scores by what a unit costs (right for scores that add up to a loss).
+
+    Raises:
+        PrunusError: scores that are not finite or not on the grid, rules that do not fit, or a
+            budget below the floors.
+    """
+    given = given or Plan()
+    given.check(sites)
+    for name in scores:
+        _sound(scores[name], sites[name])
+    rules = budget.assign(sites)
+    free = {name: sites[name] for name in sites if name in scores and name not in given}
+    kept = {name: count for name, (count, _) in given.kept().items()}
+    plan = given
+    for members, density, scope in _groups(budget, rules, sites):
+        local = scope == "local"
+        metric = _by_units(members, free, density) if local else cost
+        for pool in [[name] for name in members] if local else [members]:
+            part = Pool.of(pool, free, scores, budget, rules, metric, per_cost=per_cost)
+            plan = plan | part.fill(density, kept, whole=budget.of == "model" and not local)
+            kept |= {name: count for name, (count, _) in plan.kept().items()}
+    return plan
+
+
+def _by_units(names: list[str], sites: Mapping[str, Site], density: float) -> Cost:
+    """Each site by itself is cut to a fraction of its units, whatever the metric."""
+    for name in names:
+        if name in sites and sites[name].units == 1 and density < 1:
+            raise PrunusError(
+                f"site {name!r} has a single unit: under scope: local a density of {density} would"
+                " remove every such site; use scope: global"
+            )
+    return units({name: sites[name] for name in names if name in sites})
+
+
+def _groups(
+    budget: Budget, rules: Mapping[str, Rule | None], sites: Mapping[str, Site]
+) -> list[tuple[list[str], float, str]]:
+    """(sites, density, scope) of every budget: the rules' own ones first, then the general one."""
+    own = [rule for rule in budget.rules if rule.density is not None]
+    groups = [
+        ([name for name in sites if rules[name] is rule], rule.density, rule.scope or budget.scope)
+        for rule in own
+    ]
+    rest = [name for name in sites if not any(rules[name] is rule for rule in own)]
+    return [*groups, (rest, budget.density, budget.scope)] if rest else groups
+
+
+def _sound(score: Tensor, site: Site) -> None:
+    if tuple(score.shape) != site.shape:
+        raise PrunusError(f"site {site.name!r} has grid {site.shape}; scores are {tuple(score.shape)}")
+    if not torch.isfinite(score).all():
+        raise PrunusError(f"site {site.name!r}: scores are not finite; is the model or the data broken?")

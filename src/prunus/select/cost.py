@@ -1,0 +1,144 @@
+"""What a plan costs, exactly and fast: a polynomial in how many units each site keeps.
+
+Along one axis of a tensor, the entries that stay are a sum over stretches of the axis, each the
+product of the fractions kept by the sites that cover it; a tensor is the product of its axes; a
+model the sum of its tensors. Multiplied out once, every question is integer arithmetic.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from itertools import chain, product
+from math import prod
+
+from prunus.anatomy import Anatomy
+from prunus.site import Site
+
+Monomial = tuple[str, ...]
+Polynomial = dict[Monomial, Fraction]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Cost of a plan in one metric, a function of the units that each site keeps.
+
+    Attributes:
+        metric: units, params or flops.
+        terms: (sites of a product, cost when each of them keeps everything); each counts by the
+            product of the fractions that its sites keep.
+        sizes: units of every site that counts.
+    """
+
+    metric: str
+    terms: tuple[tuple[Monomial, Fraction], ...]
+    sizes: Mapping[str, int]
+
+    def __call__(self, kept: Mapping[str, int]) -> int:
+        """The cost when each site keeps ``kept[site]`` units; sites not named keep all."""
+        return int(self._sum(self.terms, kept))
+
+    def step(self, site: str, kept: Mapping[str, int], by: int = 1) -> Fraction:
+        """What ``by`` more units of a site cost when the sites keep ``kept``."""
+        more = {**kept, site: kept.get(site, self.sizes[site]) + by}
+        terms = self._by_site.get(site, ())
+        return self._sum(terms, more) - self._sum(terms, kept)
+
+    def _sum(self, terms: Iterable[tuple[Monomial, Fraction]], kept: Mapping[str, int]) -> Fraction:
+        products = (full * prod(self._fraction(s, kept) for s in sites) for sites, full in terms)
+        return sum(products, start=Fraction(0))
+
+    def _fraction(self, site: str, kept: Mapping[str, int]) -> Fraction:
+        size = self.sizes[site]
+        return Fraction(kept.get(site, size), size)
+
+    @cached_property
+    def _by_site(self) -> dict[str, list[tuple[Monomial, Fraction]]]:
+        found = defaultdict(list)
+        for sites, full in self.terms:
+            for site in set(sites):
+                found[site].append((sites, full))
+        return found
+
+
+def units(sites: Mapping[str, Site]) -> Cost:
+    """Every unit costs 1."""
+    terms = tuple(((name,), Fraction(site.units)) for name, site in sites.items())
+    return Cost("units", terms, {name: site.units for name, site in sites.items()})
+
+
+def params(anatomy: Anatomy) -> Cost:
+    """Parameters of the shrunk model, tied ones once; zeros that grids leave are still there."""
+    axes = _axes(anatomy)
+    polynomials = [
+        _times(prod(shape), [axes.get((name, axis), _ONE) for axis in range(len(shape))])
+        for name, shape in anatomy.tensors.parameters()
+    ]
+    return _cost("params", polynomials, anatomy)
+
+
+def flops(anatomy: Anatomy, work: Mapping[str, int]) -> Cost:
+    """FLOPs of the shrunk model in the pass whose dense ``work`` was counted.
+
+    A module with a weight works in proportion to what stays of its weight; an attention's own
+    products in proportion to the rows of its query projection. Zeros in grids save no work.
+
+    Args:
+        anatomy: the sites of the dense model.
+        work: FLOPs of each module's own operations (:func:`prunus.probe.work.work`).
+    """
+    axes = _axes(anatomy)
+    rows = {s.block: (s.slices[0].tensor, 0) for s in anatomy.values() if s.kind in ATTENTION}
+    polynomials = []
+    for module, own in work.items():
+        weight = anatomy.tensors.owner(f"{module}.weight")
+        if weight is not None:
+            places = [(weight, axis) for axis in range(len(anatomy.tensors.shapes[weight]))]
+        else:
+            places = [rows[module]] if module in rows else []
+        polynomials.append(_times(own, [axes.get(place, _ONE) for place in places]))
+    return _cost("flops", polynomials, anatomy)
+
+
+ATTENTION = ("heads", "queries", "sublayers")
+_ONE: Polynomial = {(): Fraction(1)}
+
+
+def _axes(anatomy: Anatomy) -> dict[tuple[str, int], Polynomial]:
+    """For every axis that sites touch: the fraction of it that stays, as a polynomial."""
+    spans = defaultdict(list)
+    for name, site in anatomy.items():
+        for part in site.slices if site.removable else ():
+            place = (part.tensor, part.axes[0])
+            spans[place].append((part.start, part.start + part.tile[0] * site.units, name))
+    return {
+        place: _stretches(found, anatomy.tensors.shapes[place[0]][place[1]])
+        for place, found in spans.items()
+    }
+
+
+def _stretches(spans: list[tuple[int, int, str]], length: int) -> Polynomial:
+    cuts = sorted({0, length, *(cut for start, end, _ in spans for cut in (start, end))})
+    found: Polynomial = defaultdict(Fraction)
+    for start, end in zip(cuts, cuts[1:], strict=False):
+        covering = tuple(sorted(name for low, high, name in spans if low <= start and end <= high))
+        found[covering] += Fraction(end - start, length)
+    return dict(found)
+
+
+def _times(full: int, factors: Iterable[Polynomial]) -> Polynomial:
+    found: Polynomial = defaultdict(Fraction)
+    for picks in product(*(factor.items() for factor in factors)):
+        sites = tuple(sorted(chain.from_iterable(monomial for monomial, _ in picks)))
+        found[sites] += full * prod((share for _, share in picks), start=Fraction(1))
+    return found
+
+
+def _cost(metric: str, polynomials: Iterable[Polynomial], anatomy: Anatomy) -> Cost:
+    total: Polynomial = defaultdict(Fraction)
+    for polynomial in polynomials:
+        for sites, full in polynomial.items():
+            total[sites] += full
+    return Cost(metric, tuple(total.items()), {n: s.units for n, s in anatomy.items()})
+

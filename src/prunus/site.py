@@ -1,0 +1,173 @@
+"""Where removable units live: a site is a grid of units, a slice is its place in one tensor."""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from math import prod
+
+import torch
+from torch import Tensor
+
+Axis = int | tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Where a site's units live inside one tensor.
+
+    Attributes:
+        tensor: name of the parameter or buffer in the model.
+        axes: one entry per dimension of the site's grid: an axis of the tensor, or a run of
+            neighbouring axes that is read as one (``(1, 2, 3)``: a convolution as a matrix).
+        tile: how many entries of each axis make one unit.
+        start: where the units begin on the (first) axis; above 0 in fused projections.
+    """
+
+    tensor: str
+    axes: tuple[Axis, ...]
+    tile: tuple[int, ...]
+    start: int = 0
+
+
+@dataclass(frozen=True)
+class Site:
+    """A named grid of units that are removed together from every slice.
+
+    Attributes:
+        name: unique in the model, relative to its base: ``encoder.layer.3:heads``.
+        kind: heads, queries, neurons, sublayers, layers, channels or grid.
+        shape: the grid: ``(units,)`` can be physically removed, ``(rows, columns)`` only masked.
+        slices: every place where the units live.
+        reader: the module whose input carries the units ("" where there are several).
+        attrs: module attributes (dotted paths) that shrink in proportion with the site.
+        norms: norms whose axis the site crosses; masked, they count only the units that stay.
+        even: length of runs of units that must keep equal counts (query heads of one KV group).
+        residual: the module whose input is the stream that the reader's output is added to.
+    """
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    slices: tuple[Slice, ...]
+    reader: str = ""
+    attrs: tuple[str, ...] = ()
+    norms: tuple[str, ...] = ()
+    even: int = 1
+    residual: str = ""
+
+    @property
+    def units(self) -> int:
+        """How many units the grid has."""
+        return prod(self.shape)
+
+    @property
+    def removable(self) -> bool:
+        """Whether units can be physically removed: true of one-dimensional grids."""
+        return len(self.shape) == 1
+
+    @property
+    def block(self) -> str:
+        """The module in which the units are computed: the parent of the first slice's module."""
+        return self.slices[0].tensor.rsplit(".", 2)[0]
+
+    @cached_property
+    def inlet(self) -> Slice | None:
+        """The slice in the reader's weight, or None where no single weight reads the units."""
+        weight = f"{self.reader}.weight"
+        return next((part for part in self.slices if part.tensor == weight), None)
+
+    def fine(self) -> "Site":
+        """The same site at the granularity of the reader's input: one unit a dimension."""
+        if self.inlet is None:
+            raise TypeError(f"site {self.name!r} has no single reader, so it has no finer grid")
+        inlet = replace(self.inlet, tile=(1,))
+        width = self.units * self.inlet.tile[0]
+        return Site(self.name, self.kind, (width,), (inlet,), self.reader)
+
+    def coarse(self, name: str, kind: str) -> "Site":
+        """The same site as a single unit: all of it stays, or none."""
+        whole = [replace(part, tile=(part.tile[0] * self.units,)) for part in self.slices]
+        return replace(self, name=name, kind=kind, shape=(1,), slices=tuple(whole), even=1)
+
+
+def expand(part: Slice, values: Tensor, shape: torch.Size | tuple[int, ...]) -> Tensor:
+    """Spread unit values over a tensor: each entry gets its unit's value, others get 0.
+
+    Args:
+        part: where the units live in the tensor.
+        values: [*grid], differentiable.
+        shape: the tensor's shape.
+
+    Returns:
+        A tensor of ``shape``: ``out[i] = values[unit of i]``.
+    """
+    merged, places = _merge(part, tuple(shape))
+    for dim, (place, tile) in enumerate(zip(places, part.tile, strict=True)):
+        start = part.start if dim == 0 else 0
+        values = values.repeat_interleave(tile, dim=dim)
+        rest = merged[place] - start - values.shape[dim]
+        if start or rest:
+            edges = [values.new_zeros(_resized(values, dim, size)) for size in (start, rest)]
+            values = torch.cat([edges[0], values, edges[1]], dim=dim)
+    view = [1] * len(merged)
+    for dim, place in enumerate(places):
+        view[place] = values.shape[dim]
+    return values.reshape(view).expand(merged).reshape(shape)
+
+
+def reduce(part: Slice, tensor: Tensor, grid: tuple[int, ...]) -> Tensor:
+    """Sum a tensor over each unit: the adjoint of :func:`expand`.
+
+    Args:
+        part: where the units live in the tensor.
+        tensor: any tensor of the slice's shape.
+        grid: the site's shape.
+
+    Returns:
+        [*grid]: the sum of the entries of every unit.
+    """
+    merged, places = _merge(part, tuple(tensor.shape))
+    tensor = tensor.reshape(merged)
+    for dim, (place, tile) in enumerate(zip(places, part.tile, strict=True)):
+        tensor = tensor.narrow(place, part.start if dim == 0 else 0, grid[dim] * tile)
+    view: list[int] = []
+    kept: list[int] = []
+    for place, size in enumerate(tensor.shape):
+        if place in places:
+            kept.append(len(view))
+            view += [grid[places.index(place)], part.tile[places.index(place)]]
+        else:
+            view.append(size)
+    others = [dim for dim in range(len(view)) if dim not in kept]
+    return tensor.reshape(view).sum(others) if others else tensor.reshape(view)
+
+
+def along(part: Slice, stays: Tensor, length: int) -> Tensor:
+    """[length] bool: which entries of a slice's axis stay; those outside the slice do.
+
+    Args:
+        part: a slice with one axis.
+        stays: [units] bool.
+        length: entries of the axis.
+    """
+    return ~expand(Slice("", (0,), part.tile, part.start), ~stays, (length,))
+
+
+def _merge(part: Slice, shape: tuple[int, ...]) -> tuple[list[int], list[int]]:
+    """The shape with each run of axes read as one, and the place of each grid dimension in it."""
+    runs = [axis if isinstance(axis, tuple) else (axis,) for axis in part.axes]
+    merged: list[int] = []
+    places = [0] * len(runs)
+    axis = 0
+    while axis < len(shape):
+        run = next((run for run in runs if run[0] == axis), (axis,))
+        if run in runs:
+            places[runs.index(run)] = len(merged)
+        merged.append(prod(shape[step] for step in run))
+        axis += len(run)
+    return merged, places
+
+
+def _resized(values: Tensor, dim: int, size: int) -> list[int]:
+    shape = list(values.shape)
+    shape[dim] = size
+    return shape

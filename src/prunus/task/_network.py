@@ -1,0 +1,66 @@
+"""Opening a pretrained model with a classification head that may be new."""
+
+from pathlib import Path
+
+import torch
+from transformers import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.utils import logging
+
+from prunus.errors import PrunusError
+from prunus.task._prepared import Prepared
+
+
+def open_tokenizer(where: str | Path) -> PreTrainedTokenizerBase:
+    """The tokenizer of a model, able to pad."""
+    tokenizer = AutoTokenizer.from_pretrained(where)
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def open_network(where: str | Path, prepared: Prepared) -> PreTrainedModel:
+    """The pretrained body, float32, under a head that fits the task.
+
+    Args:
+        where: a folder or a hub id.
+        prepared: the task; its label names go into the config.
+
+    Raises:
+        PrunusError: tensors of the body are missing, which transformers fills with random ones.
+    """
+    config = AutoConfig.from_pretrained(where)
+    config.num_labels = prepared.num_labels
+    config.id2label = dict(enumerate(prepared.label_names))
+    config.label2id = {name: index for index, name in config.id2label.items()}
+    config.problem_type = "regression" if prepared.regression else "single_label_classification"
+    config.pad_token_id = prepared.tokenizer.pad_token_id
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()  # the report on the new head; what else is missing raises below
+    try:
+        model, told = AutoModelForSequenceClassification.from_pretrained(
+            where,
+            config=config,
+            dtype=torch.float32,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+        )
+    finally:
+        logging.set_verbosity(before)
+    _require_body(model, told["missing_keys"], where)
+    return model
+
+
+def _require_body(model: PreTrainedModel, missing: set[str], where: str | Path) -> None:
+    body = f"{model.base_model_prefix}."
+    lost = sorted(key for key in missing if key.startswith(body) and ".pooler." not in key)
+    if lost:
+        raise PrunusError(
+            f"{where} lacks {len(lost)} pretrained tensors of a {type(model).__name__}, such as"
+            f" {lost[0]!r}: its weights do not belong to its config.json"
+        )
