@@ -77,11 +77,11 @@ class _Families(dict):
 
 
 @cache
-def config_class(stock: type) -> type:
+def config_class(stock: Any) -> Any:
     """The configuration of a pruned family: the stock one, with its own ``model_type``."""
 
     def post_init(self: Any, **kwargs: Any) -> None:
-        super(pruned, self).__post_init__(**kwargs)
+        stock.__post_init__(self, **kwargs)
         register_models(pruned)
 
     body = {

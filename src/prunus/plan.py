@@ -56,7 +56,9 @@ class Plan(Mapping[str, Tensor]):
 
     def __and__(self, other: "Plan") -> "Plan":
         """Units that stay in both; a site that only one of them names is taken from it."""
-        return self | other | {name: self[name] & other[name] for name in self.keys() & other.keys()}
+        return (
+            self | other | {name: self[name] & other[name] for name in self.keys() & other.keys()}
+        )
 
     def __or__(self, other: Mapping[str, Tensor]) -> "Plan":
         """This plan with the sites of ``other`` put in place of its own, as with dicts."""
@@ -98,7 +100,9 @@ class Plan(Mapping[str, Tensor]):
         here = f" of {model}" if model else ""
         for name, mask in self.items():
             if name not in sites:
-                raise PrunusError(f"the plan names site {name!r}, which the model{here} lacks.{made}")
+                raise PrunusError(
+                    f"the plan names site {name!r}, which the model{here} lacks.{made}"
+                )
             if tuple(mask.shape) != sites[name].shape:
                 raise PrunusError(
                     f"site {name!r}{here} has {_grid(sites[name].shape)} units; the plan has a mask"
@@ -130,7 +134,10 @@ class Plan(Mapping[str, Tensor]):
 
     def _json(self) -> str:
         sites = {
-            name: {"shape": list(mask.shape), "keep": "".join("01"[int(bit)] for bit in mask.flatten())}
+            name: {
+                "shape": list(mask.shape),
+                "keep": "".join("01"[int(bit)] for bit in mask.flatten()),
+            }
             for name, mask in self.items()
         }
         return json.dumps({"format": FORMAT, "model": self.model, "sites": sites}, indent=1)

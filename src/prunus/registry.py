@@ -1,4 +1,4 @@
-"""Plug-ins by file name: ``score/fisher.py`` is the criterion ``fisher``, imported when asked for."""
+"""Plug-ins by file name: ``score/fisher.py`` is the criterion ``fisher``, imported on demand."""
 
 import importlib
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ class Part(BaseModel):
 
 
 def names(folder: str) -> list[str]:
-    """The names that ``folder`` offers: its files, helpers (``_name.py``) left out; none is imported."""
+    """The names that ``folder`` offers, read off its files; helpers are called ``_name.py``."""
     return sorted(path.stem for path in (HERE / folder).glob("[a-z]*.py"))
 
 

@@ -1,11 +1,12 @@
 """Where removable units live: a site is a grid of units, a slice is its place in one tensor."""
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 from math import prod
 
 import torch
 from torch import Tensor
+
+from prunus.errors import PrunusError
 
 Axis = int | tuple[int, ...]
 
@@ -26,6 +27,18 @@ class Slice:
     axes: tuple[Axis, ...]
     tile: tuple[int, ...]
     start: int = 0
+
+    @property
+    def axis(self) -> int:
+        """The one axis of a slice whose units can be removed.
+
+        Raises:
+            PrunusError: the units lie on a grid, or on axes that are read as one.
+        """
+        axis = self.axes[0]
+        if len(self.axes) > 1 or isinstance(axis, tuple):
+            raise PrunusError(f"{self.tensor}: units on axes {self.axes} can only be masked")
+        return axis
 
 
 @dataclass(frozen=True)
@@ -69,16 +82,20 @@ class Site:
         """The module in which the units are computed: the parent of the first slice's module."""
         return self.slices[0].tensor.rsplit(".", 2)[0]
 
-    @cached_property
-    def inlet(self) -> Slice | None:
-        """The slice in the reader's weight, or None where no single weight reads the units."""
+    @property
+    def has_inlet(self) -> bool:
+        """Whether one weight reads the units, at the input of one module."""
         weight = f"{self.reader}.weight"
-        return next((part for part in self.slices if part.tensor == weight), None)
+        return self.removable and any(part.tensor == weight for part in self.slices)
+
+    @property
+    def inlet(self) -> Slice:
+        """The slice in the reader's weight; only where :attr:`has_inlet`."""
+        weight = f"{self.reader}.weight"
+        return next(part for part in self.slices if part.tensor == weight)
 
     def fine(self) -> "Site":
         """The same site at the granularity of the reader's input: one unit a dimension."""
-        if self.inlet is None:
-            raise TypeError(f"site {self.name!r} has no single reader, so it has no finer grid")
         inlet = replace(self.inlet, tile=(1,))
         width = self.units * self.inlet.tile[0]
         return Site(self.name, self.kind, (width,), (inlet,), self.reader)

@@ -55,7 +55,9 @@ class Anatomy(Mapping[str, Site]):
         """The sites below a module: ``encoder.layer.3`` (and not ``encoder.layer.30``)."""
         found = {n: s for n, s in self.items() if re.match(rf"{re.escape(prefix)}([.:]|$)", n)}
         if not found:
-            raise PrunusError(f"no site lies under {prefix!r}; sites are called like {next(iter(self))!r}")
+            raise PrunusError(
+                f"no site lies under {prefix!r}; sites are called like {next(iter(self))!r}"
+            )
         return self._with(found)
 
     def grid(self, pattern: str, tile: tuple[int, int]) -> "Anatomy":
@@ -119,7 +121,7 @@ def family_of(model: nn.Module) -> Family:
 def _grid(module: str, shape: tuple[int, ...], tile: tuple[int, int]) -> Site:
     if shape[0] % tile[0] or shape[1] % tile[1]:
         raise PrunusError(
-            f"{module}.weight is {shape[0]}x{shape[1]}, which {tile[0]}x{tile[1]} blocks do not divide"
+            f"{module}.weight is {shape[0]}x{shape[1]}: blocks of {tile[0]}x{tile[1]} do not divide it"
         )
     grid = (shape[0] // tile[0], shape[1] // tile[1])
     return Site(f"{module}:grid", "grid", grid, (Slice(f"{module}.weight", (0, 1), tile),), module)

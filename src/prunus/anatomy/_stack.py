@@ -128,7 +128,7 @@ def _channels(model: nn.Module, family: Family, tensors: Tensors, base: str) -> 
     if not found:
         return []
     first = next(iter(found))
-    width = tensors.shapes[first.tensor][first.axes[0]]
+    width = tensors.shapes[first.tensor][first.axis]
     norms = [
         name
         for name, _ in model.named_modules()

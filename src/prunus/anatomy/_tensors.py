@@ -27,7 +27,9 @@ class Tensors:
             aliases[name] = owner
             if owner == name:
                 shapes[name] = tuple(tensor.shape)
-        linears = {f"{name}.weight" for name, m in model.named_modules() if isinstance(m, nn.Linear)}
+        linears = {
+            f"{name}.weight" for name, m in model.named_modules() if isinstance(m, nn.Linear)
+        }
         return cls(shapes, aliases, frozenset(buffers), frozenset(linears))
 
     def owner(self, name: str) -> str | None:

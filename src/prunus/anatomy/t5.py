@@ -1,5 +1,6 @@
 """T5 (Raffel et al., arXiv 1910.10683): encoder and decoder, one position bias a stack."""
 
+from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor, nn
@@ -36,7 +37,8 @@ class SharedBias(nn.Module):
 
     def compute_bias(self, *args: Any, **kwargs: Any) -> Tensor:
         """The rows of the bias that this attention's heads use; the whole is put by."""
-        whole = super().compute_bias(*args, **kwargs)
+        stock: Any = super()
+        whole = stock.compute_bias(*args, **kwargs)
         self.__dict__["_whole_bias"] = whole
         return whole[:, self.kept_heads]
 
@@ -45,6 +47,8 @@ class NoHeads(nn.Module):
     """Mixin: attention without heads, which still makes and hands on its stack's bias."""
 
     all_heads: int
+    compute_bias: Callable[..., Tensor]
+    o: nn.Linear
 
     def forward(
         self,
@@ -61,13 +65,13 @@ class NoHeads(nn.Module):
             keys = key_value_states.shape[1]
         else:
             keys = hold_place(self, hidden_states, past_key_values)
-        if position_bias is None and self.has_relative_attention_bias:
-            position_bias = self.compute_bias(
-                tokens, keys, device=hidden_states.device, past_seen_tokens=keys - tokens
-            )
-        elif position_bias is None:
-            position_bias = hidden_states.new_zeros(1, self.all_heads, tokens, keys)
-        return self.o(hidden_states[..., :0]), position_bias, None
+        out = self.o(hidden_states[..., :0])
+        if position_bias is not None:
+            return out, position_bias, None
+        if not self.has_relative_attention_bias:
+            return out, hidden_states.new_zeros(1, self.all_heads, tokens, keys), None
+        place = {"device": hidden_states.device, "past_seen_tokens": keys - tokens}
+        return out, self.compute_bias(tokens, keys, **place), None
 
 
 def _attention(block: str, residual: str, name: str = "") -> Attention:

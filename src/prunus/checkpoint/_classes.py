@@ -18,9 +18,10 @@ NOTHING = {"format": 1, "kept": {}}
 class Pruned:
     """Mixin before a stock model class: builds the kept shapes, and checks what it loads."""
 
-    def __init__(self, config: Any, *args: Any, **kwargs: Any) -> None:
+    def __init__(self: Any, config: Any, *args: Any, **kwargs: Any) -> None:
         """Build the dense shapes, then cut them to those that the configuration records."""
-        super().__init__(config, *args, **kwargs)
+        stock: Any = super()
+        stock.__init__(config, *args, **kwargs)
         record = getattr(config, "prunus", None) or NOTHING
         if record["format"] != NOTHING["format"]:
             raise PrunusError(
@@ -30,17 +31,21 @@ class Pruned:
         reshape(self, record["kept"])
 
     @classmethod
-    def from_pretrained(cls, path: Any, *args: Any, output_loading_info: bool = False, **kwargs: Any) -> Any:
+    def from_pretrained(
+        cls, path: Any, *args: Any, output_loading_info: bool = False, **kwargs: Any
+    ) -> Any:
         """As in transformers, but a checkpoint that does not hold every tensor is an error."""
         if Path(path).is_dir():
             verify(Path(path))
-        model, info = super().from_pretrained(path, *args, output_loading_info=True, **kwargs)
+        stock: Any = super()
+        model, info = stock.from_pretrained(path, *args, output_loading_info=True, **kwargs)
         refuse_gaps(path, info)
         return (model, info) if output_loading_info else model
 
     def save_pretrained(self, folder: Any, *args: Any, **kwargs: Any) -> None:
         """As in transformers, and leaves the files' hashes beside them."""
-        super().save_pretrained(folder, *args, **kwargs)
+        stock: Any = super()
+        stock.save_pretrained(folder, *args, **kwargs)
         seal(Path(folder))
 
 
@@ -55,8 +60,8 @@ def refuse_gaps(path: Any, info: Any) -> None:
         if keys:
             what = fault.removesuffix("_keys")
             raise PrunusError(
-                f"{path}: {len(keys)} tensors are {what} ({', '.join(sorted(keys)[:3])} ...); the file is"
-                " incomplete, or the model was opened with a head that it was not saved with"
+                f"{path}: {len(keys)} tensors are {what} ({', '.join(sorted(keys)[:3])} ...); the"
+                " file is incomplete, or the model was opened with a head it was not saved with"
             )
 
 
@@ -83,9 +88,10 @@ def adopt(model: PreTrainedModel) -> PreTrainedModel:
     plain = plain_config(model, stock)
     if plain is not None:
         vars(model.config).update(vars(plain))
-        del model.config.prunus
+        vars(model.config).pop("prunus")
         model.__class__ = stock
         return model
     model.__class__ = model_class(stock)
-    model.config.__class__ = model.config_class
+    config: Any = model.config
+    config.__class__ = model.config_class
     return model

@@ -36,8 +36,8 @@ def verify(folder: Path) -> None:
             raise PrunusError(f"{path} is missing: the checkpoint is incomplete")
         if _hash(path) != expected:
             raise PrunusError(
-                f"{path} is not the file that was saved: truncated, damaged or changed since. Save the"
-                f" model again, or delete {SEAL} if the change was meant"
+                f"{path} is not the file that was saved: truncated, damaged or changed since."
+                f" Save the model again, or delete {SEAL} if the change was meant"
             )
 
 

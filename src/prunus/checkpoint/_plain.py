@@ -18,7 +18,7 @@ def plain_config(model: PreTrainedModel, stock: type[PreTrainedModel]) -> Pretra
     and module by module.
     """
     sites = anatomy(model)
-    config = copy.deepcopy(model.config)
+    config: Any = copy.deepcopy(model.config)
     config.__class__ = stock.config_class
     del config.prunus
     if not _say(config, model, sites):
@@ -41,7 +41,7 @@ def _say(config: PretrainedConfig, model: PreTrainedModel, sites: Anatomy) -> bo
     for stack in sites.family.stacks:
         path = base_of(model) + stack.layers
         if has(model, path):
-            setattr(config, stack.count, len(model.get_submodule(path)))
+            setattr(config, stack.count, len(list(model.get_submodule(path).children())))
     return True
 
 
@@ -50,7 +50,11 @@ def _alike(model: nn.Module, built: nn.Module) -> bool:
     if ours.keys() != theirs.keys() or _shapes(model) != _shapes(built):
         return False
     return all(
-        name == "" or (type(ours[name]) is type(theirs[name]) and _settings(ours[name]) == _settings(theirs[name]))
+        name == ""
+        or (
+            type(ours[name]) is type(theirs[name])
+            and _settings(ours[name]) == _settings(theirs[name])
+        )
         for name in ours
     )
 

@@ -46,17 +46,21 @@ def load(folder: str | Path, **kwargs: Any) -> PreTrainedModel:
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
         cls = _class_of(config, folder)
-        model, info = cls.from_pretrained(folder, output_loading_info=True, local_files_only=True, **kwargs)
+        model, info = cls.from_pretrained(
+            folder, output_loading_info=True, local_files_only=True, **kwargs
+        )
     except (OSError, SafetensorError) as error:
         raise PrunusError(f"{folder}: not readable ({error})") from None
     refuse_gaps(folder, info)
     extra = sorted(info["unexpected_keys"])
     if extra:
-        raise PrunusError(f"{folder}: holds tensors that {cls.__name__} lacks: {', '.join(extra[:3])} ...")
+        raise PrunusError(
+            f"{folder}: holds tensors that {cls.__name__} lacks: {', '.join(extra[:3])} ..."
+        )
     return model
 
 
-def _class_of(config: Any, folder: Path) -> type[PreTrainedModel]:
+def _class_of(config: Any, folder: Path) -> Any:
     name = (config.architectures or [""])[0]
     stock = getattr(transformers, name.removeprefix("Prunus"), None)
     if stock is None:

@@ -4,6 +4,7 @@ import copy
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -48,7 +49,7 @@ class Job:
     repairs: tuple[Repair, ...] = ()
     phase: Phase = lambda _: nullcontext()
     step: Step = lambda *_: None
-    student: nn.Module = field(init=False)
+    student: Any = field(init=False)
     teacher: Teacher = field(init=False)
 
     def __post_init__(self) -> None:
@@ -76,17 +77,17 @@ class Job:
         """
         found: dict[str, Site] = {}
         for site in self.sites.values():
-            if site.inlet is None or not site.removable:
+            if not site.has_inlet:
                 raise PrunusError(
-                    f"site {site.name!r} of kind {site.kind!r} has no single reader to mend or sweep"
-                    " by; use drive: oneshot with recover: []"
+                    f"site {site.name!r} of kind {site.kind!r} has no single reader to mend or"
+                    " sweep by; use drive: oneshot with recover: []"
                 )
             found.setdefault(site.reader, site)
         return list(found.values())
 
     def recover(self, site: Site, plan: Plan) -> None:
         """Mend the reader of a site under the plan."""
-        width = self.student.get_submodule(site.reader).weight.shape[site.inlet.axes[0]]
+        width = self.student.get_parameter(site.inlet.tensor).shape[site.inlet.axis]
         stays = torch.ones(width, dtype=torch.bool)
         for name, other in self.sites.items():
             if other.reader == site.reader and name in plan:

@@ -14,7 +14,9 @@ from prunus.site import Site
 FORMAT = 1
 
 
-def record(model: nn.Module, chosen: Mapping[str, Site], plan: Plan, family: Family) -> dict[str, Any]:
+def record(
+    model: nn.Module, chosen: Mapping[str, Site], plan: Plan, family: Family
+) -> dict[str, Any]:
     """The record of a model after a cut: {"format": 1, "kept": {site: count or indices}}.
 
     Names are those of the dense model. A site keeps a count; heads under a shared position bias
@@ -56,7 +58,8 @@ def dense_plan_of(kept: Mapping[str, Any], sites: Anatomy) -> Plan:
 
 def _kept(model: nn.Module, site: Site, stays: Tensor, family: Family) -> int | list[int]:
     if site.kind == "heads" and family.indexed is not None:
-        return list(model.get_submodule(site.block).kept_heads)
+        block: Any = model.get_submodule(site.block)
+        return list(block.kept_heads)
     if site.even > 1:
         return int(stays.reshape(-1, site.even).sum(-1).max())
     return int(stays.sum())

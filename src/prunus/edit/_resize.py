@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from functools import cache
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -18,7 +19,7 @@ def settle_attention(model: nn.Module, site: Site, rows: Tensor, family: Family)
         rows: [rows of the query projection], True = stays.
         family: says which classes stand in for the family's attention.
     """
-    block = model.get_submodule(site.block)
+    block: Any = model.get_submodule(site.block)
     stays = rows.reshape(site.units, -1).any(1).tolist()
     if family.indexed is not None:
         known = getattr(block, "kept_heads", range(site.units))
@@ -40,6 +41,7 @@ def drop_layers(model: nn.Module, layers: Iterable[str]) -> None:
         left = [m for i, m in enumerate(model.get_submodule(stack).children()) if i not in gone]
         setattr(model.get_submodule(parent), leaf, nn.ModuleList(left))
         for index, layer in enumerate(left):
+            module: Any
             for module in layer.modules():
                 if hasattr(module, "layer_idx"):
                     module.layer_idx = index
@@ -66,7 +68,9 @@ def _sizes(module: nn.Module) -> Mapping[str, object]:
 
 @cache
 def _mixed(mixin: type[nn.Module], stock: type[nn.Module]) -> type[nn.Module]:
-    return type(f"{mixin.__name__}{stock.__name__}", (mixin, stock), {"__module__": mixin.__module__})
+    return type(
+        f"{mixin.__name__}{stock.__name__}", (mixin, stock), {"__module__": mixin.__module__}
+    )
 
 
 def _stock(cls: type) -> type:

@@ -13,7 +13,9 @@ from prunus.site import Site, expand
 
 
 @contextmanager
-def mask(model: nn.Module, sites: Mapping[str, Site], values: Mapping[str, Tensor]) -> Iterator[None]:
+def mask(
+    model: nn.Module, sites: Mapping[str, Site], values: Mapping[str, Tensor]
+) -> Iterator[None]:
     """Multiply units by values while the block runs; gradients flow into the values.
 
     Where the product is taken follows from the site: at the reader's input (heads, neurons,
@@ -40,10 +42,14 @@ def mask(model: nn.Module, sites: Mapping[str, Site], values: Mapping[str, Tenso
 
 def _checked(sites: Mapping[str, Site], name: str, value: Tensor) -> Site:
     if name not in sites:
-        raise PrunusError(f"no site is called {name!r}; sites are called like {next(iter(sites))!r}")
+        raise PrunusError(
+            f"no site is called {name!r}; sites are called like {next(iter(sites))!r}"
+        )
     site = sites[name]
     if tuple(value.shape[-len(site.shape) :]) != site.shape:
-        raise PrunusError(f"site {name!r} has grid {site.shape}; got values of {tuple(value.shape)}")
+        raise PrunusError(
+            f"site {name!r} has grid {site.shape}; got values of {tuple(value.shape)}"
+        )
     return site
 
 
@@ -53,7 +59,7 @@ def _hooks(model: nn.Module, site: Site, value: Tensor) -> Iterator[Any]:
             yield model.get_submodule(norm).register_forward_hook(partial(_norm, value))
     elif not site.removable:
         yield from _weights(model, site, value)
-    elif site.inlet is not None:
+    elif site.has_inlet:
         scale = partial(_scale_input, site, value)
         yield model.get_submodule(site.reader).register_forward_pre_hook(scale)
     else:

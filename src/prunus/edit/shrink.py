@@ -3,6 +3,7 @@
 import copy
 from collections import defaultdict
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,7 @@ from prunus.edit._record import dense_plan_of, record
 from prunus.edit._resize import drop_layers, refresh, settle_attention
 from prunus.errors import PrunusError
 from prunus.plan import Plan
-from prunus.site import Site, Slice, along, expand
+from prunus.site import Site, along, expand
 
 Keeps = dict[str, dict[int, Tensor]]
 
@@ -49,7 +50,7 @@ def reshape(model: nn.Module, kept: Mapping) -> None:
         cut(model, dense_plan_of(kept, sites), sites)
 
 
-def cut(model: nn.Module, plan: Plan, sites: Anatomy) -> None:
+def cut(model: Any, plan: Plan, sites: Anatomy) -> None:
     """Shrink a model in place (see :func:`shrink`)."""
     plan.check(sites, type(model).__name__)
     chosen = {name: sites[name] for name in sites if name in plan and not plan[name].all()}
@@ -78,18 +79,11 @@ def keeps(chosen: Mapping[str, Site], plan: Plan, sites: Anatomy) -> Keeps:
     found: Keeps = defaultdict(dict)
     for name, site in chosen.items():
         for part in site.slices:
-            axis = _axis(part)
+            axis = part.axis
             length = sites.tensors.shapes[part.tensor][axis]
             stays = along(part, plan[name], length)
             found[part.tensor][axis] = stays & found[part.tensor].get(axis, stays)
     return found
-
-
-def _axis(part: Slice) -> int:
-    axis = part.axes[0]
-    if isinstance(axis, tuple):
-        raise PrunusError(f"{part.tensor}: units on merged axes {axis} cannot be removed, only masked")
-    return axis
 
 
 def _slice(model: nn.Module, sites: Anatomy, found: Keeps) -> None:

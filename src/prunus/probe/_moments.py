@@ -1,14 +1,14 @@
 """What least squares needs at one reader: Gram matrix and cross moments, summed in float64."""
 
-from collections.abc import Callable, Iterable
-from contextlib import ExitStack
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from prunus.probe._evidence import frozen
+from prunus.probe._pass import frozen
 from prunus.probe._tokens import flat, real_tokens
 from prunus.probe.loss import Batch
 from prunus.site import Site
@@ -58,7 +58,9 @@ class Moments:
 CHUNK = 8192
 
 
-def moments(student: nn.Module, teacher: nn.Module, site: Site, batches: Iterable[Batch]) -> Moments:
+def moments(
+    student: nn.Module, teacher: nn.Module, site: Site, batches: Iterable[Batch]
+) -> Moments:
     """Gram matrix of a reader's input in the student, and cross moments with what it should add.
 
     The target is what makes the student's residual stream equal to the teacher's after this
@@ -71,7 +73,7 @@ def moments(student: nn.Module, teacher: nn.Module, site: Site, batches: Iterabl
         site: a site with a reader and a residual.
         batches: mappings of keyword arguments.
     """
-    weight = student.get_submodule(site.reader).weight
+    weight = student.get_parameter(site.inlet.tensor)
     found = Moments.zeros(weight.shape[1], weight.shape[0], weight.device)
     with frozen(student), frozen(teacher), torch.no_grad():
         for batch in batches:
@@ -82,7 +84,7 @@ def moments(student: nn.Module, teacher: nn.Module, site: Site, batches: Iterabl
     return found
 
 
-class _Enough(Exception):  # noqa: N818 - not an error: the pass has seen what it came for
+class _Enough(Exception):
     """Stops a forward pass."""
 
 
@@ -90,25 +92,29 @@ def _run_to(model: nn.Module, site: Site, batch: Batch, *, before: bool) -> tupl
     """(reader's input or output, residual stream) of a pass that stops at the reader."""
     seen: dict[str, Tensor] = {}
 
-    def residual(_: nn.Module, args: tuple[Any, ...]) -> None:
-        seen["residual"] = args[0]
+    def see_stream(_: nn.Module, args: tuple[Any, ...]) -> None:
+        seen["stream"] = args[0]
 
-    def stop(tensor: Tensor) -> None:
-        seen["reader"] = tensor
+    def stop_before(_: nn.Module, args: tuple[Any, ...]) -> None:
+        seen["reader"] = args[0]
+        raise _Enough
+
+    def stop_after(_: nn.Module, __: Any, out: Tensor) -> None:
+        seen["reader"] = out
         raise _Enough
 
     reader = model.get_submodule(site.reader)
-    stopper: Callable[..., None]
-    with ExitStack() as undo:
-        stream = model.get_submodule(site.residual).register_forward_pre_hook(residual)
-        if before:
-            stopper = reader.register_forward_pre_hook(lambda _, args: stop(args[0]))
-        else:
-            stopper = reader.register_forward_hook(lambda _, __, out: stop(out))
-        undo.callback(stream.remove)
-        undo.callback(stopper.remove)
-        try:
+    stream = model.get_submodule(site.residual)
+    handles = [
+        stream.register_forward_pre_hook(see_stream),
+        reader.register_forward_pre_hook(stop_before)
+        if before
+        else reader.register_forward_hook(stop_after),
+    ]
+    try:
+        with suppress(_Enough):
             model(**batch)
-        except _Enough:
-            pass
-    return seen["reader"], seen["residual"]
+    finally:
+        for handle in handles:
+            handle.remove()
+    return seen["reader"], seen["stream"]

@@ -1,6 +1,6 @@
 """Which tokens are real: padding must not count in any statistic."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from torch import Tensor
 
@@ -31,7 +31,7 @@ def flat(x: Tensor, real: Tensor | None) -> Tensor:
     return x.reshape(-1, x.shape[-1]) if real is None else x[real.to(x.device)]
 
 
-def mean_length(batches: list[Mapping[str, Tensor]] | object) -> int | None:
+def mean_length(batches: Iterable[Mapping[str, Tensor]]) -> int | None:
     """Mean number of real tokens of a sample, rounded; None for data without tokens."""
     tokens = samples = 0
     for batch in batches:

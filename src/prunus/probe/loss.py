@@ -78,7 +78,8 @@ def distance(out: Any, target: Mapping[str, Tensor], batch: Batch, temperature: 
         return _divergence(*_real(z, goal, batch), temperature)
     if "start_logits" in target:
         spans = ("start_logits", "end_logits")
-        return sum(_divergence(out[name], target[name], temperature) for name in spans) / 2
+        halves = [_divergence(out[name], target[name], temperature) for name in spans]
+        return torch.stack(halves).mean()
     return (out.last_hidden_state - target["last_hidden_state"]).square().mean((1, 2)).sum()
 
 

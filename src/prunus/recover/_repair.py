@@ -13,7 +13,12 @@ class Repair(Part):
     """Mends a student in place, one reader at a time, in the order of the forward pass."""
 
     def repair(
-        self, student: nn.Module, teacher: nn.Module, site: Site, stays: Tensor, batches: Iterable[Batch]
+        self,
+        student: nn.Module,
+        teacher: nn.Module,
+        site: Site,
+        stays: Tensor,
+        batches: Iterable[Batch],
     ) -> None:
         """Mend the reader of a site.
 

@@ -23,19 +23,22 @@ class LeastSquares(Repair):
     ridge: Annotated[float, Field(gt=0)] = 0.03
 
     def repair(
-        self, student: nn.Module, teacher: nn.Module, site: Site, stays: Tensor, batches: Iterable[Batch]
+        self,
+        student: nn.Module,
+        teacher: nn.Module,
+        site: Site,
+        stays: Tensor,
+        batches: Iterable[Batch],
     ) -> None:
         """Write the fitted weight (columns that stay) and bias into the student's reader."""
-        reader = student.get_submodule(site.reader)
         seen = moments(student, teacher, site, batches)
-        axis = site.inlet.axes[0]
-        weight = reader.weight.detach().movedim(axis, 0)
-        has_bias = getattr(reader, "bias", None) is not None
-        fitted, bias = solve(seen, weight.double(), stays, self.ridge, centred=has_bias)
-        with torch.no_grad():
-            weight[stays] = fitted.to(weight)
-            if has_bias:
-                reader.bias.copy_(bias)
+        bias = getattr(student.get_submodule(site.reader), "bias", None)
+        weight = student.get_parameter(site.inlet.tensor).detach().movedim(site.inlet.axis, 0)
+        centred = isinstance(bias, Tensor)
+        fitted, constant = solve(seen, weight.double(), stays, self.ridge, centred=centred)
+        weight[stays] = fitted.to(weight)
+        if isinstance(bias, Tensor):
+            bias.detach().copy_(constant)
 
 
 def solve(

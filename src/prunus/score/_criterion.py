@@ -18,7 +18,7 @@ class Criterion(Part):
     :meth:`score` is then a pure function of them.
 
     Attributes:
-        reads: names of :data:`prunus.probe._evidence.STREAMS`.
+        reads: names of statistics in ``prunus.probe``.
         loss: "labels", "teacher" (divergence from the dense model), or None.
         per_cost: whether scores add up to a loss, so that they are weighed against cost.
     """

@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from prunus.probe import Evidence
@@ -20,10 +21,10 @@ class Magnitude(Criterion):
 
     def score(self, evidence: Evidence) -> Tensor:
         """[*grid] sums over the unit's weights."""
-        total = 0
+        total = torch.zeros(evidence.site.shape, dtype=torch.float64)
         for part in evidence.site.slices:
             if part.tensor in evidence.weights:
                 weight = evidence.weights[part.tensor].double()
                 size = weight.abs() if self.norm == "l1" else weight.square()
-                total = total + reduce(part, size, evidence.site.shape)
+                total += reduce(part, size, evidence.site.shape).cpu()
         return total

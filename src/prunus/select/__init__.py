@@ -74,17 +74,22 @@ def _groups(
     budget: Budget, rules: Mapping[str, Rule | None], sites: Mapping[str, Site]
 ) -> list[tuple[list[str], float, str]]:
     """(sites, density, scope) of every budget: the rules' own ones first, then the general one."""
-    own = [rule for rule in budget.rules if rule.density is not None]
-    groups = [
-        ([name for name in sites if rules[name] is rule], rule.density, rule.scope or budget.scope)
-        for rule in own
-    ]
-    rest = [name for name in sites if not any(rules[name] is rule for rule in own)]
+    groups: list[tuple[list[str], float, str]] = []
+    rest = list(sites)
+    for rule in budget.rules:
+        if rule.density is not None:
+            members = [name for name in sites if rules[name] is rule]
+            groups.append((members, rule.density, rule.scope or budget.scope))
+            rest = [name for name in rest if name not in members]
     return [*groups, (rest, budget.density, budget.scope)] if rest else groups
 
 
 def _sound(score: Tensor, site: Site) -> None:
     if tuple(score.shape) != site.shape:
-        raise PrunusError(f"site {site.name!r} has grid {site.shape}; scores are {tuple(score.shape)}")
+        raise PrunusError(
+            f"site {site.name!r} has grid {site.shape}; scores are {tuple(score.shape)}"
+        )
     if not torch.isfinite(score).all():
-        raise PrunusError(f"site {site.name!r}: scores are not finite; is the model or the data broken?")
+        raise PrunusError(
+            f"site {site.name!r}: scores are not finite; is the model or the data broken?"
+        )

@@ -69,9 +69,9 @@ class Budget(Part):
                     f" {names[0]!r} (see `prunus check` for all)"
                 )
             for name in matched:
-                if found[name] is not None:
+                if (other := found[name]) is not None:
                     raise PrunusError(
-                        f"site {name!r} is matched by two budget rules: {found[name].match!r} and"
+                        f"site {name!r} is matched by two budget rules: {other.match!r} and"
                         f" {rule.match!r}; narrow one of them"
                     )
                 found[name] = rule

@@ -130,9 +130,9 @@ class Pool:
 
         if after(len(steps)) > limit:
             raise PrunusError(
-                f"density {density} allows {int(limit):,} {self.cost.metric}, but the floors alone (and"
-                f" what is decided or cannot be cut) cost {after(len(steps)):,}: raise the density or"
-                " lower the floors"
+                f"density {density} allows {int(limit):,} {self.cost.metric}, but the floors alone"
+                f" (and what is decided or cannot be cut) cost {after(len(steps)):,}: raise the"
+                " density or lower the floors"
             )
         low, high = 0, len(steps)
         while low < high:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from itertools import chain, product
+from itertools import chain, pairwise, product
 from math import prod
 
 from prunus.anatomy import Anatomy
@@ -110,7 +110,7 @@ def _axes(anatomy: Anatomy) -> dict[tuple[str, int], Polynomial]:
     spans = defaultdict(list)
     for name, site in anatomy.items():
         for part in site.slices if site.removable else ():
-            place = (part.tensor, part.axes[0])
+            place = (part.tensor, part.axis)
             spans[place].append((part.start, part.start + part.tile[0] * site.units, name))
     return {
         place: _stretches(found, anatomy.tensors.shapes[place[0]][place[1]])
@@ -121,7 +121,7 @@ def _axes(anatomy: Anatomy) -> dict[tuple[str, int], Polynomial]:
 def _stretches(spans: list[tuple[int, int, str]], length: int) -> Polynomial:
     cuts = sorted({0, length, *(cut for start, end, _ in spans for cut in (start, end))})
     found: Polynomial = defaultdict(Fraction)
-    for start, end in zip(cuts, cuts[1:], strict=False):
+    for start, end in pairwise(cuts):
         covering = tuple(sorted(name for low, high, name in spans if low <= start and end <= high))
         found[covering] += Fraction(end - start, length)
     return dict(found)
@@ -141,4 +141,3 @@ def _cost(metric: str, polynomials: Iterable[Polynomial], anatomy: Anatomy) -> C
         for sites, full in polynomial.items():
             total[sites] += full
     return Cost(metric, tuple(total.items()), {n: s.units for n, s in anatomy.items()})
-

@@ -1,0 +1,131 @@
+"""The pass over data that fills evidence."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from prunus.edit import mask
+from prunus.errors import PrunusError
+from prunus.probe._evidence import ACTIVATIONS, BY_INPUT, GRADIENTS, Evidence
+from prunus.probe._tokens import flat, real_tokens
+from prunus.probe.loss import Batch, Loss, samples_of
+from prunus.site import Site
+
+
+def probe(
+    model: nn.Module,
+    batches: Iterable[Batch],
+    sites: Mapping[str, Site],
+    reads: Iterable[str],
+    loss: Loss | None = None,
+) -> dict[str, Evidence]:
+    """One pass over data for the statistics in ``reads``; memory does not grow with the data.
+
+    Weights are frozen meanwhile: only masks have gradients, one a sample. Grids in weights have
+    one mask a batch.
+
+    Args:
+        model: the model to look at, evaluated as it is (masked, if it is).
+        batches: mappings of keyword arguments.
+        sites: where to look.
+        reads: names of statistics; where there are none, no pass is made.
+        loss: called with the model and a batch; a sum over samples.
+
+    Raises:
+        PrunusError: a statistic that a site cannot give, or no batches.
+    """
+    reads = tuple(reads)
+    tensors = {name: tensor.detach() for name, tensor in model.named_parameters()}
+    found = {name: Evidence(site, _weights(site, tensors)) for name, site in sites.items()}
+    if not reads or not found:
+        return found
+    for site in sites.values():
+        if not site.has_inlet and BY_INPUT.intersection(reads):
+            raise PrunusError(
+                f"site {site.name!r} of kind {site.kind!r} is not the input of one module, which"
+                f" {sorted(BY_INPUT.intersection(reads))} need; use another criterion"
+            )
+    with frozen(model):
+        for batch in batches:
+            _look(model, batch, found, reads, loss)
+    if not next(iter(found.values())).samples:
+        raise PrunusError("no batches to look at: the data is empty")
+    return found
+
+
+def _weights(site: Site, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {part.tensor: tensors[part.tensor] for part in site.slices if part.tensor in tensors}
+
+
+def _look(
+    model: nn.Module,
+    batch: Batch,
+    found: Mapping[str, Evidence],
+    reads: tuple[str, ...],
+    loss: Loss | None,
+) -> None:
+    activations = [name for name in reads if name in ACTIVATIONS]
+    gradients = [name for name in reads if name in GRADIENTS]
+    with ExitStack() as undo:
+        for evidence in found.values():
+            evidence.samples += samples_of(batch)
+            if activations:
+                reader = model.get_submodule(evidence.site.reader)
+                hook = partial(_watch, evidence, batch, activations)
+                undo.callback(reader.register_forward_pre_hook(hook).remove)
+        if gradients and loss is not None:
+            for evidence, g in _mask_gradients(model, batch, found, loss):
+                for name in gradients:
+                    evidence.add(name, GRADIENTS[name](g, evidence.site))
+        else:
+            with torch.no_grad():
+                model(**batch)
+
+
+def _watch(
+    evidence: Evidence, batch: Batch, names: list[str], _: nn.Module, args: tuple[Any, ...]
+) -> None:
+    x = args[0].detach()
+    x = flat(x, real_tokens(batch, evidence.site.name, x))
+    evidence.tokens += x.shape[0]
+    for name in names:
+        evidence.add(name, ACTIVATIONS[name](x))
+
+
+def _mask_gradients(
+    model: nn.Module, batch: Batch, found: Mapping[str, Evidence], loss: Loss
+) -> Iterator[tuple[Evidence, Tensor]]:
+    """(evidence, [sample, width]) of every site; for grids in weights one row for the batch."""
+    device = next(model.parameters()).device
+    places, ones = {}, {}
+    for name, evidence in found.items():
+        site = evidence.site
+        places[name] = site.fine() if site.has_inlet else site
+        rows = (samples_of(batch),) if site.removable else ()
+        ones[name] = torch.ones(*rows, *places[name].shape, device=device, requires_grad=True)
+    with mask(model, places, ones), torch.enable_grad():
+        value = loss(model, batch)
+        parts = torch.autograd.grad(value, list(ones.values()), allow_unused=True)
+    for evidence, one, part in zip(found.values(), ones.values(), parts, strict=True):
+        g = torch.zeros_like(one) if part is None else part
+        yield evidence, g if evidence.site.removable else g.reshape(1, -1)
+
+
+@contextmanager
+def frozen(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode and no parameter with a gradient while the block runs."""
+    training = model.training
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    try:
+        model.eval()
+        for parameter in trained:
+            parameter.requires_grad_(False)
+        yield
+    finally:
+        model.train(training)
+        for parameter in trained:
+            parameter.requires_grad_(True)
