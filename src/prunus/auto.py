@@ -7,6 +7,7 @@ that says what was kept. Its classes are made from the stock ones when they are 
 import sys
 from collections.abc import Mapping, Sequence
 from functools import cache
+from importlib import import_module
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
@@ -97,12 +98,10 @@ def config_class(stock: Any) -> Any:
 @cache
 def register_models(config: type) -> None:
     """Make every model class of a pruned family known to its Auto class."""
-    from transformers.models.auto import modeling_auto
-
-    from prunus.checkpoint import model_class
-
+    modeling = import_module("transformers.models.auto.modeling_auto")
+    model_class = import_module("prunus.checkpoint").model_class
     stock = config.__mro__[1]
-    for auto in vars(modeling_auto).values():
+    for auto in vars(modeling).values():
         mapping = getattr(auto, "_model_mapping", None) if isinstance(auto, type) else None
         found = None if mapping is None else mapping.get(stock, None)
         if found is not None:

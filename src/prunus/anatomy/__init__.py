@@ -121,7 +121,7 @@ def family_of(model: nn.Module) -> Family:
 def _grid(module: str, shape: tuple[int, ...], tile: tuple[int, int]) -> Site:
     if shape[0] % tile[0] or shape[1] % tile[1]:
         raise PrunusError(
-            f"{module}.weight is {shape[0]}x{shape[1]}: blocks of {tile[0]}x{tile[1]} do not divide it"
+            f"{module}.weight is {shape[0]}x{shape[1]}: {tile[0]}x{tile[1]} blocks do not divide it"
         )
     grid = (shape[0] // tile[0], shape[1] // tile[1])
     return Site(f"{module}:grid", "grid", grid, (Slice(f"{module}.weight", (0, 1), tile),), module)

@@ -55,7 +55,7 @@ class Job:
     def __post_init__(self) -> None:
         """The student begins as a copy of the dense model, the teacher is the dense model."""
         self.student = copy.deepcopy(self.model)
-        self.teacher = Teacher(self.model, getattr(self.criterion, "temperature", 1.0))
+        self.teacher = self.criterion.teacher(self.model, self.batches)
 
     def score(self, plan: Plan) -> dict[str, Tensor]:
         """Scores of the sites that the plan leaves undecided, under its masks."""

@@ -83,9 +83,13 @@ def _pass_by(value: Tensor, _: nn.Module, args: tuple[Any, ...], out: Any) -> An
 
 
 def per_token(value: Tensor, x: Tensor) -> Tensor:
-    """Shape values [width] or [sample, width] to multiply x [sample, ..., width]."""
+    """Shape values [width] or [sample, width] to multiply x [row, ..., width].
+
+    Where a model makes several rows of a sample (the choices of a question), all have its value.
+    """
     if value.dim() == 1:
         return value
+    value = value.repeat_interleave(x.shape[0] // value.shape[0], dim=0)
     return value.reshape(value.shape[0], *[1] * (x.dim() - 2), value.shape[-1])
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from prunus.probe._pass import frozen
+from prunus.probe._frozen import frozen
 from prunus.probe._tokens import flat, real_tokens
 from prunus.probe.loss import Batch
 from prunus.site import Site
@@ -44,9 +44,10 @@ class Moments:
     def add(self, x: Tensor, y: Tensor) -> None:
         """Count tokens x [token, inputs] with their targets y [token, outputs].
 
-        Products are taken in the model's precision a chunk at a time and summed in float64: as
-        exact as float64 throughout where it matters, at the speed of float32.
+        Products are taken in float32 a chunk at a time and summed in float64: as exact as float64
+        throughout where it matters, at the speed of float32.
         """
+        x, y = (tensor.to(torch.promote_types(tensor.dtype, torch.float32)) for tensor in (x, y))
         for part, goal in zip(x.split(CHUNK), y.split(CHUNK), strict=True):
             self.gram += (part.T @ part).double()
             self.cross += (part.T @ goal).double()

@@ -1,7 +1,7 @@
 """The pass over data that fills evidence."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from prunus.edit import mask
 from prunus.errors import PrunusError
 from prunus.probe._evidence import ACTIVATIONS, BY_INPUT, GRADIENTS, Evidence
+from prunus.probe._frozen import frozen
 from prunus.probe._tokens import flat, real_tokens
 from prunus.probe.loss import Batch, Loss, samples_of
 from prunus.site import Site
@@ -113,19 +114,3 @@ def _mask_gradients(
     for evidence, one, part in zip(found.values(), ones.values(), parts, strict=True):
         g = torch.zeros_like(one) if part is None else part
         yield evidence, g if evidence.site.removable else g.reshape(1, -1)
-
-
-@contextmanager
-def frozen(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode and no parameter with a gradient while the block runs."""
-    training = model.training
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    try:
-        model.eval()
-        for parameter in trained:
-            parameter.requires_grad_(False)
-        yield
-    finally:
-        model.train(training)
-        for parameter in trained:
-            parameter.requires_grad_(True)

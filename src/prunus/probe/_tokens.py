@@ -21,8 +21,8 @@ def real_tokens(batch: Mapping[str, Tensor], site: str, x: Tensor) -> Tensor | N
         targets = None if labels is None else labels != IGNORED
         candidates = [batch.get("decoder_attention_mask"), targets, *candidates]
     for mask in candidates:
-        if mask is not None and mask.shape == x.shape[:2]:
-            return mask.bool()
+        if mask is not None and mask.numel() == x.shape[:2].numel():
+            return mask.reshape(x.shape[:2]).bool()
     return None
 
 

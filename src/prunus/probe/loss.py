@@ -1,6 +1,6 @@
 """The losses whose gradients criteria ask for: on labels, or against the dense model."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from prunus.errors import PrunusError
+from prunus.probe._frozen import frozen
 
 Batch = Mapping[str, Tensor]
 Loss = Callable[[nn.Module, Batch], Tensor]
@@ -34,16 +35,18 @@ def labelled(model: nn.Module, batch: Batch) -> Tensor:
 
 
 class Teacher:
-    """The dense model's answers: targets to which pruned ones are held.
+    """The dense model's answers: targets to which pruned ones are held."""
 
-    Answers of one row a sample are remembered where batches come in the same order each time;
-    longer ones (a row a token) are computed anew, so that memory does not grow with the data.
-    """
+    def __init__(self, model: nn.Module, temperature: float, batches: Iterable[Batch] = ()) -> None:
+        """Take answers from ``model``, softened by ``temperature``.
 
-    def __init__(self, model: nn.Module, temperature: float = 2.0) -> None:
-        """Take answers from ``model``, softened by ``temperature``."""
+        Answers to a list of ``batches`` are remembered while they have one row a sample; longer
+        ones (a row a token), and those to batches that are made anew each time, are computed
+        again, so that memory does not grow with the data.
+        """
         self.model, self.temperature = model, temperature
-        self._known: dict[int, tuple[Batch, Any]] = {}
+        self._lasting = {id(batch) for batch in batches} if isinstance(batches, Sequence) else set()
+        self._known: dict[int, dict[str, Tensor]] = {}
 
     def __call__(self, model: nn.Module, batch: Batch) -> Tensor:
         """How far a model is from the dense one on a batch, summed over samples.
@@ -55,14 +58,13 @@ class Teacher:
         return distance(model(**batch), self._answer(batch), batch, self.temperature)
 
     def _answer(self, batch: Batch) -> dict[str, Tensor]:
-        known = self._known.get(id(batch))
-        if known is not None and known[0] is batch:
-            return known[1]
-        with torch.no_grad():
+        if id(batch) in self._known:
+            return self._known[id(batch)]
+        with frozen(self.model), torch.no_grad():
             out = self.model(**batch)
         answer = {name: out[name] for name in ANSWERS if name in out}
-        if all(tensor.dim() == 2 for tensor in answer.values()):
-            self._known[id(batch)] = (batch, answer)
+        if id(batch) in self._lasting and all(tensor.dim() == 2 for tensor in answer.values()):
+            self._known[id(batch)] = answer
         return answer
 
 

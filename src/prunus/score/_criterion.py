@@ -31,6 +31,10 @@ class Criterion(Part):
         """[*grid]: how much each unit of a site matters."""
         raise NotImplementedError
 
+    def teacher(self, model: nn.Module, batches: Iterable[Batch]) -> Teacher:
+        """The dense model as a teacher, at this criterion's temperature if it has one."""
+        return Teacher(model, getattr(self, "temperature", 1.0), batches)
+
     def target(self, teacher: Teacher | None) -> Loss | None:
         """The loss to differentiate."""
         return {"labels": labelled, "teacher": teacher, None: None}[self.loss]
@@ -53,6 +57,6 @@ def score(
         teacher: the dense model's answers, for criteria that are measured against it.
     """
     if criterion.loss == "teacher" and teacher is None:
-        teacher = Teacher(model, getattr(criterion, "temperature", 1.0))
+        teacher = criterion.teacher(model, batches)
     seen = probe(model, batches, sites, criterion.reads, criterion.target(teacher))
     return {name: criterion.score(evidence) for name, evidence in seen.items()}
