@@ -3,7 +3,8 @@
 from prunus.task._locate import resolve
 from prunus.task._prepared import Batches, Prepared
 from prunus.task._quality import Quality, agreement, assess
-from prunus.task._train import Training, train
+from prunus.task._train import train
+from prunus.task._training import Training
 
 __all__ = [
     "Batches",

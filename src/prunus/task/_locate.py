@@ -63,7 +63,7 @@ def _why_not(name: str, kind: str) -> str | None:
     try:
         validate_repo_id(name)
     except HFValidationError:
-        return "and it is no hub id (`name` or `owner/name`)"
+        return "it is no hub id either (`name` or `owner/name`)"
     if is_offline_mode():
         cached = kind == "dataset" or isinstance(try_to_load_from_cache(name, "config.json"), str)
         return None if cached else "the hub is switched off (HF_HUB_OFFLINE) and its cache is empty"

@@ -1,5 +1,7 @@
 """Opening a pretrained model with a classification head that may be new."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -14,6 +16,20 @@ from transformers.utils import logging
 
 from prunus.errors import PrunusError
 from prunus.task._prepared import Prepared
+
+
+@contextmanager
+def hushed() -> Iterator[None]:
+    """Without the reports and bars that transformers shows while it loads and saves."""
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
 
 
 def open_tokenizer(where: str | Path) -> PreTrainedTokenizerBase:
@@ -40,9 +56,7 @@ def open_network(where: str | Path, prepared: Prepared) -> PreTrainedModel:
     config.label2id = {name: index for index, name in config.id2label.items()}
     config.problem_type = "regression" if prepared.regression else "single_label_classification"
     config.pad_token_id = prepared.tokenizer.pad_token_id
-    before = logging.get_verbosity()
-    logging.set_verbosity_error()  # the report on the new head; what else is missing raises below
-    try:
+    with hushed():  # a report on the new head; what else is missing raises below
         model, told = AutoModelForSequenceClassification.from_pretrained(
             where,
             config=config,
@@ -50,8 +64,6 @@ def open_network(where: str | Path, prepared: Prepared) -> PreTrainedModel:
             ignore_mismatched_sizes=True,
             output_loading_info=True,
         )
-    finally:
-        logging.set_verbosity(before)
     _require_body(model, told["missing_keys"], where)
     return model
 

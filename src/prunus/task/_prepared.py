@@ -177,6 +177,15 @@ class Prepared:
         train, test = self._split("train"), self._split("validation")
         return baselines(train, test, self.metrics[0], self.regression)
 
+    def require(self, *splits: str) -> None:
+        """Check that the task has these splits.
+
+        Raises:
+            PrunusError: one is missing.
+        """
+        for name in splits:
+            self._split(name)
+
     def _split(self, name: str) -> Split:
         if name not in self.splits:
             raise unknown("split", name, self.splits, f"The key `splits` can draw one: {name}: 500")

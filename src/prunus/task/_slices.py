@@ -39,6 +39,8 @@ def draw(sizes: Mapping[str, int], wanted: Mapping[SplitName, str | int], seed: 
     found = {name: name for name in SPLITS if name in sizes} | dict(wanted)
     named = {ours: theirs for ours, theirs in found.items() if isinstance(theirs, str)}
     counts = {ours: count for ours, count in found.items() if isinstance(count, int)}
+    if not found:
+        raise PrunusError(f"the source's splits are {', '.join(sizes)}: say which in `splits`")
     for theirs in named.values():
         if theirs not in sizes:
             mend = "A count in `splits` draws rows from the training split."

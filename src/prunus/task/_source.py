@@ -74,15 +74,15 @@ def _existing(file: str) -> Path:
 
 
 def _from_hub(name: str, config: str | None) -> dict[str, Dataset]:
-    mirror = f"no files in {_root() / name / (config or '')}"
-    looked = mirror if ROOT in os.environ else f"{ROOT}, the root of a local mirror, is not set"
+    mirror = f"no files in {_root() / name / (config or '')} (the mirror under {ROOT})"
+    looked = mirror if os.environ.get(ROOT) else f"{ROOT}, the root of a local mirror, is not set"
     on_hub(name, "dataset", looked)
     try:
         loaded = load_dataset(name, config)
     except Exception as error:  # the hub's clients raise many kinds, cached or not
         raise PrunusError(
-            f"dataset {name!r} (config {config!r}) was not found: {looked};"
-            f" the hub's client said: {error}"
+            f"dataset {name!r} (config {config!r}) was not found: no such file or folder (looked"
+            f" from {Path.cwd()}); {looked}; the hub's client said: {error}"
         ) from error
     assert isinstance(loaded, DatasetDict)
     return {str(split): rows for split, rows in loaded.items()}

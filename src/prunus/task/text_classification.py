@@ -10,16 +10,10 @@ from transformers import PreTrainedTokenizerBase
 from prunus.errors import PrunusError, unknown
 from prunus.registry import Part
 from prunus.task._clean import social
-from prunus.task._labels import (
-    class_indices,
-    class_names,
-    like_head,
-    numbers,
-    require_values,
-)
+from prunus.task._labels import class_indices, class_names, like_head, numbers, require_values
 from prunus.task._metrics import CLASSES, NUMBERS
 from prunus.task._prepared import Prepared, Split
-from prunus.task._slices import Rows, SplitName, draw
+from prunus.task._slices import SPLITS, Rows, SplitName, draw
 from prunus.task._source import open_source, require_columns
 
 Columns = dict[str, list[Any]]
@@ -105,11 +99,11 @@ class TextClassification(Part):
         source = self._source()
         drawn = draw({name: rows.num_rows for name, rows in source.items()}, self.splits, seed)
         texts = [_column(source, drawn, column) for column in self._texts]
-        values = _column(source, drawn, self.label)
         for column, table in zip(self._texts, texts, strict=True):
             require_values(table, column)
+        values = _column(source, drawn, self.label)
         require_values(values, self.label, nothing=(None, ""))
-        feature = next(iter(source.values())).features[self.label]
+        feature = source[next(iter(drawn.values()))[0]].features[self.label]
         names, labels = self._labelled(values, feature, num_labels, head_names)
         return Prepared(
             tokenizer=tokenizer,
@@ -127,17 +121,18 @@ class TextClassification(Part):
         return (self.text,) if isinstance(self.text, str) else self.text
 
     def _source(self) -> dict[str, Dataset]:
+        """The source's splits; those in use are checked and cleaned."""
         source = open_source(self.data, self.config, self.encoding, self._texts)
-        require_columns(source, (*self._texts, self.label), str(self.data))
-        return {name: self._cleaned(rows) for name, rows in source.items()}
+        names = {*SPLITS, *self.splits.values()} if len(source) > 1 else set(source)
+        used = {name: rows for name, rows in source.items() if name in names}
+        require_columns(used, (*self._texts, self.label), str(self.data))
+        return source | {name: self._cleaned(rows) for name, rows in used.items()}
 
     def _cleaned(self, rows: Dataset) -> Dataset:
         if self.clean is None:
             return rows
-        parts = [rows[column] for column in self._texts]
-        return rows.select(
-            social([" ".join(text) for text in zip(*parts, strict=True)], rows[self.label])
-        )
+        parts = zip(*(rows[column] for column in self._texts), strict=True)
+        return rows.select(social([" ".join(text) for text in parts], rows[self.label]))
 
     def _labelled(
         self, values: Columns, feature: object, head: int | None, head_names: list[str] | None
@@ -150,7 +145,7 @@ class TextClassification(Part):
 
 def _column(source: dict[str, Dataset], drawn: Rows, column: str) -> Columns:
     """The values of a column for each drawn split."""
-    whole = {name: rows[column][:] for name, rows in source.items()}
+    whole = {name: source[name][column][:] for name, _ in drawn.values()}
     return {
         ours: [whole[name][row] for row in rows.tolist()] for ours, (name, rows) in drawn.items()
     }

@@ -1,0 +1,45 @@
+"""The settings of a fine-tuning."""
+
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, field_validator
+from transformers import SchedulerType
+
+from prunus.errors import unknown
+from prunus.registry import Part
+
+
+class Training(Part):
+    """How a dense model is fine-tuned.
+
+    Attributes:
+        epochs: passes over the training split.
+        batch_size: examples in a step.
+        learning_rate: its highest value (AdamW).
+        weight_decay: of AdamW, not on biases and norms.
+        warmup_ratio: share of the steps in which the learning rate rises.
+        scheduler: how it falls: linear, cosine, constant or another of transformers' names.
+        max_length: tokens at which a text is cut off; None is the task's.
+        freeze_embeddings: leave the token embeddings as they are.
+        seed: of the new head, the order of the examples and dropout.
+        max_steps: stop after so many steps; None is all of them.
+        evaluate: measure the trained model on the validation split.
+    """
+
+    epochs: PositiveFloat = 3
+    batch_size: PositiveInt = 32
+    learning_rate: PositiveFloat = 5e-5
+    weight_decay: NonNegativeFloat = 0.01
+    warmup_ratio: float = Field(default=0.1, ge=0, lt=1)
+    scheduler: str = "linear"
+    max_length: PositiveInt | None = None
+    freeze_embeddings: bool = False
+    seed: int = 0
+    max_steps: PositiveInt | None = None
+    evaluate: bool = True
+
+    @field_validator("scheduler")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        known = [kind.value for kind in SchedulerType]
+        if name not in known:
+            raise unknown("scheduler", name, known)
+        return name
