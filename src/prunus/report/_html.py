@@ -1,5 +1,6 @@
 """The page: one file with its style inside, no script, nothing loaded from anywhere."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import yaml
@@ -13,7 +14,7 @@ from prunus.report._schema import Quality, Report
 
 @dataclass(frozen=True)
 class Bar:
-    """One line of a bar chart: its length, and its error to either side, in percent of the width."""
+    """One line of a bar chart: its length and its error to either side, in percent of the width."""
 
     label: str
     value: str
@@ -53,7 +54,7 @@ def html(report: Report) -> str:
         phases=_phases(report),
         equivalence=_equivalence(report),
         recipe=yaml.safe_dump(report.recipe, sort_keys=False, allow_unicode=True, width=76),
-        facts={label(key): _fact(key, value) for key, value in report.hardware.items()},
+        facts=_facts(report.hardware),
         show=show,
     )
 
@@ -107,6 +108,10 @@ def _equivalence(report: Report) -> list[Tile]:
         Tile("reloaded and shrunk", show.small(found.reloaded_vs_shrunk), "0 is bit for bit"),
         Tile("dense and shrunk", show.small(found.dense_vs_shrunk), "must differ"),
     ]
+
+
+def _facts(hardware: Mapping[str, object]) -> dict[str, str]:
+    return {label(key.removesuffix("_bytes")): _fact(key, hardware[key]) for key in hardware}
 
 
 def _fact(key: str, value: object) -> str:

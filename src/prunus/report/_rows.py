@@ -74,7 +74,9 @@ def clock(entry: Latency) -> str:
 
 
 def _remark(entry: Latency) -> str:
-    reached = f"{show.percent(entry.speedup / entry.ideal, 0)} of the ideal {show.times(entry.ideal)}"
+    reached = (
+        f"{show.percent(entry.speedup / entry.ideal, 0)} of the ideal {show.times(entry.ideal)}"
+    )
     return f"{reached}, noisy: measure again" if entry.noisy else reached
 
 

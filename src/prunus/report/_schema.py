@@ -98,7 +98,7 @@ class Latency(Timing):
 
 
 class Equivalence(_Value):
-    """Largest difference of the outputs, relative to the largest output; the dense one must differ."""
+    """Largest difference of the outputs relative to the largest output; the dense must differ."""
 
     masked_vs_shrunk: Number
     dense_vs_shrunk: Number
@@ -109,7 +109,7 @@ class Seconds(_Value):
     """Wall-clock seconds of each phase; other phases may stand beside."""
 
     model_config = ConfigDict(extra="allow")
-    __pydantic_extra__: dict[str, float] = Field(init=False)
+    __pydantic_extra__: dict[str, float] = Field(init=False)  # pyright: ignore[reportIncompatibleVariableOverride]
 
     load: float = 0.0
     score: float = 0.0

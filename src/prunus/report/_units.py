@@ -31,7 +31,7 @@ def signed(value: float) -> str:
 
 def times(ratio: float) -> str:
     """A ratio: ``1.93×``."""
-    return f"{ratio:.2f}\N{MULTIPLICATION SIGN}"
+    return f"{ratio:.2f}×"
 
 
 def milliseconds(value: float) -> str:
@@ -62,7 +62,7 @@ def small(value: float | None) -> str:
     if not 0 < value < 1e-3:
         return f"{value:.2g}"
     digits, power = f"{value:.1e}".split("e-")
-    return f"{digits}\N{MULTIPLICATION SIGN}10\N{SUPERSCRIPT MINUS}{power.lstrip('0').translate(RAISED)}"
+    return f"{digits}×10⁻{power.lstrip('0').translate(RAISED)}"
 
 
 def _three(value: float) -> str:

@@ -1,0 +1,61 @@
+"""A report with every field set."""
+
+from typing import Any
+
+from prunus.report import Report
+
+
+def sample(**changes: Any) -> Report:
+    """The report of an invented run; ``changes`` replace whole fields."""
+    wall = {"dense": 48.2, "pruned": 26.1, "speedup": 1.85, "speedup_iqr": [1.75, 2.03]}
+    fields: dict[str, Any] = {
+        "recipe": {"model": "dense", "budget": {"density": 0.5}, "recover": ["least_squares"]},
+        "model": "runs/dense",
+        "task": "text classification",
+        "quality": {
+            "metric": "accuracy",
+            "dense": 75.15,
+            "pruned": 73.85,
+            "stderr": 0.98,
+            "n": 2000,
+            "agreement": 0.912,
+            "baselines": {"majority": 43.25, "bag_of_words": 70.15},
+        },
+        "density": {"metric": "flops", "of_sites": 0.472, "of_model": 0.4998},
+        "params": {"dense": 22_714_755, "pruned": 17_402_115},
+        "flops": {
+            "dense": 562_341_888,
+            "pruned": 281_020_416,
+            "per": "sequence",
+            "length": 23.4,
+            "padded": {"dense": 1_541_341_888, "pruned": 770_320_416, "length": 64},
+        },
+        "bytes": {"dense": 90_868_376, "pruned": 69_611_040},
+        "latency_ms": [
+            {
+                "runtime": "torch-eager",
+                "batch": 8,
+                "length": 24,
+                "threads": 1,
+                "dense": 47.3,
+                "pruned": 25.1,
+                "speedup": 1.88,
+                "speedup_iqr": [1.85, 1.93],
+                "ideal": 2.0,
+                "wall": wall,
+                "pairs": 15,
+            }
+        ],
+        "equivalence": {
+            "masked_vs_shrunk": 4.1e-7,
+            "dense_vs_shrunk": 0.31,
+            "reloaded_vs_shrunk": 0.0,
+        },
+        "kept": {"encoder.layer.0:heads": [7, 12], "encoder.layer.0:neurons": [0, 1536]},
+        "seconds": {"load": 3.1, "score": 41.2, "total": 99.8, "latency": 2.3},
+        "peak_memory_bytes": 1_180_000_000,
+        "seed": 0,
+        "versions": {"python": "3.11.7", "torch": "2.13.0"},
+        "hardware": {"cpu": "a processor", "memory_bytes": 25_000_000_000, "mkldnn": True},
+    }
+    return Report(**(fields | changes))

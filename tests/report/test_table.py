@@ -1,0 +1,75 @@
+import io
+
+import pytest
+from rich.console import Console
+
+from prunus.report import _units as show
+from prunus.report import table
+from prunus.report._heat import Cell, heats
+from prunus.report._rows import removed, rows
+from tests.report.sample import sample
+
+
+def test_the_terminal_shows_the_same_rows():
+    console = Console(file=io.StringIO(), width=160)
+    console.print(table(sample()))
+    text = console.file.getvalue()
+    for row in rows(sample()):
+        assert row.label in text
+        assert row.pruned in text
+    assert "73.85 ± 0.98" in text
+    assert "majority 43.25" in text
+
+
+def test_markup_in_a_name_is_not_obeyed():
+    console = Console(file=io.StringIO(), width=160)
+    console.print(table(sample(model="[red]x[/nonsense]")))
+    assert "[red]x[/nonsense]" in console.file.getvalue()
+
+
+def test_amounts_are_said_both_ways_round():
+    assert removed(sample()) == (
+        "50.0 % of the model's FLOPs removed: density 0.500 of the model, 0.472 of what can be cut"
+    )
+
+
+def test_a_noisy_latency_says_so():
+    entry = sample().latency_ms[0].model_dump() | {"noisy": True}
+    assert any("noisy" in row.remark for row in rows(sample(latency_ms=[entry])))
+
+
+def test_sites_find_their_row_and_column():
+    kept = {
+        "encoder.block.0:heads": (1, 8),
+        "decoder.block.0:heads": (2, 8),
+        "decoder.block.10.cross:heads": (3, 4),
+        "layers.2:neurons": (5, 6),
+        "stream:channels": (7, 8),
+        "decoder.block.0.cross.attention:sublayers": (1, 1),
+    }
+    found = {heat.title: heat for heat in heats(kept)}
+    assert list(found) == ["encoder.block", "decoder.block", "layers", "stream"]
+    assert found["decoder.block"].rows["10"]["cross heads"].kept == 3
+    assert found["layers"].rows["2"]["neurons"].kept == 5
+    assert found["stream"].rows[""]["channels"].kept == 7
+    assert found["decoder.block"].whole("heads") == 8
+    assert "cross.attention sublayers" in found["decoder.block"].columns
+
+
+@pytest.mark.parametrize(("kept", "level"), [(0, 0), (1, 1), (500, 5), (999, 9), (1000, 10)])
+def test_only_nothing_and_everything_get_the_ends_of_the_scale(kept, level):
+    assert Cell("x", kept, 1000).level == level
+
+
+def test_numbers_as_people_read_them():
+    assert show.scaled(22_714_755) == "22.7 M"
+    assert show.scaled(999_999) == "1.00 M"
+    assert show.scaled(12) == "12"
+    assert show.scaled(90_868_376, "B") == "90.9 MB"
+    assert show.duration(99.8) == "1 min 40 s"
+    assert show.duration(59.7) == "1 min 00 s"
+    assert show.duration(7500) == "2 h 05 min"
+    assert show.small(4.1e-7) == "4.1×10⁻⁷"
+    assert show.small(0.0) == "0"
+    assert show.small(0.31) == "0.31"
+    assert show.signed(-1.3) == "\N{MINUS SIGN}1.30"
