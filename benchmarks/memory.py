@@ -2,8 +2,8 @@
 
     python benchmarks/memory.py
 
-A random BERT of 4 x 256 and batches made on the fly, each size in a process of its own. About a
-minute, one thread.
+A random BERT of 4 x 256 and batches made on the fly, each size in a process of its own. About
+three minutes, one thread.
 """
 
 import subprocess
