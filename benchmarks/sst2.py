@@ -26,6 +26,8 @@ from prunus.task.glue import Glue
 METHODS = {
     "knowledge, sweep, least squares": {"score": "knowledge"},
     "fisher, one shot, least squares": {"score": "fisher", "drive": "oneshot"},
+    "fisher, one shot, no repair": {"score": "fisher", "drive": "oneshot", "recover": ()},
+    "random, one shot, least squares": {"score": "random", "drive": "oneshot"},
     "magnitude l1, one shot, no repair": {"score": "magnitude", "drive": "oneshot", "recover": ()},
     "random, one shot, no repair": {"score": "random", "drive": "oneshot", "recover": ()},
 }
