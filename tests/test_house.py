@@ -113,7 +113,6 @@ def test_importing_prunus_is_light():
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["ls"]], ids=" ".join)
-@pytest.mark.skipif(not (SOURCE / "cli.py").exists(), reason="there is no command line yet")
 def test_asking_the_command_line_is_light(arguments):
     call = (
         "import sys; from prunus.cli import main\n"

@@ -1,107 +1,190 @@
-"""Tiny random models of every family: widths drawn at random, weights far from their defaults."""
+"""Tiny random models of every family and task head: any widths, weights far from their defaults."""
 
 from collections.abc import Mapping
+from functools import cache
 
 import torch
+import transformers
 from torch import Tensor, nn
 from transformers import (
     BertConfig,
-    BertForMaskedLM,
-    BertForSequenceClassification,
     LlamaConfig,
-    LlamaForCausalLM,
+    PretrainedConfig,
     PreTrainedModel,
     T5Config,
-    T5ForConditionalGeneration,
     ViTConfig,
-    ViTForImageClassification,
 )
+from transformers.models.auto import modeling_auto
 
 VOCAB = 50
+EOS = 1
 
 
-def _bert(heads: int = 4, layers: int = 2, **more: object) -> BertConfig:
-    return BertConfig(
-        vocab_size=VOCAB, hidden_size=8 * heads, num_hidden_layers=layers, num_attention_heads=heads,
-        intermediate_size=24, max_position_embeddings=32, **more,
-    )  # fmt: skip
+def _bert(heads: int = 4, layers: int = 2, width: int = 0, **more: object) -> BertConfig:
+    sizes = {
+        "vocab_size": VOCAB, "hidden_size": width or 8 * heads, "num_hidden_layers": layers,
+        "num_attention_heads": heads, "intermediate_size": 24, "max_position_embeddings": 32,
+        "num_labels": 3,
+    }  # fmt: skip
+    return BertConfig(**{**sizes, **more})
 
 
 def _t5(heads: int = 4, layers: int = 2, **more: object) -> T5Config:
-    return T5Config(
-        vocab_size=VOCAB, d_model=24, d_kv=6, d_ff=20, num_layers=layers, num_heads=heads,
-        decoder_start_token_id=0, pad_token_id=0, eos_token_id=1, relative_attention_num_buckets=8,
-        **more,
-    )  # fmt: skip
+    sizes = {
+        "vocab_size": VOCAB, "d_model": 24, "d_kv": 6, "d_ff": 20, "num_layers": layers,
+        "num_heads": heads, "decoder_start_token_id": 0, "pad_token_id": 0, "eos_token_id": EOS,
+        "relative_attention_num_buckets": 8, "num_labels": 3,
+    }  # fmt: skip
+    return T5Config(**{**sizes, **more})
 
 
 def _llama(heads: int = 6, groups: int = 3, layers: int = 2, **more: object) -> LlamaConfig:
-    return LlamaConfig(
-        vocab_size=VOCAB, hidden_size=24, intermediate_size=20, num_hidden_layers=layers,
-        num_attention_heads=heads, num_key_value_heads=groups, head_dim=8, pad_token_id=0, **more,
-    )  # fmt: skip
+    sizes = {
+        "vocab_size": VOCAB, "hidden_size": 4 * heads, "intermediate_size": 20, "head_dim": 8,
+        "num_hidden_layers": layers, "num_attention_heads": heads, "num_key_value_heads": groups,
+        "max_position_embeddings": 64, "pad_token_id": 0, "num_labels": 3,
+    }  # fmt: skip
+    return LlamaConfig(**{**sizes, **more})
 
 
 def _vit(heads: int = 4, layers: int = 2, **more: object) -> ViTConfig:
-    return ViTConfig(
-        hidden_size=8 * heads, num_hidden_layers=layers, num_attention_heads=heads,
-        intermediate_size=24, image_size=16, patch_size=8, num_labels=3, **more,
-    )  # fmt: skip
+    sizes = {
+        "hidden_size": 8 * heads, "num_hidden_layers": layers, "num_attention_heads": heads,
+        "intermediate_size": 24, "image_size": 16, "patch_size": 8, "encoder_stride": 8,
+        "num_labels": 3,
+    }  # fmt: skip
+    return ViTConfig(**{**sizes, **more})
 
 
 CONFIGS = {"bert": _bert, "t5": _t5, "llama": _llama, "vit": _vit}
 HEADS = {
-    "bert": BertForSequenceClassification,
-    "t5": T5ForConditionalGeneration,
-    "llama": LlamaForCausalLM,
-    "vit": ViTForImageClassification,
+    "bert": transformers.BertForSequenceClassification,
+    "t5": transformers.T5ForConditionalGeneration,
+    "llama": transformers.LlamaForCausalLM,
+    "vit": transformers.ViTForImageClassification,
 }
+FAMILIES = tuple(CONFIGS)
+
+
+@cache
+def auto_heads(family: str) -> dict[str, tuple[str, ...]]:
+    """{model class: the Auto classes that open it}, everything transformers has of a family."""
+    config = type(CONFIGS[family]())
+    found: dict[str, tuple[str, ...]] = {}
+    for name, auto in vars(modeling_auto).items():
+        mapping = getattr(auto, "_model_mapping", None) if isinstance(auto, type) else None
+        models = None if mapping is None else mapping.get(config, None)
+        for cls in models if isinstance(models, tuple) else [models] if models else []:
+            found[cls.__name__] = (*found.get(cls.__name__, ()), name)
+    return found
 
 
 def tiny(
-    family: str, cls: type[PreTrainedModel] | None = None, seed: int = 0, **config: object
+    family: str, cls: type[PreTrainedModel] | str | None = None, seed: int = 0, **config: object
 ) -> PreTrainedModel:
-    """A random model of a family; every parameter is away from 0 and 1, biases and norms too."""
+    """A random model of a family; every parameter is away from 0 and 1, biases and norms too.
+
+    Args:
+        family: bert, t5, llama or vit.
+        cls: a model class or its name; the family's usual task head where it is left out.
+        seed: of the weights.
+        **config: heads, layers, groups (Llama), and anything that the configuration knows.
+    """
     torch.manual_seed(seed)
-    model = (cls or HEADS[family])(CONFIGS[family](**config)).eval()
-    return scramble(model)
+    stock = getattr(transformers, cls) if isinstance(cls, str) else cls or HEADS[family]
+    return scramble(stock(CONFIGS[family](**{**_needs(stock.__name__), **config})).eval())
+
+
+def _needs(head: str) -> dict[str, object]:
+    """What a head wants of its configuration."""
+    if "QuestionAnswering" in head:
+        return {"num_labels": 2}
+    return {"is_decoder": True} if head == "BertLMHeadModel" else {}
 
 
 def scramble(model: PreTrainedModel) -> PreTrainedModel:
     """Random values for every parameter, of a size at which every part of the model matters."""
     for name, parameter in model.named_parameters():
         near = 1.0 if "norm" in name.lower() and name.endswith("weight") else 0.0
-        spread = 0.5 if parameter.dim() == 1 else 2.0 / parameter.shape[-1] ** 0.5
+        spread = 0.5 if parameter.dim() == 1 else parameter.shape[-1] ** -0.5
         nn.init.normal_(parameter, near, 0.3 if near else spread)
     return model
 
 
-def batch_of(model: PreTrainedModel, size: int = 3, length: int = 7, seed: int = 0) -> dict[str, Tensor]:
-    """A random batch, the last sample padded where the model reads text; labels for the task."""
+def family_of(config: PretrainedConfig) -> str:
+    """bert, t5, llama or vit, whether pruned or not."""
+    return config.model_type.removeprefix("prunus_")
+
+
+def batch_of(
+    model: PreTrainedModel, size: int = 3, length: int = 7, seed: int = 0
+) -> dict[str, Tensor]:
+    """A random batch, its last sample padded where the model reads text; labels for the task."""
     torch.manual_seed(seed)
-    family = model.config.model_type.removeprefix("prunus_")
-    if family == "vit":
-        side = model.config.image_size
-        return {"pixel_values": torch.randn(size, 3, side, side), "labels": torch.randint(3, (size,))}
+    head = type(model).__name__.removeprefix("Prunus")
+    if family_of(model.config) == "vit":
+        return _images(model, head, size)
     ids = torch.randint(3, VOCAB, (size, length))
     attention = torch.ones_like(ids)
     attention[-1, length - 2 :] = 0
+    if head.startswith("T5"):
+        ids[:, -3] = EOS
+    ids = ids * attention
+    if "MultipleChoice" in head:
+        choices = [torch.stack([x, x.roll(1, 0)], 1) for x in (ids, attention)]
+        ids, attention = choices
     batch = {"input_ids": ids, "attention_mask": attention}
-    name = type(model).__name__
-    if "ConditionalGeneration" in name:
-        batch["labels"] = torch.randint(3, VOCAB, (size, length - 2))
-    elif "CausalLM" in name or "MaskedLM" in name:
-        batch["labels"] = ids.masked_fill(attention == 0, -100)
-    elif "SequenceClassification" in name:
-        batch["labels"] = torch.randint(model.config.num_labels, (size,))
+    if getattr(model.config, "add_cross_attention", False):
+        width = model.config.hidden_size
+        batch["encoder_hidden_states"] = torch.randn(size, length + 2, width)
+        batch["encoder_attention_mask"] = torch.ones(size, length + 2).tril(length).long()
+    return batch | _targets(model, head, ids, attention)
+
+
+def _images(model: PreTrainedModel, head: str, size: int) -> dict[str, Tensor]:
+    side = model.config.image_size
+    batch = {"pixel_values": torch.randn(size, 3, side, side)}
+    patches = (side // model.config.patch_size) ** 2
+    if "MaskedImage" in head:
+        return batch | {"bool_masked_pos": torch.arange(patches).expand(size, patches) % 2 == 0}
+    if "Classification" in head:
+        return batch | {"labels": torch.randint(model.config.num_labels, (size,))}
     return batch
 
 
-def outputs(model: PreTrainedModel, batch: Mapping[str, Tensor]) -> Tensor:
-    """The logits, or the last hidden state of a model without a head."""
+def _targets(
+    model: PreTrainedModel, head: str, ids: Tensor, attention: Tensor
+) -> dict[str, Tensor]:
+    size, classes = len(ids), model.config.num_labels
+    if "ConditionalGeneration" in head:
+        labels = torch.randint(3, VOCAB, (size, ids.shape[1] - 2))
+        labels[-1, -1] = -100
+        return {"labels": labels}
+    if any(name in head for name in ("CausalLM", "MaskedLM", "LMHead")):
+        return {"labels": ids.masked_fill(attention == 0, -100)}
+    if "SequenceClassification" in head:
+        return {"labels": torch.randint(classes, (size,))}
+    if "TokenClassification" in head:
+        return {"labels": torch.randint(classes, ids.shape).masked_fill(attention == 0, -100)}
+    if "MultipleChoice" in head or "NextSentence" in head:
+        return {"labels": torch.randint(2, (size,))}
+    if head == "T5Model":
+        return {"decoder_input_ids": ids.roll(1, 1)}
+    return {}
+
+
+def answers(model: PreTrainedModel, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Everything that a model answers: logits, spans, hidden states, but not the loss."""
     with torch.no_grad():
         out = model(**batch)
-    return out.logits if "logits" in out else out.last_hidden_state
+    return {k: v for k, v in out.items() if isinstance(v, Tensor) and k != "loss"}
 
 
-__all__ = ["BertForMaskedLM", "batch_of", "outputs", "scramble", "tiny"]
+def outputs(model: PreTrainedModel, batch: Mapping[str, Tensor]) -> Tensor:
+    """The same as :func:`answers` in one flat tensor."""
+    return torch.cat([tensor.flatten() for tensor in answers(model, batch).values()])
+
+
+def far(one: Tensor, other: Tensor) -> float:
+    """The relative distance of two tensors: |one - other| / |other|."""
+    return float((one.double() - other.double()).norm() / other.double().norm())

@@ -21,4 +21,4 @@ def unknown(what: str, got: str, known: Iterable[str], mend: str = "") -> Prunus
     near = get_close_matches(got, names, n=3)
     hint = f" Did you mean {' or '.join(repr(name) for name in near)}?" if near else ""
     tail = f" {mend}" if mend else ""
-    return PrunusError(f"unknown {what} {got!r}.{hint} Known: {', '.join(names)}.{tail}")
+    return PrunusError(f"unknown {what} {got!r}.{hint} Known: {', '.join(names) or 'none'}.{tail}")

@@ -25,8 +25,11 @@ class Plan(Mapping[str, Tensor]):
     """
 
     def __init__(self, keep: Mapping[str, Tensor] | None = None, model: str = "") -> None:
-        """Take masks as they are; ``model`` says what the plan was made for, for messages."""
-        self._keep = {name: mask.detach().bool().cpu() for name, mask in (keep or {}).items()}
+        """Copy the masks; ``model`` says what the plan was made for, for messages."""
+        self._keep = {
+            name: mask.detach().cpu().bool().clone(memory_format=torch.contiguous_format)
+            for name, mask in (keep or {}).items()
+        }
         self.model = model
 
     @classmethod
@@ -87,7 +90,7 @@ class Plan(Mapping[str, Tensor]):
         digest = hashlib.sha256()
         for name in sorted(self):
             digest.update(f"{name}{tuple(self[name].shape)}".encode())
-            digest.update(self[name].contiguous().numpy().tobytes())
+            digest.update(self[name].numpy().tobytes())
         return digest.hexdigest()
 
     def check(self, sites: Mapping[str, Site], model: str = "") -> None:
@@ -129,7 +132,7 @@ class Plan(Mapping[str, Tensor]):
         path = Path(path)
         try:
             return cls._from_json(path) if path.suffix == ".json" else cls._from_tensors(path)
-        except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
+        except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
             raise PrunusError(f"{path}: not a readable plan ({error})") from None
 
     def _json(self) -> str:

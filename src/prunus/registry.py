@@ -4,13 +4,14 @@ import importlib
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from prunus.errors import PrunusError, unknown
 
 HERE = Path(__file__).parent
+WORDS = {"score": "criterion", "recover": "repair", "anatomy": "model family"}
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -36,8 +37,7 @@ def find(folder: str, name: str) -> type[Part]:
         PrunusError: nothing has that name; the nearest known names are told.
     """
     if ":" in name:
-        module, _, attribute = name.partition(":")
-        return getattr(importlib.import_module(module), attribute)
+        return _outside(name)
     camel = "".join(word.capitalize() for word in name.split("_"))
     return getattr(load(folder, name), camel)
 
@@ -48,9 +48,29 @@ def load(folder: str, name: str) -> ModuleType:
     Raises:
         PrunusError: there is no such file; the nearest known names are told.
     """
-    if name not in names(folder):
-        raise unknown(folder, name, names(folder))
+    require(folder, name)
     return importlib.import_module(f"prunus.{folder}.{name}")
+
+
+def require(folder: str, name: str) -> None:
+    """Check, importing nothing, that ``folder`` offers ``name``; outsiders' names pass.
+
+    Raises:
+        PrunusError: it does not; the nearest known names are told.
+    """
+    if ":" not in name and name not in names(folder):
+        raise unknown(WORDS.get(folder, folder), name, names(folder))
+
+
+def _outside(name: str) -> type[Part]:
+    module, _, attribute = name.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
+        raise PrunusError(f"{name!r}: {error}; the form is package.module:Class") from None
+    if not (isinstance(found, type) and issubclass(found, Part)):
+        raise PrunusError(f"{name!r} is not a class derived from prunus.registry.Part")
+    return found
 
 
 def build(folder: str, spec: "str | Mapping[str, Any] | Part") -> Any:
@@ -82,12 +102,36 @@ def parse(cls: type[Model], where: str, settings: Mapping[str, Any]) -> Model:
 
 def explain(where: str, cls: type[BaseModel], error: ValidationError) -> PrunusError:
     """Every fault that pydantic found, one a line, unknown keys with the nearest known ones."""
-    faults = []
+    lines = [": ".join(filter(None, (where, *fault))) for fault in faults(cls, error)]
+    return PrunusError("\n".join(lines))
+
+
+def faults(cls: type[BaseModel], error: ValidationError) -> list[tuple[str, str]]:
+    """(dotted path, message) of every fault that pydantic found in settings of ``cls``."""
+    found = []
     for fault in error.errors():
-        path = ".".join(str(step) for step in fault["loc"]) or where
+        *above, last = steps = [str(step) for step in fault["loc"]] or [""]
         if fault["type"] == "extra_forbidden":
-            key = str(fault["loc"][-1])
-            faults.append(f"{where}: {unknown('key', key, cls.model_fields)}")
+            message = str(unknown("key", last, _inside(cls, above).model_fields))
+        elif fault["type"] == "value_error":
+            message = str(fault.get("ctx", {}).get("error", fault["msg"]))
+        elif fault["type"] == "missing":
+            message = "this key is required"
         else:
-            faults.append(f"{where}: {path}: {fault['msg']} (got {fault['input']!r})")
-    return PrunusError("\n".join(faults))
+            message = f"{fault['msg']} (got {fault['input']!r})"
+        found.append((".".join(steps), message))
+    return found
+
+
+def _inside(cls: type[BaseModel], steps: list[str]) -> type[BaseModel]:
+    """The model that the fields ``steps`` lead to."""
+    for step in steps:
+        if step in cls.model_fields:
+            cls = _model_of(cls.model_fields[step].annotation) or cls
+    return cls
+
+
+def _model_of(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next(filter(None, map(_model_of, get_args(annotation))), None)

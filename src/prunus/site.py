@@ -73,6 +73,20 @@ class Site:
         return prod(self.shape)
 
     @property
+    def run(self) -> int:
+        """How many neighbouring units are counted together: all, where no runs must be even."""
+        return self.even if self.even > 1 else self.units
+
+    def of_run(self, stays: Tensor) -> int:
+        """How many units of a run stay, in the runs that stay at all."""
+        return int(stays.reshape(-1, self.run).sum(-1).max())
+
+    @property
+    def least(self) -> int:
+        """How many units must stay: one channel of a norm, one of every run; elsewhere none."""
+        return self.units // self.run if self.norms or self.even > 1 else 0
+
+    @property
     def removable(self) -> bool:
         """Whether units can be physically removed: true of one-dimensional grids."""
         return len(self.shape) == 1
@@ -128,7 +142,8 @@ def expand(part: Slice, values: Tensor, shape: torch.Size | tuple[int, ...]) -> 
     view = [1] * len(merged)
     for dim, place in enumerate(places):
         view[place] = values.shape[dim]
-    return values.reshape(view).expand(merged).reshape(shape)
+    in_order = sorted(range(len(places)), key=places.__getitem__)
+    return values.permute(in_order).reshape(view).expand(merged).reshape(shape)
 
 
 def reduce(part: Slice, tensor: Tensor, grid: tuple[int, ...]) -> Tensor:
@@ -155,7 +170,8 @@ def reduce(part: Slice, tensor: Tensor, grid: tuple[int, ...]) -> Tensor:
         else:
             view.append(size)
     others = [dim for dim in range(len(view)) if dim not in kept]
-    return tensor.reshape(view).sum(others) if others else tensor.reshape(view)
+    sums = tensor.reshape(view).sum(others) if others else tensor.reshape(view)
+    return sums.permute([sorted(places).index(place) for place in places])
 
 
 def along(part: Slice, stays: Tensor, length: int) -> Tensor:

@@ -90,7 +90,8 @@ class Family:
         empty: a mixin that computes an attention without heads: same outputs, no work.
         indexed: a mixin for attentions that must know which heads stayed, where there are such.
         plain: (configuration key, site kind): the stock configuration's words for how many units
-            every layer has. What it cannot say this way makes a checkpoint of prunus' own type.
+            every layer has; of two entries for a key the last whose kind the model has is meant.
+            What cannot be said this way makes a checkpoint of prunus' own type.
     """
 
     stacks: tuple[Stack, ...]

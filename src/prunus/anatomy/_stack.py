@@ -73,7 +73,7 @@ class _Reader:
         )
         yield heads
         yield heads.coarse(f"{name or layer}.attention:sublayers", "sublayers")
-        if data.groups:
+        if data.groups and share > 1:
             slices = [*self._outputs(f"{block}.{data.query}", width), *self._inputs(out, width)]
             groups_attr = (f"{block}.{data.groups}",)
             yield Site(

@@ -44,6 +44,7 @@ FAMILY = Family(
     empty=EmptyProjecting,
     plain=(
         ("num_key_value_heads", "heads"),
+        ("num_attention_heads", "heads"),
         ("num_attention_heads", "queries"),
         ("intermediate_size", "neurons"),
     ),

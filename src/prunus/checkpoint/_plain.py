@@ -35,9 +35,10 @@ def _say(config: PretrainedConfig, model: PreTrainedModel, sites: Anatomy) -> bo
     """Write the uniform sizes into a configuration; False where they are not uniform."""
     for key, kind in sites.family.plain:
         counts = {site.units for site in sites.values() if site.kind == kind}
-        if len(counts) != 1:
+        if len(counts) > 1:
             return False
-        setattr(config, key, counts.pop())
+        if counts:
+            setattr(config, key, counts.pop())
     for stack in sites.family.stacks:
         path = base_of(model) + stack.layers
         if has(model, path):

@@ -60,16 +60,13 @@ def _kept(model: nn.Module, site: Site, stays: Tensor, family: Family) -> int | 
     if site.kind == "heads" and family.indexed is not None:
         block: Any = model.get_submodule(site.block)
         return list(block.kept_heads)
-    if site.even > 1:
-        return int(stays.reshape(-1, site.even).sum(-1).max())
-    return int(stays.sum())
+    return site.of_run(stays)
 
 
 def _mask(site: Site, stays: int | list[int]) -> Tensor:
     if isinstance(stays, list):
         return torch.isin(torch.arange(site.units), torch.tensor(stays, dtype=torch.long))
-    width = site.even if site.even > 1 else site.units
-    return (torch.arange(width) < stays).repeat(site.units // width)
+    return (torch.arange(site.run) < stays).repeat(site.units // site.run)
 
 
 def _layers(stack: str, stays: list[int], sites: Anatomy) -> dict[str, Tensor]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from prunus.errors import PrunusError
-from prunus.site import Site, expand
+from prunus.site import Site, Slice, expand
 
 
 @contextmanager
@@ -34,9 +34,8 @@ def mask(
     """
     with ExitStack() as undo:
         for name, value in values.items():
-            site = _checked(sites, name, value)
-            for handle in _hooks(model, site, value):
-                undo.callback(handle.remove)
+            for take_back in _hooks(model, _checked(sites, name, value), value):
+                undo.callback(take_back)
         yield
 
 
@@ -46,25 +45,28 @@ def _checked(sites: Mapping[str, Site], name: str, value: Tensor) -> Site:
             f"no site is called {name!r}; sites are called like {next(iter(sites))!r}"
         )
     site = sites[name]
-    if tuple(value.shape[-len(site.shape) :]) != site.shape:
+    extra = value.dim() - len(site.shape)
+    if extra > site.removable or tuple(value.shape[max(extra, 0) :]) != site.shape:
         raise PrunusError(
             f"site {name!r} has grid {site.shape}; got values of {tuple(value.shape)}"
         )
     return site
 
 
-def _hooks(model: nn.Module, site: Site, value: Tensor) -> Iterator[Any]:
+def _hooks(model: nn.Module, site: Site, value: Tensor) -> Iterator[Callable[[], None]]:
+    """Sets the hooks of a site; yields what takes each of them back."""
     if site.norms:
         for norm in site.norms:
-            yield model.get_submodule(norm).register_forward_hook(partial(_norm, value))
+            yield model.get_submodule(norm).register_forward_hook(partial(_norm, value)).remove
     elif not site.removable:
-        yield from _weights(model, site, value)
+        for part in site.slices:
+            yield from _weight(model, part, value)
     elif site.has_inlet:
         scale = partial(_scale_input, site, value)
-        yield model.get_submodule(site.reader).register_forward_pre_hook(scale)
+        yield model.get_submodule(site.reader).register_forward_pre_hook(scale).remove
     else:
         pass_by = partial(_pass_by, value)
-        yield model.get_submodule(site.reader).register_forward_hook(pass_by)
+        yield model.get_submodule(site.reader).register_forward_hook(pass_by).remove
 
 
 def _scale_input(site: Site, value: Tensor, _: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -109,25 +111,19 @@ def _norm(value: Tensor, norm: nn.Module, args: tuple[Any, ...], _: Tensor) -> T
     return share * (out if bias is None else out + bias)
 
 
-def _weights(model: nn.Module, site: Site, value: Tensor) -> Iterator[Any]:
-    for part in site.slices:
-        path, _, name = part.tensor.rpartition(".")
-        module = model.get_submodule(path)
-        weight = module.get_parameter(name)
-        product = partial(_product, part, value, weight)
-        yield module.register_forward_pre_hook(partial(_swap, name, product))
-        yield module.register_forward_hook(partial(_restore, name, weight), always_call=True)
+def _weight(model: nn.Module, part: Slice, value: Tensor) -> Iterator[Callable[[], None]]:
+    path, _, name = part.tensor.rpartition(".")
+    module = model.get_submodule(path)
+    restore = partial(_put, module, name, module.get_parameter(name))
+    yield restore  # a pass that is interrupted does not reach its hooks
+    yield module.register_forward_pre_hook(partial(_multiply, part, name, value)).remove
+    yield module.register_forward_hook(lambda *_: restore(), always_call=True).remove
 
 
-def _product(part: Any, value: Tensor, weight: Tensor) -> Tensor:
-    return weight * expand(part, value.to(weight), weight.shape)
+def _multiply(part: Slice, name: str, value: Tensor, module: nn.Module, _: Any) -> None:
+    weight = getattr(module, name)
+    _put(module, name, weight * expand(part, value.to(weight), weight.shape))
 
 
-def _swap(name: str, product: Callable[[], Tensor], module: nn.Module, _: Any) -> None:
-    del module._parameters[name]
-    setattr(module, name, product())
-
-
-def _restore(name: str, weight: nn.Parameter, module: nn.Module, _: Any, __: Any) -> None:
-    module.__dict__.pop(name, None)
-    module._parameters[name] = weight
+def _put(module: nn.Module, name: str, tensor: Any) -> None:
+    module._parameters[name] = tensor

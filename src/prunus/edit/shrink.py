@@ -45,9 +45,13 @@ def reshape(model: nn.Module, kept: Mapping) -> None:
         model: a dense model, usually on the meta device or about to be loaded.
         kept: the record that :func:`shrink` left in ``config.prunus["kept"]``.
     """
+    config: Any = model.config
+    told = vars(config).pop("prunus", None)  # of shapes that the model does not have yet
     with torch.device("cpu"):  # models are built on the meta device; what to keep is not
         sites = anatomy(model)
         cut(model, dense_plan_of(kept, sites), sites)
+    if told is not None:
+        config.prunus = told
 
 
 def cut(model: Any, plan: Plan, sites: Anatomy) -> None:
@@ -119,7 +123,7 @@ def _scale_attrs(model: nn.Module, site: Site, stays: Tensor) -> None:
     for path in site.attrs:
         module, _, attr = path.rpartition(".")
         owner = model.get_submodule(module)
-        setattr(owner, attr, getattr(owner, attr) * int(stays.sum()) // site.units)
+        setattr(owner, attr, getattr(owner, attr) * site.of_run(stays) // site.run)
 
 
 def _refuse(site: Site, plan: Plan, chosen: Mapping[str, Site]) -> None:
@@ -132,8 +136,8 @@ def _refuse(site: Site, plan: Plan, chosen: Mapping[str, Site]) -> None:
     groups = f"{site.name.rpartition(':')[0]}:heads"
     if groups in chosen:
         counts = counts[plan[groups]]
-    if counts.unique().numel() > 1:
+    if counts.unique().numel() > 1 or not counts.all():
         raise PrunusError(
-            f"site {site.name!r}: every run of {site.even} units must keep equally many,"
-            f" got {counts.tolist()}"
+            f"site {site.name!r}: every run of {site.even} units must keep equally many, and at"
+            f" least one (to empty a run, remove the unit of {groups!r}), got {counts.tolist()}"
         )

@@ -9,7 +9,7 @@ from torch import nn
 @contextmanager
 def frozen(model: nn.Module) -> Iterator[None]:
     """Evaluation mode and no parameter with a gradient while the block runs."""
-    training = model.training
+    training = [module for module in model.modules() if module.training]
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     try:
         model.eval()
@@ -17,6 +17,7 @@ def frozen(model: nn.Module) -> Iterator[None]:
             parameter.requires_grad_(False)
         yield
     finally:
-        model.train(training)
+        for module in training:
+            module.training = True
         for parameter in trained:
             parameter.requires_grad_(True)

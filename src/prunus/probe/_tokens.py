@@ -19,7 +19,8 @@ def real_tokens(batch: Mapping[str, Tensor], site: str, x: Tensor) -> Tensor | N
     if site.startswith("decoder."):
         labels = batch.get("labels")
         targets = None if labels is None else labels != IGNORED
-        candidates = [batch.get("decoder_attention_mask"), targets, *candidates]
+        others = [] if "decoder_input_ids" in batch else candidates
+        candidates = [batch.get("decoder_attention_mask"), targets, *others]
     for mask in candidates:
         if mask is not None and mask.numel() == x.shape[:2].numel():
             return mask.reshape(x.shape[:2]).bool()

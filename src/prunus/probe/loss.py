@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from prunus.errors import PrunusError
 from prunus.probe._frozen import frozen
+from prunus.probe._tokens import IGNORED, real_tokens
 
 Batch = Mapping[str, Tensor]
 Loss = Callable[[nn.Module, Batch], Tensor]
@@ -52,8 +53,8 @@ class Teacher:
         """How far a model is from the dense one on a batch, summed over samples.
 
         T^2 KL(softmax(z_dense / T) || softmax(z / T)) for classes (Hinton et al., arXiv
-        1503.02531), its mean over start and end for spans; squared error for regression and for
-        models without a head.
+        1503.02531), their mean for several answers such as start and end of a span; mean squared
+        error for regression and for models without a head.
         """
         return distance(model(**batch), self._answer(batch), batch, self.temperature)
 
@@ -62,35 +63,45 @@ class Teacher:
             return self._known[id(batch)]
         with frozen(self.model), torch.no_grad():
             out = self.model(**batch)
-        answer = {name: out[name] for name in ANSWERS if name in out}
+        answer = {name: out[name] for name in (*LOGITS, *VALUES) if name in out}
+        if not answer:
+            raise PrunusError(
+                f"{type(self.model).__name__} answers {sorted(out)}, none of which prunus can hold a"
+                " pruned model to; use a criterion that asks labels, or magnitude"
+            )
         if id(batch) in self._lasting and all(tensor.dim() == 2 for tensor in answer.values()):
             self._known[id(batch)] = answer
         return answer
 
 
-ANSWERS = ("logits", "start_logits", "end_logits", "last_hidden_state")
+LOGITS = ("logits", "prediction_logits", "seq_relationship_logits", "start_logits", "end_logits")
+VALUES = ("last_hidden_state", "reconstruction")
 
 
 def distance(out: Any, target: Mapping[str, Tensor], batch: Batch, temperature: float) -> Tensor:
     """The distance of :class:`Teacher` between a model's output and the dense answers."""
-    if "logits" in target:
-        z, goal = out.logits, target["logits"]
-        if z.shape[-1] == 1:
-            return (z - goal).square().sum()
-        return _divergence(*_real(z, goal, batch), temperature)
-    if "start_logits" in target:
-        spans = ("start_logits", "end_logits")
-        halves = [_divergence(out[name], target[name], temperature) for name in spans]
-        return torch.stack(halves).mean()
-    return (out.last_hidden_state - target["last_hidden_state"]).square().mean((1, 2)).sum()
+    parts = [_apart(name, out[name], goal, batch, temperature) for name, goal in target.items()]
+    return torch.stack(parts).mean()
 
 
-def _real(z: Tensor, goal: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
-    labels = batch.get("labels")
-    mask = labels != -100 if labels is not None else batch.get("attention_mask")
-    if z.dim() == 3 and mask is not None and mask.shape == z.shape[:2]:
-        return z[mask.bool()], goal[mask.bool()]
-    return z, goal
+def _apart(name: str, z: Tensor, goal: Tensor, batch: Batch, temperature: float) -> Tensor:
+    real = _real(z, batch)
+    if name in VALUES or z.shape[-1] == 1:
+        apart = (z - goal).square()
+        if real is None:
+            return apart.flatten(1).mean(1).sum()
+        return (apart.mean(-1) * real / real.sum(1, keepdim=True).clamp(min=1)).sum()
+    return _divergence(*((z, goal) if real is None else (z[real], goal[real])), temperature)
+
+
+def _real(z: Tensor, batch: Batch) -> Tensor | None:
+    """[sample, token] which of the answers count: those with a label, or to real tokens."""
+    labels, stack = batch.get("labels"), "decoder." if "decoder_input_ids" in batch else ""
+    if z.dim() != 3:
+        return None
+    if labels is not None and labels.shape == z.shape[:2]:
+        return labels != IGNORED
+    return real_tokens(batch, stack, z)
 
 
 def _divergence(z: Tensor, goal: Tensor, temperature: float) -> Tensor:

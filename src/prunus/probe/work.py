@@ -68,7 +68,7 @@ def single(batch: Mapping[str, Tensor], length: int | None = None) -> dict[str, 
     for name, tensor in batch.items():
         row = tensor[:1]
         if length is not None and row.dim() == 2:
-            row = row.repeat(1, -(-length // row.shape[1]))[:, :length]
+            row = row.repeat(1, -(-length // row.shape[1]))[:, -length:]  # heads may read the end
         sample[name] = torch.ones_like(row) if name.endswith("attention_mask") else row
     return sample
 

@@ -68,8 +68,8 @@ def solve(
         gram, cross = gram - torch.outer(x, x), cross - torch.outer(x, y)
     kept = weight[stays]
     if len(kept):
-        gram = gram + EPSILON * torch.eye(len(kept), dtype=gram.dtype, device=gram.device)
-        damped = gram + ridge * gram.diagonal().mean() * torch.eye(len(kept)).to(gram)
+        pull = ridge * gram.diagonal().mean() + EPSILON
+        damped = gram + pull * torch.eye(len(kept), dtype=gram.dtype, device=gram.device)
         factor = torch.linalg.cholesky(damped)
         kept = kept + torch.cholesky_solve(cross - gram @ kept, factor)
     return kept, y - x @ kept if centred else torch.zeros_like(y)

@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Iterable
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
 from prunus.errors import PrunusError
 from prunus.registry import Part
@@ -29,6 +29,21 @@ class Rule(Part):
     scope: Literal["global", "local"] | None = None
     floor: Share | None = None
     ceiling: Density | None = None
+
+    @field_validator("match")
+    @classmethod
+    def _compiles(cls, match: str) -> str:
+        try:
+            re.compile(match)
+        except re.error as error:
+            raise PrunusError(f"{match!r} is no regular expression: {error}") from None
+        return match
+
+    @model_validator(mode="after")
+    def _scoped(self) -> Self:
+        if self.scope is not None and self.density is None:
+            raise PrunusError("scope says how the rule's own density is spread: give it a density")
+        return self
 
 
 class Budget(Part):

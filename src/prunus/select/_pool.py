@@ -164,14 +164,10 @@ def _candidate(
     order = _bundles(site, flat)
     size = order.shape[1]
     keys = flat[order].sum(1) / (price * size) if price else torch.full((len(order),), torch.inf)
-    least, most = _bounds(budget, rule)
-    return Candidate(
-        site,
-        order,
-        keys.tolist(),
-        ceil(least * len(order) - SLACK) * size,
-        floor(most * len(order) + SLACK) * size,
-    )
+    low, high = _bounds(site, budget, rule)
+    least = max(site.least, ceil(low * len(order) - SLACK) * size)
+    most = max(least, floor(high * len(order) + SLACK) * size)
+    return Candidate(site, order, keys.tolist(), least, most)
 
 
 def _bundles(site: Site, flat: Tensor) -> Tensor:
@@ -183,7 +179,12 @@ def _bundles(site: Site, flat: Tensor) -> Tensor:
     return (runs.argsort(dim=1, descending=True, stable=True) + starts[:, None]).T
 
 
-def _bounds(budget: Budget, rule: Rule | None) -> tuple[float, float]:
-    least = rule.floor if rule and rule.floor is not None else budget.floor
-    most = rule.ceiling if rule and rule.ceiling is not None else budget.ceiling
-    return least, most
+def _bounds(site: Site, budget: Budget, rule: Rule | None) -> tuple[float, float]:
+    low = rule.floor if rule and rule.floor is not None else budget.floor
+    high = rule.ceiling if rule and rule.ceiling is not None else budget.ceiling
+    if low > high:
+        raise PrunusError(
+            f"site {site.name!r}: the floor {low} is above the ceiling {high}; lower the one or"
+            " raise the other"
+        )
+    return low, high

@@ -1,0 +1,66 @@
+"""The command line: ``prunus COMMAND``. Only what a command needs is imported, when it runs."""
+
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Annotated
+
+from cyclopts import App, CycloptsError, Parameter
+
+from prunus.cli._checkpoints import bench, evaluate, show
+from prunus.cli._recipes import check, copy, listing, run, train
+from prunus.errors import PrunusError
+
+app = App(
+    name="prunus",
+    help="Prune pretrained networks: score what matters, cut the rest, measure what it bought.",
+    version=version("prunus"),
+    default_parameter=Parameter(negative=()),
+    help_format="plaintext",
+    suppress_keyboard_interrupt=False,
+)
+for command, name in (
+    (run, "run"),
+    (train, "train"),
+    (evaluate, "eval"),
+    (bench, "bench"),
+    (show, "show"),
+    (check, "check"),
+    (listing, "ls"),
+    (copy, "cp"),
+):
+    app.command(command, name=name)
+app.meta.suppress_keyboard_interrupt = False  # not taken over from the app
+
+
+@app.meta.default
+def _launch(
+    *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
+    debug: Annotated[bool, Parameter(help="Show where in the code an error came from.")] = False,
+) -> int:
+    try:
+        app(tokens, exit_on_error=False, result_action="return_value")
+    except (PrunusError, OSError) as error:
+        if debug:
+            raise
+        print(f"prunus: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        arguments: instead of those of the process.
+
+    Returns:
+        0; 2 for bad input, whose message stands on standard error; 130 when interrupted.
+    """
+    try:
+        return app.meta(arguments, exit_on_error=False, result_action="return_value") or 0
+    except CycloptsError:
+        return 2  # cyclopts has printed why
+    except KeyboardInterrupt:
+        print("prunus: interrupted; nothing was left half-written", file=sys.stderr)
+        return 130

@@ -1,0 +1,87 @@
+"""Commands that work on checkpoints: eval, bench, show."""
+
+from typing import Any
+
+from pydantic import PositiveInt
+
+from prunus.cli._print import say, waiting
+from prunus.errors import PrunusError
+from prunus.recipe import Latency, read_task
+
+
+def evaluate(
+    checkpoint: str,
+    /,
+    *,
+    task: str | None = None,
+    recipe: str | None = None,
+    split: str = "validation",
+    batch_size: int = 32,
+    quiet: bool = False,
+) -> None:
+    """Measure the quality of a checkpoint, dense or pruned.
+
+    Args:
+        checkpoint: a folder (of a run, too), package:module/folder, or a hub id.
+        task: a task in one word: glue:sst2.
+        recipe: or the recipe whose task it is.
+        split: the task's split.
+        batch_size: examples in a batch.
+        quiet: show no progress.
+    """
+    spec = _task(task, recipe)
+    with waiting("opening model and data", quiet):
+        from prunus.recipe.checkpoints import evaluate as measure
+    say(str(measure(checkpoint, spec, split, batch_size, quiet)))
+
+
+def bench(
+    dense: str,
+    pruned: str,
+    /,
+    *,
+    batch: PositiveInt = 8,
+    length: PositiveInt = 128,
+    threads: PositiveInt = 1,
+    pairs: PositiveInt = 15,
+) -> None:
+    """Time two checkpoints in turns on random inputs, beside the ratio of their FLOPs.
+
+    Args:
+        dense: the checkpoint before.
+        pruned: the checkpoint after.
+        batch: samples in a call.
+        length: tokens of each, where the models read text.
+        threads: how many threads torch computes with.
+        pairs: how many pairs of runs are timed.
+    """
+    with waiting("timing both models"):
+        from prunus.cli._tables import timings
+        from prunus.recipe.checkpoints import bench as measure
+
+        settings = Latency(batch=(batch,), threads=threads, pairs=pairs)
+        found = measure(dense, pruned, settings, length)
+    say(timings(found))
+
+
+def show(what: str, /) -> None:
+    """Print what stays: of a checkpoint, of a run, or of a plan.
+
+    Args:
+        what: a checkpoint (see eval), a run's folder, or a plan's .safetensors or .json file.
+    """
+    with waiting("opening"):
+        from prunus.cli._tables import per_layer
+        from prunus.recipe.checkpoints import look
+
+        lines, kept = look(what)
+    say(*lines, *per_layer(kept))
+
+
+def _task(task: str | None, recipe: str | None) -> Any:
+    if (task is None) == (recipe is None):
+        raise PrunusError("say which task: --task glue:sst2, or --recipe FILE")
+    if recipe is not None:
+        return read_task(recipe)
+    name, _, subset = str(task).partition(":")
+    return {"name": name, "subset": subset} if subset else {"name": name}

@@ -1,0 +1,51 @@
+"""What commands print: tables and lines on standard output, waiting on standard error."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from textwrap import wrap
+from typing import Any
+
+PIPED = 120
+"""Columns where standard output is no terminal."""
+
+
+def say(*things: Any) -> None:
+    """Print lines and rich tables; lines are left as they are."""
+    for thing in things:
+        if isinstance(thing, str):
+            print(thing)
+        else:
+            _draw(thing)
+
+
+def lines(title: str, entries: Mapping[str, str]) -> list[str]:
+    """A heading and one indented entry a line, wrapped beside the names."""
+    wide = max(map(len, entries), default=0) + 4
+    found = [title]
+    for name, what in entries.items():
+        first, *rest = wrap(what, 100 - wide) or [""]
+        found.append(f"  {name}".ljust(wide) + first)
+        found += [" " * wide + line for line in rest]
+    return found
+
+
+@contextmanager
+def waiting(what: str, quiet: bool = False) -> Iterator[None]:
+    """A sign of life on standard error, where that is a terminal."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if quiet or not console.is_terminal:
+        yield
+        return
+    with console.status(what):
+        yield
+
+
+def _draw(thing: Any) -> None:
+    from rich.console import Console
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=PIPED)
+    console.print(thing)

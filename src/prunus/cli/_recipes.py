@@ -1,0 +1,104 @@
+"""Commands that work on recipes: run, train, check, ls, cp."""
+
+from pathlib import Path
+
+from prunus.cli import _names as names_of
+from prunus.cli._print import lines, say, waiting
+from prunus.errors import PrunusError, unknown
+from prunus.files import folder_beside
+from prunus.recipe import find, label, read, read_training, shipped
+
+RUNS = Path("runs")
+
+
+def run(recipe: str, /, *overrides: str, out: Path | None = None, quiet: bool = False) -> None:
+    """Prune, shrink, save, reload, measure and report.
+
+    Args:
+        recipe: a YAML file, a folder with recipe.yaml, or the name of a shipped recipe.
+        overrides: settings put over the recipe's: budget.density=.4
+        out: the folder to write, runs/NAME where left out.
+        quiet: show no progress, print nothing but errors.
+    """
+    with waiting("reading the recipe", quiet):
+        settings = read(recipe, overrides)
+        from prunus.recipe.run import run as carry_out
+        from prunus.report import table
+    folder = out or Path(settings.out or RUNS / _folder_name(recipe))
+    report = carry_out(settings, folder, quiet)
+    if not quiet:
+        say(table(report))
+        say(f"model:  {folder / 'model'}", f"report: {folder / 'report.html'}")
+
+
+def train(recipe: str, /, *overrides: str, out: Path | None = None, quiet: bool = False) -> None:
+    """Fine-tune a dense checkpoint, to be pruned later.
+
+    Args:
+        recipe: a YAML file with the keys model, task and training, or a shipped name.
+        overrides: settings put over the recipe's: training.epochs=2
+        out: the folder to write, runs/NAME where left out.
+        quiet: show no progress, print nothing but errors.
+    """
+    with waiting("reading the recipe", quiet):
+        settings = read_training(recipe, overrides)
+        from prunus.recipe.train import train as carry_out
+    folder = out or Path(settings.out or RUNS / _folder_name(recipe))
+    result = carry_out(settings, folder, quiet)
+    if not quiet:
+        say(*result, f"model: {folder}")
+
+
+def check(recipe: str, /, *overrides: str) -> None:
+    """Validate a recipe and print what would be cut, without scoring anything.
+
+    Args:
+        recipe: as for run.
+        overrides: as for run.
+    """
+    with waiting("opening model and data"):
+        settings = read(recipe, overrides)
+        from prunus.recipe.check import check as preview
+
+        found = preview(settings)
+    from prunus.cli._tables import amounts, patterns, per_layer
+
+    say(*per_layer({name: (units, units) for name, units in found.sites.items()}))
+    say(f"sites: {patterns(found.sites)}")
+    say(*(f"rule {rule!r} matches {count} sites" for rule, count in found.rules.items()))
+    say("", amounts(found), f"{label(find(recipe))}: the recipe is sound")
+
+
+def listing(what: str | None = None, /) -> None:
+    """List criteria, drives, recover, tasks, families or recipes; all of them by default.
+
+    Args:
+        what: which of them.
+    """
+    if what is not None and what not in names_of.SECTIONS:
+        raise unknown("list", what, names_of.SECTIONS)
+    for section in [what] if what else names_of.SECTIONS:
+        say(*lines(section, names_of.described(section)))
+
+
+def copy(name: str, destination: Path, /) -> None:
+    """Copy a shipped recipe with its card, to be edited.
+
+    Args:
+        name: of the recipe, as prunus ls recipes lists them.
+        destination: the folder to make.
+    """
+    folders = {path.parent.name: path.parent for path in shipped().values()}
+    if name not in folders:
+        raise unknown("recipe", name, folders)
+    if destination.exists():
+        raise PrunusError(f"{destination} exists already; name a folder that does not")
+    with folder_beside(destination) as fresh:
+        for file in sorted(folders[name].iterdir()):
+            if file.is_file():
+                (fresh / file.name).write_bytes(file.read_bytes())
+    say(f"{destination}: prunus check {destination}, prunus run {destination}")
+
+
+def _folder_name(recipe: str) -> str:
+    return label(find(recipe)).replace("/", "-")

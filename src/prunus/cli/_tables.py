@@ -1,0 +1,85 @@
+"""Tables of what stays."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+
+from rich.table import Table
+from rich.text import Text
+
+from prunus.recipe.check import Preview
+from prunus.recipe.checkpoints import Bench
+from prunus.report import _units as show
+from prunus.report._heat import Cell, heats
+from prunus.report._schema import Timing
+
+LABELS = {"params": "parameters", "flops": "FLOPs"}
+
+
+def per_layer(kept: Mapping[str, tuple[int, int]]) -> Iterator[Table]:
+    """For each stack of layers a row a layer and a column a kind of site: units that stay."""
+    for heat in heats(dict(kept)):
+        table = Table(title=Text(heat.title), title_justify="left")
+        table.add_column("layer")
+        for column in heat.columns:
+            table.add_column(column, justify="right")
+        for layer, cells in heat.rows.items():
+            table.add_row(layer, *(_cell(cells.get(column)) for column in heat.columns))
+        yield table
+
+
+def patterns(sites: Iterable[str]) -> str:
+    """How sites are called, with N for the layer: what rules are matched against."""
+    return ", ".join(dict.fromkeys(re.sub(r"\b\d+\b", "N", name, count=1) for name in sites))
+
+
+def _cell(cell: Cell | None) -> str:
+    if cell is None:
+        return ""
+    return f"{cell.kept:,}" if cell.kept == cell.of else f"{cell.kept:,} of {cell.of:,}"
+
+
+def amounts(found: Preview) -> Table:
+    """What the budget means in every metric."""
+    budget = found.budget
+    told = f"density {budget.density}, metric {budget.metric}, of {budget.of}, {budget.scope}"
+    table = Table(title=Text(f"budget: {told}"), title_justify="left")
+    table.caption = Text(
+        "what stays is here drawn by chance: scores decide which units, the budget how many; FLOPs"
+        f" are those of one sample of {found.length} tokens, the mean of {found.samples} samples"
+    )
+    for name in ("", "whole model", "can be cut", "stays", "of what can be cut", "of the model"):
+        table.add_column(name, justify="right" if name else "left")
+    for one in found.amounts:
+        cuttable = (one.stays - one.whole + one.sites) / one.sites if one.sites else 1.0
+        table.add_row(
+            LABELS.get(one.metric, one.metric),
+            *(f"{value:,}" for value in (one.whole, one.sites, one.stays)),
+            show.percent(cuttable),
+            show.percent(one.stays / one.whole),
+        )
+    return table
+
+
+def timings(found: Bench) -> Table:
+    """Two checkpoints side by side."""
+    taken = found.latency
+    what = f"batch {taken.batch}, {show.tokens(taken.length)} tokens, threads {taken.threads}"
+    table = Table(title=Text(what), title_justify="left")
+    for name in ("", "dense", "pruned", "dense / pruned"):
+        table.add_column(name, justify="right" if name else "left")
+    for name, pair in (("parameters", found.params), ("FLOPs a sample", found.flops)):
+        sizes = show.scaled(pair.dense), show.scaled(pair.pruned)
+        table.add_row(name, *sizes, show.times(pair.dense / pair.pruned))
+    table.add_row(*_timing(f"{taken.clock} time", taken))
+    if taken.wall is not None and taken.clock != "wall":
+        table.add_row(*_timing("wall time", taken.wall))
+    reached = show.percent(taken.speedup / taken.ideal, 0)
+    noisy = "; noisy: measure again" if taken.noisy else ""
+    table.caption = Text(f"{reached} of what the FLOPs promise{noisy}")
+    return table
+
+
+def _timing(name: str, taken: Timing) -> tuple[str, ...]:
+    low, high = taken.speedup_iqr
+    ratio = f"{show.times(taken.speedup)} ({low:.2f} to {high:.2f})"
+    return name, show.milliseconds(taken.dense), show.milliseconds(taken.pruned), ratio

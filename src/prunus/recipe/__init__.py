@@ -1,0 +1,23 @@
+"""Recipes: YAML files that say which parts run on which model and task.
+
+Reading one imports neither torch nor transformers; :mod:`prunus.recipe.run` carries it out.
+"""
+
+from prunus.recipe._model import Calibration, Evaluation, Grid, Latency, Recipe, TrainRecipe
+from prunus.recipe._read import read, read_task, read_training
+from prunus.recipe._shipped import find, label, shipped
+
+__all__ = [
+    "Calibration",
+    "Evaluation",
+    "Grid",
+    "Latency",
+    "Recipe",
+    "TrainRecipe",
+    "find",
+    "label",
+    "read",
+    "read_task",
+    "read_training",
+    "shipped",
+]

@@ -1,0 +1,59 @@
+"""What a checkpoint answers in a process that knows nothing of the one that saved it."""
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from prunus.checkpoint import load
+from prunus.errors import PrunusError
+
+ASKED, ANSWERED = "asked.safetensors", "answered.safetensors"
+
+
+def answer(model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
+    """The logits [sample, class] of a model in evaluation mode, on the CPU."""
+    with torch.inference_mode():
+        return model(**batch).logits.float().cpu()
+
+
+def fresh_answer(folder: Path, batch: Mapping[str, Tensor], device: str) -> Tensor:
+    """The logits [sample, class] of a saved model, opened in a process of its own.
+
+    Raises:
+        PrunusError: that process failed; the end of what it said is told.
+    """
+    with tempfile.TemporaryDirectory() as place:
+        plain = {name: tensor.cpu().contiguous() for name, tensor in batch.items()}
+        save_file(plain, Path(place) / ASKED)
+        threads = str(torch.get_num_threads())
+        command = [sys.executable, "-m", __name__, str(folder), place, device, threads]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            raise PrunusError(f"{folder} does not open in a fresh process: {done.stderr[-2000:]}")
+        return load_file(Path(place) / ANSWERED)["logits"]
+
+
+def difference(one: Tensor, other: Tensor) -> float:
+    """The largest difference of two outputs, relative to the largest entry of the second."""
+    gap = (one - other).abs().max() / other.abs().max()
+    return float(gap)
+
+
+def main(folder: str, place: str, device: str, threads: str) -> None:
+    """Open the checkpoint, read the batch beside, write the logits beside it."""
+    torch.set_num_threads(int(threads))
+    model: Any = load(folder, dtype=torch.float32)
+    model = model.eval().to(device)
+    batch = {name: tensor.to(device) for name, tensor in load_file(Path(place) / ASKED).items()}
+    save_file({"logits": answer(model, batch).contiguous()}, Path(place) / ANSWERED)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,85 @@
+"""Sizes, FLOPs and latency of the dense and the pruned model, as the report holds them."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from prunus.drive import cost_of
+from prunus.errors import PrunusError
+from prunus.measure import latency as timing
+from prunus.measure.size import parameters
+from prunus.plan import Plan
+from prunus.probe.work import flops, single
+from prunus.recipe._model import Latency
+from prunus.report import _schema as schema
+from prunus.select import Cost
+
+Models = tuple[PreTrainedModel, PreTrainedModel]
+Batch = Mapping[str, Tensor]
+
+
+def longest(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, max_length: int) -> int:
+    """How many tokens a padded text of the task has, as far as the model has positions."""
+    positions = getattr(model.config, "max_position_embeddings", None) or max_length
+    return min(max_length, tokenizer.model_max_length, positions)
+
+
+class Claims:
+    """What a plan says it costs; made before the cut, compared after it."""
+
+    def __init__(self, model: Any, sites: Any, batch: Batch, lengths: tuple[int, ...]) -> None:
+        """Count the dense model's work on one sample of each of ``lengths`` tokens."""
+        self.batch = batch
+        self.params = cost_of(model, sites, "params", batch, None)
+        self.flops = {n: cost_of(model, sites, "flops", batch, n) for n in lengths}
+
+    def check(self, small: PreTrainedModel, plan: Plan) -> None:
+        """Compare the claims with what is counted on the shrunk model.
+
+        Raises:
+            PrunusError: they are not equal, which no input can bring about.
+        """
+        kept = {name: count for name, (count, _) in plan.kept().items()}
+        claimed = {"parameters": self.params(kept)}
+        counted = {"parameters": parameters(small)}
+        for length, cost in self.flops.items():
+            what = f"FLOPs at {length} tokens"
+            claimed[what], counted[what] = cost(kept), flops(small, single(self.batch, length))
+        if claimed != counted:
+            raise PrunusError(
+                f"the plan claims {claimed}, but the shrunk model has {counted}: this is a fault of"
+                " prunus; please report it with the recipe"
+            )
+
+    def pair(self, length: int, plan: Plan) -> dict[str, int]:
+        """FLOPs of one sample of ``length`` tokens, dense and pruned."""
+        kept = {name: count for name, (count, _) in plan.kept().items()}
+        return {"dense": self.flops[length]({}), "pruned": self.flops[length](kept)}
+
+
+def density(cost: Cost, plan: Plan) -> schema.Density:
+    """What a plan keeps in a metric: of what can be cut, and of the whole model."""
+    kept = {name: count for name, (count, _) in plan.kept().items()}
+    bare, stays, full = cost(dict.fromkeys(kept, 0)), cost(kept), cost({})
+    return schema.Density(
+        metric=cost.metric, of_sites=(stays - bare) / (full - bare), of_model=stays / full
+    )
+
+
+def latencies(models: Models, batch: Batch, settings: Latency, length: int) -> Iterator[Any]:
+    """One paired measurement for each batch size, on like samples of ``length`` tokens."""
+    sample = single(batch, length)
+    dense, pruned = (flops(model, sample) for model in models)
+    for size in settings.batch:
+        inputs = {name: torch.cat([tensor] * size) for name, tensor in sample.items()}
+        taken = timing.latency(*models, inputs, threads=settings.threads, pairs=settings.pairs)
+        yield schema.Latency(
+            **{**vars(taken), "wall": vars(taken.wall)},
+            runtime="torch-eager",
+            batch=size,
+            length=length,
+            ideal=dense / pruned,
+        )

@@ -1,0 +1,176 @@
+"""What a recipe may say, checked without importing torch."""
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BeforeValidator, Field, PositiveInt, field_validator
+
+from prunus.errors import PrunusError, unknown
+from prunus.registry import Part, parse, require
+
+KINDS = ("heads", "queries", "neurons", "sublayers", "layers", "channels")
+Settings = dict[str, Any]
+Item = TypeVar("Item")
+
+
+class Grid(Part):
+    """Weight matrices as grids of blocks, which can be masked but not removed.
+
+    Attributes:
+        grid: rows (outputs) and columns (inputs) of a block: [1, 1] is single weights.
+        match: regular expression for the whole name of a module, such as ``.*query``.
+    """
+
+    grid: tuple[PositiveInt, PositiveInt]
+    match: str
+
+    @field_validator("match")
+    @classmethod
+    def _compiles(cls, pattern: str) -> str:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise PrunusError(f"{pattern!r} is no regular expression: {error}") from None
+        return pattern
+
+
+def _named(folder: str) -> BeforeValidator:
+    """Accepts a part's name, or a mapping with ``name`` and settings; gives the mapping."""
+
+    def check(value: Any) -> Settings:
+        spec = {"name": value} if isinstance(value, str) else value
+        if not isinstance(spec, Mapping) or not isinstance(spec.get("name"), str):
+            raise PrunusError(f"expected a name, or a mapping with the key 'name'; got {value!r}")
+        require(folder, spec["name"])
+        return dict(spec)
+
+    return BeforeValidator(check)
+
+
+def _site(value: Any) -> Any:
+    if isinstance(value, str) and value not in KINDS:
+        raise unknown("site kind", value, KINDS)
+    if isinstance(value, Mapping):
+        try:
+            return parse(Grid, "", value)
+        except PrunusError as error:
+            raise PrunusError(str(error).replace("\n", "; ")) from None
+    if not isinstance(value, str | Grid):
+        raise PrunusError(
+            f"expected a kind of site or {{grid: [4, 1], match: regex}}, not {value!r}"
+        )
+    return value
+
+
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, str | int | Mapping | Part) else value
+
+
+Many = Annotated[tuple[Item, ...], BeforeValidator(_listed)]
+
+
+class Calibration(Part):
+    """The data that scores and repairs see.
+
+    Attributes:
+        samples: examples taken from the split, fewer where it has fewer.
+        batch_size: examples in a batch; some criteria (knowledge) depend on it.
+        split: the task's split.
+    """
+
+    samples: PositiveInt = 256
+    batch_size: PositiveInt = 32
+    split: str = "calibration"
+
+
+class Evaluation(Part):
+    """How quality is measured.
+
+    Attributes:
+        split: the task's split.
+        batch_size: examples in a batch.
+        baselines: also measure the majority class and a bag of words, where there is a training
+            split to learn them from.
+    """
+
+    split: str = "validation"
+    batch_size: PositiveInt = 32
+    baselines: bool = True
+
+
+class Latency(Part):
+    """How latency is measured.
+
+    Attributes:
+        batch: sequences in a call; one measurement each.
+        length: tokens of each sequence; None is the length at which the task cuts texts off.
+        threads: how many threads torch computes with.
+        pairs: how many pairs of runs are timed.
+    """
+
+    batch: Many[PositiveInt] = (1, 8)
+    length: PositiveInt | None = None
+    threads: PositiveInt = 1
+    pairs: PositiveInt = 15
+
+
+class Recipe(Part):
+    """One pruning run.
+
+    Attributes:
+        model: a folder, ``package:module/folder``, or a hub id.
+        task: what the model does: ``{name: glue, subset: sst2}``.
+        sites: what may go: kinds of sites, or grids of weights.
+        score: what matters.
+        budget: how much stays, see :class:`prunus.select.Budget`.
+        drive: when things happen.
+        recover: what is mended, in order.
+        calibration: the data that scores and repairs see.
+        evaluation: how quality is measured.
+        latency: how latency is measured; None measures none.
+        device: where torch computes.
+        seed: of everything that is drawn.
+        out: the run's folder, where the command line names none.
+    """
+
+    model: str
+    task: Annotated[Settings, _named("task")]
+    sites: Many[Annotated[str | Grid, BeforeValidator(_site)]] = ("heads", "neurons")
+    score: Annotated[Settings, _named("score")] = Field(
+        default_factory=lambda: {"name": "knowledge"}
+    )
+    budget: Settings = Field(default_factory=lambda: {"density": 0.5})
+    drive: Annotated[Settings, _named("drive")] = Field(default_factory=lambda: {"name": "sweep"})
+    recover: Many[Annotated[Settings, _named("recover")]] = Field(
+        default_factory=lambda: ({"name": "least_squares"},)
+    )
+    calibration: Calibration = Calibration()
+    evaluation: Evaluation = Evaluation()
+    latency: Latency | None = Latency()
+    device: str = "cpu"
+    seed: int = 0
+    out: str | None = None
+
+    @field_validator("sites")
+    @classmethod
+    def _some(cls, sites: tuple[str | Grid, ...]) -> tuple[str | Grid, ...]:
+        if not sites:
+            raise PrunusError("nothing may go: name a kind of site, such as heads")
+        return sites
+
+
+class TrainRecipe(Part):
+    """One fine-tuning run.
+
+    Attributes:
+        model: the pretrained model: a folder, ``package:module/folder``, or a hub id.
+        task: what it shall learn.
+        training: how, see :class:`prunus.task.Training`.
+        out: the folder of the result, where the command line names none.
+    """
+
+    model: str
+    task: Annotated[Settings, _named("task")]
+    training: Settings = Field(default_factory=dict)
+    out: str | None = None

@@ -1,0 +1,107 @@
+"""Opening what a recipe names: the model, its tokenizer, its task, its sites."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import snapshot_download
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from prunus.anatomy import Anatomy, anatomy
+from prunus.checkpoint import load
+from prunus.errors import PrunusError
+from prunus.recipe._model import Grid
+from prunus.task import Batches, Prepared, resolve
+from prunus.task._network import hushed, open_tokenizer
+
+FILES = ("*.json", "*.safetensors", "*.txt", "*.model")
+VOCABULARIES = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt")
+REPORT = "report.json"
+
+
+def folder_of(where: str | Path) -> Path:
+    """The local folder of a checkpoint; what the hub has is fetched, a run is its model.
+
+    Raises:
+        PrunusError: it is nowhere.
+    """
+    place = resolve(where)
+    if isinstance(place, str):
+        try:
+            return Path(snapshot_download(place, allow_patterns=list(FILES)))
+        except Exception as error:  # whatever the hub's client and its transport may raise
+            raise PrunusError(f"{place} cannot be fetched from the hub: {error}") from None
+    return place / "model" if (place / REPORT).is_file() else place
+
+
+def open_model(folder: Path, device: str = "cpu") -> PreTrainedModel:
+    """The model of a checkpoint in float32, ready to answer.
+
+    Raises:
+        PrunusError: the checkpoint is broken or incomplete, or the device is not there.
+    """
+    with hushed():
+        model: Any = load(folder, dtype=torch.float32, use_safetensors=True)
+    try:
+        return model.eval().to(device)
+    except (RuntimeError, AssertionError) as error:
+        reason = next(iter(str(error).splitlines()), "")
+        raise PrunusError(f"device {device!r} cannot be used: {reason}") from None
+
+
+def tokenizer_of(folder: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer of a checkpoint.
+
+    Raises:
+        PrunusError: the folder holds none, or none that opens.
+    """
+    # where there is no vocabulary, transformers makes up an empty one
+    if not any((folder / name).exists() for name in VOCABULARIES):
+        raise PrunusError(f"{folder} holds no tokenizer: none of {', '.join(VOCABULARIES)}")
+    try:
+        return open_tokenizer(folder)
+    except Exception as error:  # a broken file makes transformers raise anything
+        raise PrunusError(f"{folder} holds no tokenizer that opens: {error}") from None
+
+
+def prepare(
+    task: Any, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, seed: int
+) -> Prepared:
+    """The task's data, checked against the model's head.
+
+    Raises:
+        PrunusError: the model has no head for the task, or the data is missing or does not fit.
+    """
+    if "ForSequenceClassification" not in type(model).__name__:
+        raise PrunusError(
+            f"a {type(model).__name__} has no head that classifies sequences; `prunus train`"
+            " fine-tunes one (see `prunus ls recipes`)"
+        )
+    config: Any = model.config
+    head = [str(config.id2label.get(index, index)) for index in range(config.num_labels)]
+    return task.prepare(tokenizer, config.num_labels, seed, head)
+
+
+def sites_of(model: PreTrainedModel, chosen: Iterable[str | Grid]) -> Anatomy:
+    """The sites that a recipe chooses.
+
+    Raises:
+        PrunusError: the model lacks a kind, a grid's pattern matches nothing or does not divide a
+            weight, or two grids share one.
+    """
+    chosen = list(chosen)
+    every = anatomy(model)
+    sites = every.of(*(kind for kind in chosen if isinstance(kind, str)))
+    for grid in chosen:
+        if isinstance(grid, Grid):
+            found = every.grid(grid.match, grid.grid)
+            if shared := sorted(found.keys() & sites.keys()):
+                raise PrunusError(f"sites: two grids share {shared[0]!r}; narrow their `match`")
+            sites = sites | found
+    return sites
+
+
+def to(batches: Batches, device: str) -> list[dict[str, torch.Tensor]]:
+    """The same batches on a device."""
+    return [{name: tensor.to(device) for name, tensor in batch.items()} for batch in batches]

@@ -1,0 +1,125 @@
+"""From YAML and ``key=value`` to a recipe, with every fault told at once."""
+
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import ValidationError
+
+from prunus.errors import PrunusError
+from prunus.recipe._model import Recipe, TrainRecipe
+from prunus.recipe._override import NAMED, override
+from prunus.recipe._parts import class_of
+from prunus.recipe._shipped import find
+from prunus.registry import Part, faults, names
+
+Fault = tuple[str, str]
+Read = TypeVar("Read", Recipe, TrainRecipe)
+HINTS = {"density": "; a density is the fraction that stays, above 0 and at most 1"}
+
+
+def read(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """The recipe in a file, or of a shipped name.
+
+    Args:
+        source: see :func:`prunus.recipe.find`.
+        overrides: ``key.sub=value``, values written as in YAML.
+
+    Raises:
+        PrunusError: no such recipe, no YAML, or every fault in it, with nearest names.
+    """
+    return _read(Recipe, source, overrides)
+
+
+def read_training(source: str | Path, overrides: Sequence[str] = ()) -> TrainRecipe:
+    """As :func:`read`, for a fine-tuning."""
+    return _read(TrainRecipe, source, overrides)
+
+
+def read_task(source: str | Path) -> dict[str, Any]:
+    """The task of a recipe of either kind, unchecked.
+
+    Raises:
+        PrunusError: no such recipe, no YAML, or no task in it.
+    """
+    path = find(source)
+    task = _mapping(path).get("task")
+    if task is None:
+        raise PrunusError(f"{path}: the key 'task' is missing")
+    return task
+
+
+def _read(cls: type[Read], source: str | Path, overrides: Sequence[str]) -> Read:
+    path = find(source)
+    data = override(cls, _mapping(path), overrides)
+    found, recipe = [], None
+    try:
+        recipe = cls.model_validate(data)
+    except ValidationError as error:
+        found = faults(cls, error)
+    found += [fault for spec in _specs(cls, data) for fault in _settings_faults(*spec)]
+    if recipe is None or found:
+        raise PrunusError(_told(" ".join([str(path), *overrides]), found))
+    return recipe
+
+
+def _told(where: str, found: Iterable[Fault]) -> str:
+    lines = [f"{where}:"]
+    for path, message in found:
+        hint = HINTS.get(path.rpartition(".")[2], "") if "Input should be" in message else ""
+        lines.append(f"  {path}: {message}{hint}")
+    return "\n".join(lines)
+
+
+def _specs(cls: type[Part], data: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
+    """(dotted path, key, settings) of everything whose class is known only by its name."""
+    for key in ("task", "score", "budget", "drive", "recover", "training"):
+        if key not in data or key not in cls.model_fields:
+            continue
+        if isinstance(data[key], list | tuple):
+            yield from ((f"{key}.{place}", key, spec) for place, spec in enumerate(data[key]))
+        else:
+            yield key, key, data[key]
+
+
+def _settings_faults(path: str, key: str, spec: Any) -> list[Fault]:
+    """Faults in the settings of one part; what is wrong before that is found elsewhere."""
+    settings = {"name": spec} if isinstance(spec, str) else spec
+    if not isinstance(settings, Mapping):
+        return []
+    settings, name = dict(settings), settings.get("name", "")
+    if key in NAMED and not (isinstance(name, str) and (":" in name or name in names(key))):
+        return []
+    try:
+        cls = class_of(key, settings)
+    except PrunusError as error:
+        return [(path, str(error))]
+    try:
+        cls.model_validate(settings)
+    except ValidationError as error:
+        return [(f"{path}.{step}".rstrip("."), said) for step, said in faults(cls, error)]
+    return []
+
+
+def _mapping(path: Path) -> dict[str, Any]:
+    try:
+        data = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise PrunusError(f"{path} is not YAML: {error}") from None
+    if not isinstance(data, dict):
+        raise PrunusError(f"{path} holds no keys: a recipe begins like `model: runs/dense`")
+    return data
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML in which a key that stands twice is an error, not a silent choice."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        twice = next((key for key in keys if keys.count(key) > 1), None)
+        if twice is not None:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"the key {twice!r} stands twice", node.start_mark
+            )
+        return super().construct_mapping(node, deep)

@@ -1,0 +1,119 @@
+"""From what a run found to its report."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from transformers import PreTrainedModel
+
+from prunus.measure.hardware import hardware, versions
+from prunus.measure.size import bytes, parameters
+from prunus.plan import Plan
+from prunus.recipe._measured import Claims, density
+from prunus.recipe._model import Recipe, Settings
+from prunus.report import Report
+from prunus.report import _schema as schema
+from prunus.select import Cost
+from prunus.task import Quality, agreement
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Everything that a run found out; pairs are (dense, pruned).
+
+    Attributes:
+        settings: the recipe with its defaults.
+        qualities: of both models.
+        baselines: what needs no network, in percent.
+        models: both models.
+        claims: the costs.
+        cost: in the budget's metric.
+        plan: what stays.
+        latencies: paired measurements.
+        equivalence: differences of outputs.
+        calibration: samples and tokens.
+        lengths: tokens of the data's mean sample, and of a padded one.
+        seconds: of each phase.
+        peak: bytes of memory.
+    """
+
+    settings: Settings
+    qualities: tuple[Quality, Quality]
+    baselines: dict[str, float]
+    models: tuple[PreTrainedModel, PreTrainedModel]
+    claims: Claims
+    cost: Cost
+    plan: Plan
+    latencies: list[schema.Latency]
+    equivalence: dict[str, float]
+    calibration: dict[str, int]
+    lengths: tuple[int, int]
+    seconds: dict[str, float]
+    peak: int
+
+
+def report_of(recipe: Recipe, found: Findings) -> Report:
+    """The report; settings and measurements that it has no key for stand beside."""
+    extra: dict[str, Any] = {
+        "metrics": _metrics(*found.qualities),
+        "calibration": found.calibration,
+        "plan": found.plan.fingerprint(),
+    }
+    return Report(
+        recipe=found.settings,
+        model=recipe.model,
+        task=_task(recipe.task),
+        quality=_quality(*found.qualities, found.baselines),
+        density=density(found.cost, found.plan),
+        params=_pair(parameters, found.models),
+        flops=_flops(found),
+        bytes=_pair(bytes, found.models),
+        latency_ms=tuple(found.latencies),
+        equivalence=schema.Equivalence(**found.equivalence),
+        kept=found.plan.kept(),
+        seconds=schema.Seconds(**found.seconds),
+        peak_memory_bytes=found.peak,
+        seed=recipe.seed,
+        versions=versions(),
+        hardware=dict(hardware()),
+        **extra,
+    )
+
+
+def _task(spec: Settings) -> str:
+    what = spec.get("subset") or spec.get("data")
+    return f"{spec['name']} {what}" if isinstance(what, str) else spec["name"]
+
+
+def _quality(dense: Quality, pruned: Quality, baselines: dict[str, float]) -> schema.Quality:
+    return schema.Quality(
+        metric=pruned.metric,
+        dense=dense.value,
+        pruned=pruned.value,
+        stderr=pruned.stderr,
+        n=pruned.n,
+        agreement=agreement(dense, pruned),
+        baselines=dict(baselines),
+    )
+
+
+def _metrics(dense: Quality, pruned: Quality) -> dict[str, dict[str, float]]:
+    return {
+        name: {"dense": dense.extra[name], "pruned": pruned.extra[name]} for name in pruned.extra
+    }
+
+
+def _flops(found: Findings) -> schema.Flops:
+    mean, longest = found.lengths
+    padded = found.claims.pair(longest, found.plan)
+    return schema.Flops.model_validate(
+        {
+            **found.claims.pair(mean, found.plan),
+            "length": mean,
+            "padded": {**padded, "length": longest},
+        }
+    )
+
+
+def _pair(count: Any, models: tuple[PreTrainedModel, PreTrainedModel]) -> schema.Pair:
+    dense, pruned = map(count, models)
+    return schema.Pair(dense=dense, pruned=pruned)

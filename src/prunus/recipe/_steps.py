@@ -1,0 +1,150 @@
+"""The steps of a run, in the order of their use."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from prunus.checkpoint import save
+from prunus.drive import Job, finish, job_of
+from prunus.edit import mask
+from prunus.errors import PrunusError
+from prunus.plan import Plan
+from prunus.probe._tokens import mean_length
+from prunus.recipe._fresh import answer, difference, fresh_answer
+from prunus.recipe._measured import Claims, latencies, longest
+from prunus.recipe._open import open_model, prepare, sites_of, to, tokenizer_of
+from prunus.recipe._stage import Stage
+from prunus.report._schema import Latency
+from prunus.task import Prepared
+from prunus.task._network import hushed
+
+PROBES = 8
+"""How many samples the outputs are compared on."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """The dense model and its data: calibration batches, and one batch to compare outputs on."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    prepared: Prepared
+    batches: list[dict[str, Tensor]]
+    probe: dict[str, Tensor]
+    lengths: tuple[int, int]
+
+    @property
+    def calibration(self) -> dict[str, int]:
+        """How much data scores and repairs see."""
+        masks = [batch["attention_mask"] for batch in self.batches]
+        return {
+            "samples": sum(len(mask) for mask in masks),
+            "tokens": sum(int(mask.sum()) for mask in masks),
+        }
+
+
+def open_all(stage: Stage, source: Path) -> Opened:
+    """Open the model and its data.
+
+    Raises:
+        PrunusError: one of them is missing, or they do not fit.
+    """
+    recipe = stage.recipe
+    data, device = recipe.calibration, recipe.device
+    with stage.phase("load"):
+        model, tokenizer = open_model(source, device), tokenizer_of(source)
+    with stage.phase("data"):
+        prepared = prepare(stage.parts.task, model, tokenizer, recipe.seed)
+        prepared.require(data.split, recipe.evaluation.split)
+        batches = to(prepared.batches(data.split, data.batch_size, data.samples), device)
+        probe = to(prepared.batches(recipe.evaluation.split, PROBES, PROBES), device)[0]
+    probe.pop("labels")
+    lengths = mean_length(batches) or 1, longest(model, tokenizer, prepared.max_length)
+    opened = Opened(model, tokenizer, prepared, batches, probe, lengths)
+    stage.log.info("calibration: %s, lengths %s", opened.calibration, lengths)
+    return opened
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A finished job, its shrunk model, and what each stage of it answers."""
+
+    job: Job
+    plan: Plan
+    model: PreTrainedModel
+    claims: Claims
+    dense: Tensor
+    masked: Tensor
+    shrunk: Tensor
+
+
+def prune(stage: Stage, opened: Opened) -> Cut:
+    """Score, select, recover, shrink, in the order of the recipe's drive.
+
+    Raises:
+        PrunusError: the model lacks a site, the budget cannot be met, or the plan's claims are not
+            what is counted on the shrunk model.
+    """
+    recipe, chosen = stage.recipe, stage.parts
+    sites = sites_of(opened.model, recipe.sites)
+    job = job_of(
+        opened.model, sites, stage.bars.over(opened.batches, "calibration data"),
+        score=chosen.score, budget=chosen.budget, recover=chosen.recover,
+        phase=stage.watch, step=stage.step,
+    )  # fmt: skip
+    claims = Claims(opened.model, sites, opened.batches[0], opened.lengths)
+    plan = Plan(chosen.drive.run(job), recipe.model)
+    stage.bars.clear()
+    stage.log.info("%r", plan)
+    with mask(job.student, sites, plan):
+        masked = answer(job.student, opened.probe)
+    with stage.phase("shrink"):
+        small = finish(job, plan)
+    claims.check(small, plan)
+    dense, shrunk = (answer(model, opened.probe) for model in (opened.model, small))
+    return Cut(job, plan, small, claims, dense, masked, shrunk)
+
+
+def save_all(stage: Stage, opened: Opened, cut: Cut) -> float:
+    """Save, and tell how far the answers of the saved model are from those of the shrunk one.
+
+    Raises:
+        PrunusError: at all.
+    """
+    with stage.phase("save"), hushed():
+        save(cut.model, stage.folder / "model", opened.tokenizer)
+        cut.plan.save(stage.folder / "plan.safetensors")
+    with stage.phase("reload"):
+        again = fresh_answer(stage.folder / "model", opened.probe, stage.recipe.device)
+    if not again.equal(cut.shrunk):
+        raise PrunusError(
+            "the saved model, opened in a fresh process, answers"
+            f" {difference(again, cut.shrunk):.1e} away from the shrunk one: this is a fault of"
+            " prunus; please report it with the recipe"
+        )
+    return difference(again, cut.shrunk)
+
+
+def baselines(stage: Stage, prepared: Prepared) -> dict[str, float]:
+    """What needs no network, in percent; nothing where it is not asked for or cannot be learnt."""
+    settings = stage.recipe.evaluation
+    if not settings.baselines or settings.split != "validation" or "train" not in prepared.splits:
+        return {}
+    with stage.phase("baselines"):
+        return prepared.baselines()
+
+
+def time_all(stage: Stage, opened: Opened, cut: Cut) -> list[Latency]:
+    """Paired latencies, as the recipe asks for them."""
+    settings = stage.recipe.latency
+    if settings is None:
+        return []
+    models, length = (opened.model, cut.model), settings.length or opened.lengths[1]
+    found = []
+    with stage.phase("latency"):
+        for entry in latencies(models, opened.probe, settings, length):
+            found.append(entry)
+            stage.bars.step("latency", len(found), len(settings.batch))
+    return found

@@ -1,0 +1,88 @@
+"""What a recipe would do, without scoring: its sites, and what its budget means."""
+
+from dataclasses import dataclass
+
+from prunus.drive import cost_of, job_of
+from prunus.plan import Plan
+from prunus.probe._tokens import mean_length
+from prunus.recipe._model import Recipe
+from prunus.recipe._open import folder_of, open_model, prepare, sites_of, tokenizer_of
+from prunus.recipe._parts import parts
+from prunus.score.random import Random
+from prunus.select import Budget, Cost
+
+METRICS = ("units", "params", "flops")
+
+
+@dataclass(frozen=True)
+class Amount:
+    """One metric: of the whole model, of the sites, and under the budget.
+
+    Attributes:
+        metric: units, params, or flops of one sample of the data's mean length.
+        whole: of the dense model.
+        sites: of what can be cut.
+        stays: of the whole model, when units chosen by chance fill the budget.
+    """
+
+    metric: str
+    whole: int
+    sites: int
+    stays: int
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What a recipe would do.
+
+    Attributes:
+        budget: the budget.
+        sites: {site: units}.
+        rules: for each rule of the budget, how many sites it matches.
+        amounts: in every metric.
+        length: tokens of the data's mean sample.
+        samples: how many calibration samples there are.
+    """
+
+    budget: Budget
+    sites: dict[str, int]
+    rules: dict[str, int]
+    amounts: list[Amount]
+    length: int
+    samples: int
+
+
+def check(recipe: Recipe) -> Preview:
+    """Open what a recipe names and fill its budget by chance.
+
+    Raises:
+        PrunusError: as :func:`prunus.recipe.run.run` would, but for what scoring would find.
+    """
+    chosen, source = parts(recipe), folder_of(recipe.model)
+    model, data = open_model(source), recipe.calibration
+    sites = sites_of(model, recipe.sites)
+    prepared = prepare(chosen.task, model, tokenizer_of(source), recipe.seed)
+    prepared.require(data.split, recipe.evaluation.split)
+    batches = prepared.batches(data.split, data.batch_size, data.samples)
+    length = mean_length(batches) or 1
+    chance = Random(seed=recipe.seed)
+    job = job_of(model, sites, batches, score=chance, budget=chosen.budget, recover=())
+    plan = chosen.drive.run(job)
+    if chosen.recover:
+        job.readers()  # raises where a repair could not mend
+    costs = [cost_of(model, sites, metric, batches[0], length) for metric in METRICS]
+    ruled = chosen.budget.assign(sites).values()
+    return Preview(
+        budget=chosen.budget,
+        sites={name: site.units for name, site in sites.items()},
+        rules={rule.match: sum(one is rule for one in ruled) for rule in chosen.budget.rules},
+        amounts=[_amount(cost, plan) for cost in costs],
+        length=length,
+        samples=len(batches.order),
+    )
+
+
+def _amount(cost: Cost, plan: Plan) -> Amount:
+    kept = {name: count for name, (count, _) in plan.kept().items()}
+    whole = cost({})
+    return Amount(cost.metric, whole, whole - cost(dict.fromkeys(kept, 0)), cost(kept))

@@ -1,0 +1,160 @@
+"""Questions to checkpoints on the disk: how good, how fast, what stays."""
+
+import copy
+import inspect
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from prunus.anatomy import Anatomy, anatomy
+from prunus.checkpoint import load
+from prunus.errors import PrunusError
+from prunus.measure.size import bytes, parameters
+from prunus.plan import Plan
+from prunus.probe.work import flops
+from prunus.recipe._bars import Bars
+from prunus.recipe._measured import latencies
+from prunus.recipe._model import Latency, Settings
+from prunus.recipe._open import REPORT, folder_of, open_model, prepare, tokenizer_of
+from prunus.recipe._parts import build
+from prunus.report import _schema as schema
+from prunus.report import read, table
+from prunus.task import Quality
+from prunus.task._network import hushed
+
+Kept = dict[str, tuple[int, int]]
+COARSE = ("sublayers", "layers")
+
+
+def evaluate(
+    checkpoint: str, task: Settings, split: str, batch_size: int, quiet: bool = False
+) -> Quality:
+    """The quality of a checkpoint on a task.
+
+    Raises:
+        PrunusError: the checkpoint or the data is missing, or they do not fit.
+    """
+    chosen, folder = build("task", task), folder_of(checkpoint)
+    model = open_model(folder)
+    prepared = prepare(chosen, model, tokenizer_of(folder), seed=0)
+    with Bars(quiet) as bars:
+        return prepared.evaluate(model, split, batch_size, partial(bars.over, what="evaluate"))
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Two checkpoints side by side; FLOPs are those of one sample."""
+
+    params: schema.Pair
+    flops: schema.Pair
+    latency: schema.Latency
+
+
+def bench(dense: str, pruned: str, settings: Latency, length: int) -> Bench:
+    """Time two checkpoints in turns on random inputs.
+
+    Args:
+        dense: the checkpoint before.
+        pruned: the checkpoint after.
+        settings: one batch size, threads, pairs.
+        length: tokens of a sample, where the models read text.
+
+    Raises:
+        PrunusError: a checkpoint is missing, or has no positions for so many tokens.
+    """
+    models = open_model(folder_of(dense)), open_model(folder_of(pruned))
+    sample = _random(models[0], length)
+    work = [flops(model, sample) for model in models]
+    sizes = [parameters(model) for model in models]
+    return Bench(
+        schema.Pair(dense=sizes[0], pruned=sizes[1]),
+        schema.Pair(dense=work[0], pruned=work[1]),
+        next(latencies(models, sample, settings, length)),
+    )
+
+
+def _random(model: PreTrainedModel, length: int) -> dict[str, Tensor]:
+    """One random sample for any model that reads text or images."""
+    config: Any = model.config
+    draw = torch.Generator().manual_seed(0)
+    if model.main_input_name == "pixel_values":
+        side = config.image_size
+        shape = (1, config.num_channels, side, side)
+        return {"pixel_values": torch.randn(shape, generator=draw)}
+    positions = getattr(config, "max_position_embeddings", None) or length
+    if length > positions:
+        raise PrunusError(f"length {length}: the model has positions for {positions} tokens")
+    ids = torch.randint(2, config.vocab_size, (1, length), generator=draw)
+    end = config.eos_token_id
+    if isinstance(end, int):  # some heads read at the end of the text, which must be there once
+        ids = ids.masked_fill(ids == end, 2 if end != 2 else 3)
+        ids[:, -1] = end
+    takes = inspect.signature(model.forward).parameters
+    return {name: ids for name in ("input_ids", "decoder_input_ids") if name in takes}
+
+
+def look(what: str) -> tuple[list[Any], Kept]:
+    """What to print of a checkpoint, a run or a plan, and {site: (units that stay, of)}.
+
+    Raises:
+        PrunusError: it is none of these.
+    """
+    path = Path(what).expanduser()
+    if path.is_file():
+        plan = Plan.load(path)
+        made = f", made for {plan.model}" if plan.model else ""
+        return [f"plan of {len(plan)} sites{made}, {plan.fingerprint()[:12]}"], plan.kept()
+    if (path / REPORT).is_file():
+        report = read(path)
+        return [table(report)], report.kept
+    return _checkpoint(folder_of(what))
+
+
+def _checkpoint(folder: Path) -> tuple[list[Any], Kept]:
+    with hushed():
+        model = load(folder)
+    record = getattr(model.config, "prunus", None)
+    opener = "prunus (import prunus, then from_pretrained)" if record else "plain transformers"
+    lines = [
+        f"{type(model).__name__}, {str(model.dtype).removeprefix('torch.')}",
+        f"opened by:  {opener}",
+        f"parameters: {parameters(model):,}",
+        f"weights:    {bytes(folder):,} bytes",
+    ]
+    here = anatomy(model)
+    if record is None:
+        return lines, {name: (site.units, site.units) for name, site in _fine(here).items()}
+    units = {_dense_name(name, record["kept"]): site.units for name, site in here.items()}
+    dense = _fine(anatomy(_dense_form(model)))
+    return lines, {name: (units.get(name, 0), site.units) for name, site in dense.items()}
+
+
+def _fine(sites: Anatomy) -> Anatomy:
+    return sites.of(*{site.kind for site in sites.values() if site.kind not in COARSE})
+
+
+def _dense_form(model: PreTrainedModel) -> PreTrainedModel:
+    """The model before it was pruned, without any weights."""
+    stock: Any = next(c for c in type(model).__mro__ if c.__module__.startswith("transformers."))
+    config: Any = copy.deepcopy(model.config)
+    config.__class__ = stock.config_class
+    del config.prunus
+    with torch.device("meta"):
+        return stock(config)
+
+
+def _dense_name(site: str, kept: Mapping[str, Any]) -> str:
+    """A site's name before whole layers were removed from its stack."""
+    for name, stays in kept.items():
+        stack, _, kind = name.rpartition(":")
+        match = re.fullmatch(rf"{re.escape(stack)}\.(\d+)(\D.*)", site)
+        if kind == "layers" and match:
+            return f"{stack}.{stays[int(match[1])]}{match[2]}"
+    return site

@@ -1,0 +1,95 @@
+"""Carries a recipe out: prune, shrink, save, open again, measure, report."""
+
+from pathlib import Path
+
+import yaml
+from transformers import set_seed
+
+from prunus.errors import PrunusError
+from prunus.files import folder_beside
+from prunus.measure.memory import Peak, peak_memory
+from prunus.recipe._bars import Bars
+from prunus.recipe._fresh import difference
+from prunus.recipe._log import logged
+from prunus.recipe._model import Recipe
+from prunus.recipe._open import folder_of
+from prunus.recipe._parts import parts, resolved
+from prunus.recipe._report import Findings, report_of
+from prunus.recipe._stage import Stage
+from prunus.recipe._steps import baselines, open_all, prune, save_all, time_all
+from prunus.report import Report, write
+
+
+def run(recipe: Recipe, out: str | Path, quiet: bool = False) -> Report:
+    """Carry a recipe out.
+
+    The folder appears complete, at the end: ``model/`` with its tokenizer, ``plan.safetensors``,
+    ``recipe.yaml`` with every default spelt out, ``report.json``, ``report.html``, ``run.log``.
+
+    Args:
+        recipe: what to do.
+        out: the run's folder; an older run there is replaced at the end.
+        quiet: show no progress.
+
+    Raises:
+        PrunusError: whatever is wrong with the recipe, the model, the data or the budget; ``out``
+            holds something else; or what was saved is not what was measured.
+    """
+    out, source = Path(out), folder_of(recipe.model)
+    _require_ours(out, source)
+    chosen = parts(recipe)
+    with (
+        folder_beside(out) as folder,
+        logged(folder / "run.log") as log,
+        Bars(quiet) as bars,
+        peak_memory() as peak,
+    ):
+        stage = Stage(recipe, chosen, folder, bars, log)
+        report = _carry_out(stage, source, peak)
+        write(report, folder)
+        log.info("done")
+    return report
+
+
+def _require_ours(out: Path, source: Path) -> None:
+    """The folder is replaced as a whole, so it must hold a run, and not the model to be pruned."""
+    if source.resolve().is_relative_to(out.resolve()):
+        raise PrunusError(f"{out} holds the model to be pruned; choose another folder for the run")
+    empty = not out.exists() or (out.is_dir() and not any(out.iterdir()))
+    if not empty and not (out / "report.json").is_file():
+        raise PrunusError(
+            f"{out} exists and is no run of prunus; choose another folder or remove it"
+        )
+
+
+def _carry_out(stage: Stage, source: Path, peak: Peak) -> Report:
+    set_seed(stage.recipe.seed)
+    settings = resolved(stage.recipe, stage.parts)
+    text = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
+    (stage.folder / "recipe.yaml").write_text(text, encoding="utf-8")
+    stage.log.info("recipe:\n%s", text)
+    opened = open_all(stage, source)
+    dense = stage.evaluate(opened.model, opened.prepared, "dense")
+    cut = prune(stage, opened)
+    reloaded = save_all(stage, opened, cut)
+    pruned = stage.evaluate(cut.model, opened.prepared, "pruned")
+    found = Findings(
+        settings=settings,
+        qualities=(dense, pruned),
+        baselines=baselines(stage, opened.prepared),
+        models=(opened.model, cut.model),
+        claims=cut.claims,
+        cost=cut.job.cost,
+        plan=cut.plan,
+        latencies=time_all(stage, opened, cut),
+        equivalence={
+            "masked_vs_shrunk": difference(cut.masked, cut.shrunk),
+            "dense_vs_shrunk": difference(cut.dense, cut.shrunk),
+            "reloaded_vs_shrunk": reloaded,
+        },
+        calibration=opened.calibration,
+        lengths=opened.lengths,
+        seconds=stage.watch.seconds,
+        peak=peak.bytes,
+    )
+    return report_of(stage.recipe, found)

@@ -1,0 +1,32 @@
+"""Carries a fine-tuning out."""
+
+import json
+from pathlib import Path
+
+from prunus.recipe._model import TrainRecipe
+from prunus.recipe._parts import build
+from prunus.task import train as fine_tune
+
+
+def train(recipe: TrainRecipe, out: str | Path, quiet: bool = False) -> list[str]:
+    """Fine-tune and save; the folder appears complete, at the end.
+
+    Args:
+        recipe: what to do.
+        out: the folder to be written.
+        quiet: show no progress.
+
+    Returns:
+        Lines that say how good the model became.
+
+    Raises:
+        PrunusError: see :func:`prunus.task.train`.
+    """
+    task, training = build("task", recipe.task), build("training", recipe.training)
+    folder = fine_tune(recipe.model, task, training, out, quiet)
+    quality = json.loads((folder / "training.json").read_text(encoding="utf-8"))["quality"]
+    if quality is None:
+        return []
+    beside = ", ".join(f"{k.replace('_', ' ')} {v:.2f}" for k, v in quality["baselines"].items())
+    value = f"{quality['metric']} {quality['value']:.2f} ± {quality['stderr']:.2f}"
+    return [f"{value} (n = {quality['n']}; {beside})"]

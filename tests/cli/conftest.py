@@ -1,0 +1,34 @@
+import pytest
+
+from tests.recipes.dense import recipe
+
+
+@pytest.fixture(scope="session")
+def place(tmp_path_factory):
+    """A folder with a tiny dense checkpoint, its data, and ``recipe.yaml``."""
+    folder = tmp_path_factory.mktemp("place")
+    recipe(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def finished(place):
+    """The folder of a finished run of that recipe."""
+    from prunus.cli import main
+
+    assert main(["run", str(place / "recipe.yaml"), "--out", str(place / "out"), "--quiet"]) == 0
+    return place / "out"
+
+
+@pytest.fixture
+def prunus_(capsys):
+    """Runs a command; gives its exit code, what it printed, and what it complained of."""
+    from prunus.cli import main
+
+    def prunus_(*arguments):
+        capsys.readouterr()
+        code = main([str(argument) for argument in arguments])
+        told = capsys.readouterr()
+        return code, told.out, told.err
+
+    return prunus_

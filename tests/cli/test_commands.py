@@ -1,0 +1,164 @@
+import json
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+import prunus
+from prunus.anatomy import anatomy
+from prunus.plan import Plan
+from prunus.recipe import shipped
+from tests.tiny import tiny
+
+
+def test_run_prints_the_table_and_the_paths(place, prunus_, tmp_path):
+    code, out, err = prunus_(
+        "run", place / "recipe.yaml", "budget.density=.7", "--out", tmp_path / "out"
+    )
+    assert (code, err) == (0, "")
+    assert "accuracy" in out
+    assert "FLOPs" in out
+    assert out.splitlines()[-1] == f"report: {tmp_path / 'out' / 'report.html'}"
+    settings = yaml.safe_load((tmp_path / "out" / "recipe.yaml").read_text())
+    assert settings["budget"]["density"] == 0.7
+
+
+def test_run_as_a_process_goes_where_the_recipe_says(place, tmp_path):
+    command = [sys.executable, "-c", "from prunus.cli import main; raise SystemExit(main())"]
+    settings = ["latency=null", f"out={tmp_path / 'said'}", "--quiet"]
+    done = subprocess.run(
+        [*command, "run", str(place / "recipe.yaml"), *settings], capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (tmp_path / "said" / "report.json").exists()
+
+
+def test_run_makes_a_folder_of_its_own(place, prunus_, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    seen = {}
+    monkeypatch.setattr("prunus.recipe.run.run", lambda _, out, __: seen.update(out=out))
+    assert prunus_("run", place / "recipe.yaml", "--quiet")[0] == 0
+    assert str(seen["out"]) == f"runs/{place.name}"
+
+
+def test_train_makes_what_run_prunes(place, prunus_, tmp_path):
+    path = tmp_path / "train.yaml"
+    recipe = yaml.safe_load((place / "recipe.yaml").read_text())
+    path.write_text(yaml.safe_dump({key: recipe[key] for key in ("model", "task")}))
+    out = tmp_path / "dense"
+    code, told, _ = prunus_("train", path, "training.max_steps=2", "--out", out, "--quiet")
+    assert (code, told) == (0, "")
+    assert json.loads((out / "training.json").read_text())["training"]["max_steps"] == 2
+    code, told, _ = prunus_("train", path, "training.max_steps=2", "--out", out)
+    assert code == 0
+    assert "majority 45.00" in told
+    assert told.splitlines()[-1] == f"model: {out}"
+
+
+def test_check_says_what_would_be_cut(place, prunus_):
+    code, out, err = prunus_(
+        "check", place / "recipe.yaml", "budget.rules=[{match: ':heads', floor: .25}]"
+    )
+    assert (code, err) == (0, "")
+    assert "sites: encoder.layer.N:heads, encoder.layer.N:neurons" in out
+    assert "rule ':heads' matches 2 sites" in out
+    assert "budget: density 0.5, metric flops, of sites, global" in out
+    assert "can be cut" in out
+    assert out.splitlines()[-1].endswith("the recipe is sound")
+
+
+def test_show_a_run(prunus_, finished):
+    code, out, _ = prunus_("show", finished)
+    assert code == 0
+    assert "agreement" in out
+    assert "of 24" in out
+
+
+def test_show_a_plan(prunus_, finished, tmp_path):
+    plan = Plan.load(finished / "plan.safetensors")
+    plan.save(tmp_path / "plan.json")
+    one = prunus_("show", finished / "plan.safetensors")[1]
+    assert one == prunus_("show", tmp_path / "plan.json")[1]
+    assert one.startswith("plan of 4 sites, made for ")
+    kept, of = plan.kept()["encoder.layer.0:neurons"]
+    assert f"{kept} of {of}" in one
+
+
+def test_show_checkpoints(place, prunus_, finished):
+    dense, pruned = (prunus_("show", f)[1] for f in (place / "dense", finished / "model"))
+    assert "opened by:  plain transformers" in dense
+    assert " of " not in dense.partition("weights")[2]
+    assert "opened by:  prunus" in pruned
+    for kept, of in Plan.load(finished / "plan.safetensors").kept().values():
+        assert f"{kept} of {of}" in pruned
+
+
+@pytest.mark.parametrize("family", ["bert", "t5", "llama", "vit"])
+def test_show_removed_layers_by_their_dense_numbers(family, prunus_, tmp_path):
+    model = tiny(family, layers=3)
+    sites = anatomy(model)
+    stack = next(iter(sites)).rpartition(".")[0]
+    plan = Plan({n: mask & (n != f"{stack}.1:layers") for n, mask in Plan.dense(sites).items()})
+    cut = {"heads": 1, "neurons": 3}
+    for name, site in sites.of(*cut).items():
+        if name.startswith(f"{stack}.2"):
+            mask = plan[name].clone()
+            mask[: cut[site.kind]] = False
+            plan = plan | {name: mask}
+    prunus.save(prunus.shrink(model, plan), tmp_path / "small")
+    out = prunus_("show", tmp_path / "small")[1]
+    rows = [[c.strip() for c in line.split("│")[1:-1]] for line in out.splitlines()]
+    layers = {row[0]: row[1:3] for row in reversed(rows) if len(row) > 2}
+    heads, neurons = (sites[f"{stack}.0:{kind}"].units for kind in cut)
+    assert layers["0"][0] == str(heads)
+    assert layers["1"][0] == f"0 of {heads}"
+    assert layers["2"][0] == f"{heads - 1} of {heads}"
+    assert f"{neurons - 3} of {neurons}" in out
+
+
+def test_eval_gives_the_quality_that_the_report_gives(place, prunus_, finished):
+    quality = json.loads((finished / "report.json").read_text())["quality"]
+    for which, checkpoint in {"dense": place / "dense", "pruned": finished}.items():
+        code, out, _ = prunus_("eval", checkpoint, "--recipe", place / "recipe.yaml")
+        assert code == 0
+        assert out.startswith(f"accuracy {quality[which]:.2f} ± ")
+
+
+@pytest.mark.parametrize("family", ["bert", "t5", "llama", "vit"])
+def test_bench_times_any_family(family, prunus_, tmp_path):
+    prunus.save(tiny(family), tmp_path / "dense")
+    code, out, _ = prunus_(
+        "bench", tmp_path / "dense", tmp_path / "dense", "--length", 16, "--batch", 2, "--pairs", 1
+    )
+    assert code == 0
+    assert out.count("1.00×") >= 2
+    assert "of what the FLOPs promise" in out
+
+
+@pytest.mark.parametrize("head", ["T5ForSequenceClassification", "T5EncoderModel", "T5Model"])
+def test_bench_times_heads_that_read_otherwise(head, prunus_, tmp_path):
+    prunus.save(tiny("t5", head), tmp_path / "dense")
+    arguments = ("--length", 8, "--batch", 2, "--pairs", 1)
+    assert prunus_("bench", tmp_path / "dense", tmp_path / "dense", *arguments)[0] == 0
+
+
+def test_ls_lists_everything_with_a_line_on_each(prunus_):
+    out = prunus_("ls")[1]
+    for name in ("fisher", "sweep", "least_squares", "glue", "llama", *shipped()):
+        assert any(line.split()[:1] == [name] for line in out.splitlines()), name
+    code, out, _ = prunus_("ls", "drives")
+    assert code == 0
+    assert [line.split()[0] for line in out.splitlines()] == ["drives", "oneshot", "sweep"]
+    assert all(len(line) <= 100 for line in out.splitlines())
+
+
+def test_cp_copies_a_recipe_that_then_runs_from_there(prunus_, tmp_path):
+    code, out, _ = prunus_("cp", "quickstart", tmp_path / "mine")
+    assert code == 0
+    assert "prunus run" in out
+    names = {path.name for path in (tmp_path / "mine").iterdir()}
+    assert names == {"recipe.yaml", "train.yaml", "README.md"}
+    code, _, err = prunus_("cp", "quickstart", tmp_path / "mine")
+    assert code == 2
+    assert "mine exists already" in err

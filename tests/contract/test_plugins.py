@@ -1,0 +1,273 @@
+"""What every plug-in owes, whichever they are: a new file in a folder joins without a new test."""
+
+import copy
+
+import pytest
+import torch
+
+import prunus
+from prunus import registry
+from prunus.anatomy import anatomy
+from prunus.drive import job_of
+from prunus.edit import mask
+from prunus.errors import PrunusError
+from prunus.plan import Plan
+from prunus.probe import Teacher
+from prunus.probe._evidence import BY_INPUT
+from prunus.score import Criterion, score
+from tests.contract.draw import KINDS, counts, each
+from tests.tiny import FAMILIES, auto_heads, batch_of, far, outputs, tiny
+
+CRITERIA, DRIVES, REPAIRS = (registry.names(folder) for folder in ("score", "drive", "recover"))
+GRID = r".*(query|q_proj|q|dense|up_proj|fc1|wi)"
+
+
+def settings_of(name):
+    """A criterion by name; settings that it needs are its own defaults."""
+    return registry.build("score", name)
+
+
+def data_of(model, sizes=(3, 2)):
+    """A few batches, padding among them."""
+    return [batch_of(model, size, seed=seed) for seed, size in enumerate(sizes)]
+
+
+def sites_of(model, kind):
+    """The sites of a kind, grids included."""
+    found = anatomy(model)
+    return found.grid(GRID, (4, 2)) if kind == "grid" else found.of(kind)
+
+
+def needs_reader(criterion):
+    """Whether a criterion reads what only sites with a single reader can give."""
+    return bool(BY_INPUT.intersection(criterion.reads))
+
+
+@pytest.mark.parametrize("name", CRITERIA)
+@each(*((kind,) for kind in (*KINDS, "grid")))
+def test_scores_are_finite_and_on_the_grid(name, family, kinds):
+    model, criterion = tiny(family), settings_of(name)
+    sites = sites_of(model, *kinds)
+    if needs_reader(criterion) and not all(site.has_inlet for site in sites.values()):
+        with pytest.raises(PrunusError, match="not the input of one module"):
+            score(model, data_of(model), sites, criterion)
+        return
+    found = score(model, data_of(model), sites, criterion)
+    assert list(found) == list(sites)
+    for where, values in found.items():
+        assert tuple(values.shape) == sites[where].shape
+        assert torch.isfinite(values).all()
+        assert values.unique().numel() > 1 or sites[where].units == 1 or criterion.loss == "teacher"
+        assert not values.requires_grad
+
+
+@pytest.mark.parametrize("name", CRITERIA)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_scoring_is_repeatable_and_leaves_the_model_alone(name, family):
+    model, criterion = tiny(family), settings_of(name)
+    data = data_of(model)
+    model.train()
+    model.get_submodule(next(iter(anatomy(model).values())).reader).eval()
+    model.base_model.requires_grad_(False)
+    modes = [module.training for module in model.modules()]
+    grads = [parameter.requires_grad for parameter in model.parameters()]
+    dense = copy.deepcopy(model.state_dict())
+    sites = anatomy(model).of("heads", "neurons")
+    once, again = (score(model, data, sites, criterion) for _ in range(2))
+    assert all(torch.equal(once[where], again[where]) for where in sites)
+    assert [module.training for module in model.modules()] == modes
+    assert [parameter.requires_grad for parameter in model.parameters()] == grads
+    assert all(parameter.grad is None for parameter in model.parameters())
+    assert all(torch.equal(dense[k], v) for k, v in model.state_dict().items())
+    calm = score(model.eval(), data, sites, criterion)
+    assert all(torch.equal(once[where], calm[where]) for where in sites)
+
+
+@pytest.mark.parametrize("name", CRITERIA)
+@pytest.mark.parametrize(
+    ("family", "cls"),
+    [("bert", None), ("bert", "BertModel"), ("t5", None), ("t5", "T5EncoderModel"), ("llama", None)],
+)
+def test_padding_does_not_count(name, family, cls):
+    model, criterion = tiny(family, cls), settings_of(name)
+    batch = batch_of(model)
+    if criterion.loss == "labels" and "labels" not in batch:
+        with pytest.raises(PrunusError, match="needs labels"):
+            score(model, [batch], anatomy(model).of("heads"), criterion)
+        return
+    more = {"input_ids": 0, "attention_mask": 0}
+    if batch.get("labels", torch.zeros(1)).dim() == 2:
+        more["labels"] = -100
+    wide = {key: torch.nn.functional.pad(batch[key], (0, 3), value=fill) for key, fill in more.items()}
+    sites = anatomy(model).of("heads", "neurons")
+    damaged = tiny(family, cls, seed=0)
+    with torch.no_grad():
+        next(damaged.parameters()).mul_(1.1)
+    teacher = Teacher(model, 2.0)
+    narrow, padded = (
+        score(damaged, [data], sites, criterion, teacher) for data in (batch, {**batch, **wide})
+    )
+    for where in sites:
+        assert far(padded[where], narrow[where]) < 1e-4, where
+
+
+@pytest.mark.parametrize("name", CRITERIA)
+def test_a_criterion_says_where_it_comes_from(name):
+    criterion = registry.find("score", name)
+    assert issubclass(criterion, Criterion)
+    assert criterion.score.__doc__
+    assert criterion.__doc__
+
+
+def run(family, drive, density=0.6, **settings):
+    """(dense model, plan, shrunk model, cost) of one job on a fresh model."""
+    model = tiny(family)
+    settings = {"score": "knowledge", "recover": REPAIRS, "kinds": ("heads", "neurons")} | settings
+    kinds = settings.pop("kinds")
+    sites = anatomy(model).of(*kinds)
+    job = job_of(model, sites, data_of(model), budget={"density": density}, **settings)
+    plan = registry.build("drive", drive).run(job)
+    return model, plan, job
+
+
+@pytest.mark.parametrize("drive", DRIVES)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_drive_meets_and_fills_the_budget(family, drive):
+    model, plan, job = run(family, drive)
+    kept = counts(plan)
+    assert set(plan) == set(job.sites)
+    bare = job.cost(dict.fromkeys(plan, 0))
+    limit = bare + 0.6 * (job.cost({}) - bare)
+    assert job.cost(kept) <= limit
+    cheapest = min(-job.cost.step(name, kept, -1) for name in plan if kept[name])
+    assert limit - job.cost(kept) < cheapest
+    assert all(torch.equal(v, tiny(family).state_dict()[k]) for k, v in model.state_dict().items())
+
+
+@pytest.mark.parametrize("drive", DRIVES)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_same_inputs_give_the_same_plan_and_weights(family, drive):
+    (_, one, first), (_, other, second) = (run(family, drive) for _ in range(2))
+    assert one == other
+    weights = second.student.state_dict()
+    assert all(torch.equal(v, weights[k]) for k, v in first.student.state_dict().items())
+
+
+def test_another_seed_is_another_plan():
+    plans = {
+        run("bert", "oneshot", score={"name": "random", "seed": seed}, recover=())[1]
+        for seed in range(4)
+    }
+    assert len(plans) > 1
+
+
+def real(batch, site):
+    """[sample, token] where a site sees real tokens, or None."""
+    if site.name.startswith("decoder."):
+        return batch["labels"] != -100
+    mask = batch.get("attention_mask")
+    return None if mask is None else mask.bool()
+
+
+def stream_after(model, site, batch):
+    """[real tokens, width]: the residual stream after a reader's output is added."""
+    seen = {}
+    handles = [
+        model.get_submodule(site.residual).register_forward_pre_hook(
+            lambda _, args: seen.update(stream=args[0])
+        ),
+        model.get_submodule(site.reader).register_forward_hook(
+            lambda _, __, out: seen.update(out=out)
+        ),
+    ]
+    outputs(model, batch)
+    for handle in handles:
+        handle.remove()
+    stream, mask = seen["stream"] + seen["out"], real(batch, site)
+    return stream.flatten(0, 1) if mask is None else stream[mask]
+
+
+def miss(job, plan, site):
+    """How far the student's stream after a reader is from the teacher's, over all data."""
+    total = 0.0
+    for batch in job.batches:
+        with mask(job.student, job.sites, plan):
+            mended = stream_after(job.student, site, batch)
+        total += float((mended - stream_after(job.model, site, batch)).square().sum())
+    return total
+
+
+@pytest.mark.parametrize("repair", REPAIRS)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_repair_brings_the_stream_nearer_and_touches_one_reader(family, repair):
+    model = tiny(family)
+    sites = anatomy(model).of("heads", "neurons")
+    data = data_of(model, (4, 4))
+    job = job_of(
+        model, sites, data, score="random", budget={"density": 0.5}, recover=(repair,)
+    )  # fmt: skip
+    plan = job.select(job.score(Plan()), Plan())
+    for site in job.readers():
+        before, left = copy.deepcopy(job.student.state_dict()), miss(job, plan, site)
+        job.recover(site, plan)
+        assert miss(job, plan, site) < left * (1 + 1e-5) + 1e-6
+        changed = {k for k, v in job.student.state_dict().items() if not torch.equal(v, before[k])}
+        assert changed <= {f"{site.reader}.weight", f"{site.reader}.bias"}
+
+
+@pytest.mark.parametrize("drive", DRIVES)
+@pytest.mark.parametrize(
+    ("family", "cls"), [(family, cls) for family in FAMILIES for cls in auto_heads(family)]
+)
+def test_every_head_is_pruned_in_one_call(family, cls, drive):
+    model = tiny(family, cls)
+    data = data_of(model)
+    small = prunus.prune(model, data, density=0.5, drive=drive, recover=REPAIRS)
+    assert sum(p.numel() for p in small.parameters()) < sum(p.numel() for p in model.parameters())
+    answer = outputs(small, data[0])
+    assert torch.isfinite(answer).all()
+    assert far(answer, outputs(model, data[0])) > 1e-4
+
+
+@each(*((kind,) for kind in KINDS), KINDS)
+def test_every_kind_of_site_is_pruned_in_one_call(family, kinds):
+    model = tiny(family, layers=4)
+    found = {site.kind for site in anatomy(model).values()}
+    small = prunus.prune(
+        model, data_of(model), density=0.6, sites=[kind for kind in kinds if kind in found],
+        score="taylor", drive="oneshot", recover=(),
+    )  # fmt: skip
+    assert torch.isfinite(small(**batch_of(model)).loss)
+
+
+def test_batches_may_be_any_iterable():
+    model = tiny("bert")
+    small = [
+        prunus.prune(model, data, density=0.5)
+        for data in (data_of(model), tuple(data_of(model)), iter(data_of(model)))
+    ]
+    batch = batch_of(model)
+    assert torch.equal(outputs(small[0], batch), outputs(small[1], batch))
+    assert torch.equal(outputs(small[0], batch), outputs(small[2], batch))
+
+
+def test_a_model_in_training_mode_is_pruned_like_one_that_is_not():
+    one, other = tiny("bert"), tiny("bert").train()
+    data = data_of(one)
+    small = prunus.prune(one, data, density=0.5)
+    trained = prunus.prune(other, data, density=0.5)
+    assert other.training
+    assert trained.training
+    assert torch.equal(outputs(small, data[0]), outputs(trained.eval(), data[0]))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_half_precision_is_pruned(family):
+    model = tiny(family).bfloat16()
+    data = [
+        {k: v.bfloat16() if v.is_floating_point() else v for k, v in batch.items()}
+        for batch in data_of(model)
+    ]
+    small = prunus.prune(model, data, density=0.5)
+    assert small.dtype == torch.bfloat16
+    assert torch.isfinite(outputs(small, data[0])).all()

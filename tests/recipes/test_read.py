@@ -1,0 +1,237 @@
+import re
+
+import pytest
+import yaml
+
+from prunus.errors import PrunusError
+from prunus.recipe import Grid, Latency, read, read_task, read_training, shipped
+from prunus.recipe._parts import parts, resolved
+
+LEAST = {"model": "m", "task": {"name": "glue", "subset": "sst2"}}
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(text=None, /, **keys):
+        path = tmp_path / "recipe.yaml"
+        path.write_text(yaml.safe_dump(LEAST | keys) if text is None else text)
+        return path
+
+    return write
+
+
+def fault(source, *overrides):
+    with pytest.raises(PrunusError) as told:
+        read(source, overrides)
+    return str(told.value)
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_every_shipped_recipe_is_sound(name):
+    recipe = (read_training if name.endswith("/train") else read)(name)
+    assert recipe.model
+    assert (shipped()[name].parent / "README.md").read_text().startswith(f"# {name.split('/')[0]}")
+
+
+def test_the_quickstart_trains_and_prunes_the_same_task():
+    assert read("quickstart").task == read_training("quickstart/train").task
+
+
+def test_the_least_recipe_has_sensible_defaults(write):
+    recipe = read(write())
+    assert recipe.sites == ("heads", "neurons")
+    assert recipe.score == {"name": "knowledge"}
+    assert recipe.drive == {"name": "sweep"}
+    assert recipe.recover == ({"name": "least_squares"},)
+    assert recipe.latency == Latency(batch=(1, 8))
+    chosen = parts(recipe)
+    assert (chosen.budget.density, chosen.budget.metric) == (0.5, "flops")
+
+
+def test_names_mappings_and_single_entries_are_the_same(write):
+    short = read(
+        write(score="magnitude", sites="heads", recover="least_squares", latency={"batch": 4})
+    )
+    long = read(
+        write(
+            score={"name": "magnitude"},
+            sites=["heads"],
+            recover=[{"name": "least_squares"}],
+            latency={"batch": [4]},
+        )
+    )  # fmt: skip
+    assert short == long
+
+
+def test_grids_stand_among_the_sites(write):
+    recipe = read(write(sites=["heads", {"grid": [4, 1], "match": ".*query"}]))
+    assert recipe.sites == ("heads", Grid(grid=(4, 1), match=".*query"))
+
+
+def test_the_resolved_recipe_says_everything_and_reads_as_the_same(write, tmp_path):
+    first = read(write(latency=None, score={"name": "random"}, seed=7))
+    full = resolved(first, parts(first))
+    assert full["score"] == {"name": "random", "seed": 7}
+    assert full["recover"] == [{"name": "least_squares", "ridge": 0.03}]
+    assert full["budget"]["scope"] == "global"
+    assert full["latency"] is None
+    (tmp_path / "full.yaml").write_text(yaml.safe_dump(full))
+    again = read(tmp_path / "full.yaml")
+    assert resolved(again, parts(again)) == full
+
+
+@pytest.mark.parametrize(
+    ("change", "key", "value"),
+    [
+        ("seed=3", ("seed",), 3),
+        ("latency=null", ("latency",), None),
+        ("budget.density=.25", ("budget", "density"), 0.25),
+        ("budget.metric=params", ("budget", "metric"), "params"),
+        ("score=magnitude", ("score", "name"), "magnitude"),
+        ("score.temperature=3", ("score", "temperature"), 3.0),
+        ("recover.0.ridge=1e-2", ("recover", 0, "ridge"), 0.01),
+        ("recover=[]", ("recover",), []),
+        ("sites=[neurons]", ("sites",), ["neurons"]),
+        ("latency.batch=4", ("latency", "batch"), [4]),
+        ("task.subset=mrpc", ("task", "subset"), "mrpc"),
+        ("budget.rules=[{match: heads, floor: .5}]", ("budget", "rules", 0, "floor"), 0.5),
+    ],
+)
+def test_settings_from_the_command_line(write, change, key, value):
+    recipe = read(write(), [change])
+    found = resolved(recipe, parts(recipe))
+    for step in key:
+        found = found[step]
+    assert found == value
+
+
+def test_a_setting_leaves_the_defaults_beside_it(write):
+    recipe = read(write(), ["budget.metric=params", "latency.pairs=3"])
+    assert parts(recipe).budget.density == 0.5
+    assert recipe.latency == Latency(pairs=3)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("seed", "'seed' is no setting; write key=value"),
+        ("=3", "'=3' is no setting"),
+        ("budget..density=1", "no setting"),
+        ("x=[", r"the value is no YAML"),
+        ("budgte.density=1", "unknown key 'budgte'. Did you mean 'budget'"),
+        ("model.size=1", "model is 'm', which has no keys"),
+        ("recover.1.ridge=2", "'1' is no place in a list of 1"),
+        ("recover.first=2", "'first' is no place in a list"),
+        ("budget.densty=.4", "budget.densty: unknown key 'densty'. Did you mean 'density'"),
+        ("score.temprature=3", "score.temprature: unknown key 'temprature'. Did you mean 'temp"),
+        ("drive.x=1", "drive.x: unknown key 'x'. Known: none"),
+    ],
+)
+def test_settings_that_cannot_be(write, change, message):
+    assert message in fault(write(), change)
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"scor": "fisher"}, "scor: unknown key 'scor'. Did you mean 'score'"),
+        ({"score": "knowlege"}, "score: unknown criterion 'knowlege'. Did you mean 'knowledge'"),
+        ({"drive": "swep"}, "drive: unknown drive 'swep'. Did you mean 'sweep'"),
+        ({"recover": ["least_square"]}, "recover.0: unknown repair 'least_square'. Did you mean"),
+        ({"task": "gleu"}, "task: unknown task 'gleu'. Did you mean 'glue'"),
+        ({"task": {"subset": "sst2"}}, "task: expected a name, or a mapping with the key 'name'"),
+        ({"task": "glue"}, "task.subset: this key is required"),
+        ({"task": {"name": "glue", "subset": "sst"}}, "unknown GLUE subset 'sst'. Did you mean"),
+        ({"sites": ["heds"]}, "sites.0: unknown site kind 'heds'. Did you mean 'heads'"),
+        ({"sites": []}, "sites: nothing may go"),
+        ({"sites": [3]}, "sites.0: expected a kind of site"),
+        ({"sites": {"grid": [4, 1], "mach": "x"}}, "unknown key 'mach'. Did you mean 'match'"),
+        ({"sites": {"grid": [4, 1], "match": "("}}, "'(' is no regular expression"),
+        ({"budget": {"density": 0}}, "budget.density: Input should be greater than 0 (got 0); a d"),
+        ({"budget": {"density": 1.5}}, "budget.density: Input should be less than or equal to 1"),
+        ({"budget": {"density": 50}}, "a density is the fraction that stays, above 0 and at most"),
+        ({"budget": {"density": "half"}}, "budget.density: Input should be a valid number"),
+        ({"budget": {}}, "budget.density: this key is required"),
+        ({"budget": 0.5}, "budget: Input should be a valid dictionary"),
+        ({"budget": {"density": 0.5, "rules": [{"mtach": "x"}]}}, "budget.rules.0.mtach: unknown"),
+        ({"recover": [{"name": "least_squares", "rigde": 1}]}, "recover.0.rigde: unknown key"),
+        ({"score": {"name": "magnitude", "norm": "l3"}}, "score.norm: Input should be 'l1' or"),
+        ({"score": "nosuch:Part"}, "score: 'nosuch:Part': No module named 'nosuch'"),
+        ({"score": "pathlib:Path"}, "score: 'pathlib:Path' is not a class derived from"),
+        ({"calibration": {"sample": 3}}, "calibration.sample: unknown key 'sample'. Did you mean"),
+        ({"latency": {"batch": 0}}, "latency.batch.0: Input should be greater than 0"),
+        ({"model": None}, "model: Input should be a valid string"),
+    ],
+)  # fmt: skip
+def test_faults_are_told_with_their_place_and_the_nearest_names(write, keys, message):
+    told = fault(write(**keys))
+    assert message in told
+    assert "recipe.yaml:\n" in told
+
+
+def test_every_fault_is_told_at_once(write):
+    told = fault(
+        write(scor="x", drive="swep", budget={"density": 2, "metrc": "flops"}), "score.lam=3"
+    )
+    found = [line.split(":")[0].strip() for line in told.splitlines()[1:]]
+    assert sorted(found) == ["budget.density", "budget.metrc", "drive", "scor", "score.lam"]
+    assert told.splitlines()[0].endswith("recipe.yaml score.lam=3:")
+
+
+def test_what_is_required_is_told(write):
+    told = fault(write("seed: 1\n"))
+    assert "model: this key is required" in told
+    assert "task: this key is required" in told
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("model: [", "is not YAML"),
+        ("- a\n", "holds no keys"),
+        ("", "holds no keys"),
+        ("model: a\nmodel: b\n", "the key 'model' stands twice"),
+        ("model: !!python/object/apply:os.getcwd []\n", "is not YAML"),
+    ],
+)
+def test_what_is_no_recipe(write, text, message):
+    assert message in fault(write(text))
+
+
+def test_binary_is_no_recipe(tmp_path):
+    (tmp_path / "recipe.yaml").write_bytes(b"\xff\xfe\x00")
+    assert "is not YAML" in fault(tmp_path / "recipe.yaml")
+
+
+def test_training_recipes_are_read_and_refused(write):
+    path = write(training={"epochs": 1, "learnin_rate": 1, "scheduler": "linea"})
+    with pytest.raises(PrunusError, match=r"training\.learnin_rate: .*'learning_rate'") as told:
+        read_training(path)
+    assert "training.scheduler: unknown scheduler 'linea'. Did you mean 'linear'" in str(told.value)
+    assert "unknown key 'training'" in fault(path)
+
+
+def test_the_task_of_any_recipe(write):
+    assert read_task(write()) == LEAST["task"]
+    assert read_task("quickstart/train") == read("quickstart").task
+    with pytest.raises(PrunusError, match="the key 'task' is missing"):
+        read_task(write("model: m\n"))
+
+
+def test_recipes_by_file_folder_and_name(write, tmp_path, monkeypatch):
+    path = write()
+    assert read(path) == read(tmp_path) == read(str(tmp_path))
+    with pytest.raises(PrunusError, match=r"unknown recipe 'kprun'\. Did you mean 'kprune'"):
+        read("kprun")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(PrunusError, match=re.escape("empty is a folder without recipe.yaml")):
+        read(tmp_path / "empty")
+
+
+def test_recipes_are_found_in_a_wheel(tmp_path, monkeypatch):
+    inside = tmp_path / "recipes" / "mine"
+    inside.mkdir(parents=True)
+    (inside / "recipe.yaml").write_text(yaml.safe_dump(LEAST))
+    monkeypatch.setattr("prunus.recipe._shipped.HERE", tmp_path)
+    assert list(shipped()) == ["mine"]
+    assert read("mine").model == "m"
