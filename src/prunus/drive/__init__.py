@@ -8,7 +8,7 @@ from transformers import PreTrainedModel
 from prunus.anatomy import Anatomy, anatomy
 from prunus.checkpoint import adopt
 from prunus.drive._drive import Drive
-from prunus.drive._job import Job, Phase, Step
+from prunus.drive._job import Job, Phase, Step, unseen, untimed
 from prunus.edit.shrink import cut
 from prunus.errors import PrunusError
 from prunus.plan import Plan
@@ -71,9 +71,10 @@ def job_of(
     score: Spec,
     budget: Budget | Mapping[str, Any],
     recover: Sequence[Spec],
-    **callbacks: Any,
+    phase: Phase = untimed,
+    step: Step = unseen,
 ) -> Job:
-    """A job from names and settings (see :func:`prune`)."""
+    """A job from names and settings (see :func:`prune`, and :class:`Job` for the last two)."""
     if iter(batches) is batches:
         batches = list(batches)
     first = next(iter(batches), None)
@@ -82,7 +83,7 @@ def job_of(
     parsed = budget if isinstance(budget, Budget) else parse(Budget, "budget", budget)
     cost = cost_of(model, sites, parsed.metric, first, mean_length(batches))
     repairs = tuple(build("recover", spec) for spec in recover)
-    return Job(model, sites, batches, build("score", score), parsed, cost, repairs, **callbacks)
+    return Job(model, sites, batches, build("score", score), parsed, cost, repairs, phase, step)
 
 
 def cost_of(

@@ -24,6 +24,15 @@ Phase = Callable[[str], AbstractContextManager]
 Step = Callable[[str, int, int], None]
 
 
+def untimed(_: str) -> AbstractContextManager:
+    """A phase that nobody times."""
+    return nullcontext()
+
+
+def unseen(_what: str, _done: int, _of: int) -> None:
+    """A step that nobody watches."""
+
+
 @dataclass
 class Job:
     """One pruning job.
@@ -47,8 +56,8 @@ class Job:
     budget: Budget
     cost: Cost
     repairs: tuple[Repair, ...] = ()
-    phase: Phase = lambda _: nullcontext()
-    step: Step = lambda *_: None
+    phase: Phase = untimed
+    step: Step = unseen
     student: Any = field(init=False)
     teacher: Teacher = field(init=False)
 
