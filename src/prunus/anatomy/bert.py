@@ -3,16 +3,21 @@
 from prunus.anatomy._empty import Empty
 from prunus.anatomy._family import Attention, Channels, Family, FeedForward, Stack
 
-SELF = Attention(
-    block="attention.self",
-    query="query",
-    key="key",
-    value="value",
-    out="attention.output.dense",
-    residual="attention.self.query",
-    head_dim="attention_head_size",
-    attrs=("num_attention_heads", "all_head_size"),
-)
+
+def _attention(module: str, name: str = "") -> Attention:
+    return Attention(
+        name=name,
+        block=f"{module}.self",
+        query="query",
+        key="key",
+        value="value",
+        out=f"{module}.output.dense",
+        residual=f"{module}.self.query",
+        head_dim="attention_head_size",
+        attrs=("num_attention_heads", "all_head_size"),
+    )
+
+
 LAYER = r"encoder\.layer\.\d+\."
 PREDICTIONS = r"cls\.predictions\."
 
@@ -21,20 +26,7 @@ FAMILY = Family(
         Stack(
             layers="encoder.layer",
             count="num_hidden_layers",
-            attention=(
-                SELF,
-                Attention(
-                    name="cross",
-                    block="crossattention.self",
-                    query="query",
-                    key="key",
-                    value="value",
-                    out="crossattention.output.dense",
-                    residual="crossattention.self.query",
-                    head_dim="attention_head_size",
-                    attrs=("num_attention_heads", "all_head_size"),
-                ),
-            ),
+            attention=(_attention("attention"), _attention("crossattention", name="cross")),
             feed_forward=FeedForward(
                 up=("intermediate.dense",), down="output.dense", residual="intermediate.dense"
             ),
