@@ -1,8 +1,8 @@
 """Files are written beside and renamed: a reader sees the old one or the new one, never a half."""
 
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,15 +11,15 @@ from pathlib import Path
 def write_bytes(path: Path, data: bytes) -> None:
     """Write a file so that ``path`` holds the old content or all of the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    fresh = _beside(path)
     try:
-        with os.fdopen(handle, "wb") as file:
+        with fresh.open("xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        Path(name).replace(path)
+        fresh.replace(path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        fresh.unlink(missing_ok=True)
         raise
 
 
@@ -30,9 +30,9 @@ def folder_beside(path: Path) -> Iterator[Path]:
     An existing folder at ``path`` is replaced as a whole, and stays as it was on any failure.
     """
     path = path.absolute()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    fresh = _beside(path)
     try:
+        fresh.mkdir(parents=True)
         yield fresh
         for file in fresh.rglob("*"):
             if file.is_file():
@@ -51,16 +51,20 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
+def _beside(path: Path) -> Path:
+    """A name that is free, in the same folder."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+
+
 def _swap(fresh: Path, path: Path) -> None:
-    old = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    old = _beside(path)
     try:
         if path.exists():
-            path.rename(old / "old")
-        fresh.chmod(0o755)
+            path.rename(old)
         fresh.rename(path)
     except BaseException:
-        if (old / "old").exists() and not path.exists():
-            (old / "old").rename(path)
+        if old.exists() and not path.exists():
+            old.rename(path)
         raise
     finally:
         shutil.rmtree(old, ignore_errors=True)

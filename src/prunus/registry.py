@@ -1,18 +1,31 @@
 """Plug-ins by file name: ``score/fisher.py`` is the criterion ``fisher``, imported on demand."""
 
 import importlib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TypeVar, get_args
+from typing import Annotated, Any, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from prunus.errors import PrunusError, unknown
 
 HERE = Path(__file__).parent
 WORDS = {"score": "criterion", "recover": "repair", "anatomy": "model family"}
 Model = TypeVar("Model", bound=BaseModel)
+
+
+def _compiles(pattern: str) -> str:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise PrunusError(f"{pattern!r} is no regular expression: {error}") from None
+    return pattern
+
+
+Pattern = Annotated[str, AfterValidator(_compiles)]
+"""A regular expression, checked when settings are read."""
 
 
 class Part(BaseModel):

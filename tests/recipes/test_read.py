@@ -123,7 +123,7 @@ def test_a_setting_leaves_the_defaults_beside_it(write):
         ("recover.1.ridge=2", "'1' is no place in a list of 1"),
         ("recover.first=2", "'first' is no place in a list"),
         ("budget.densty=.4", "budget.densty: unknown key 'densty'. Did you mean 'density'"),
-        ("score.temprature=3", "score.temprature: unknown key 'temprature'. Did you mean 'temp"),
+        ("score.tempera=3", "score.tempera: unknown key 'tempera'. Did you mean 'temp"),
         ("drive.x=1", "drive.x: unknown key 'x'. Known: none"),
     ],
 )
@@ -135,7 +135,7 @@ def test_settings_that_cannot_be(write, change, message):
     ("keys", "message"),
     [
         ({"scor": "fisher"}, "scor: unknown key 'scor'. Did you mean 'score'"),
-        ({"score": "knowlege"}, "score: unknown criterion 'knowlege'. Did you mean 'knowledge'"),
+        ({"score": "knowled"}, "score: unknown criterion 'knowled'. Did you mean 'knowledge'"),
         ({"drive": "swep"}, "drive: unknown drive 'swep'. Did you mean 'sweep'"),
         ({"recover": ["least_square"]}, "recover.0: unknown repair 'least_square'. Did you mean"),
         ({"task": "gleu"}, "task: unknown task 'gleu'. Did you mean 'glue'"),

@@ -15,7 +15,8 @@ from prunus.recipe import read
 from prunus.recipe.check import check
 from prunus.recipe.run import run
 from prunus.report import Report
-from tests.recipes.dense import dense, recipe
+from tests.recipes.dense import dense, recipe, wordpiece
+from tests.tiny import tiny
 
 FILES = {"model", "plan.safetensors", "recipe.yaml", "report.json", "report.html", "run.log"}
 SMALL = ("latency=null", "evaluation.baselines=false")
@@ -133,6 +134,17 @@ def test_a_pruned_model_is_pruned_further(finished, at, in_process):
     assert report.params.dense == first["params"]["pruned"] > report.params.pruned
 
 
+@pytest.mark.parametrize(
+    ("family", "more"), [("llama", {"pad_token_id": 0}), ("t5", {"eos_token_id": 2})]
+)
+def test_other_families_run(family, more, at, tmp_path, in_process):
+    head = {"llama": "LlamaForSequenceClassification", "t5": "T5ForSequenceClassification"}[family]
+    prunus.save(tiny(family, head, num_labels=2, **more), tmp_path / "other", wordpiece())
+    report = at("evaluation.baselines=false", "latency.pairs=1", f"model={tmp_path / 'other'}")
+    assert 0 < report.equivalence.masked_vs_shrunk < 1e-5
+    assert report.flops.pruned < report.flops.dense
+
+
 @pytest.mark.parametrize("step", ["finish", "save", "fresh_answer", "latencies"])
 def test_nothing_is_left_by_an_interruption(at, tmp_path, monkeypatch, step):
     def stop(*_, **__):
@@ -195,7 +207,7 @@ def test_two_grids_on_one_weight_are_refused(at):
         (["model=no/such"], "model 'no/such' was not found"),
         (["calibration.split=development"], "unknown split 'development'"),
         (["evaluation.split=held"], "unknown split 'held'"),
-        (["task.label=lable"], "'lable'"),
+        (["task.label=labelx"], "'labelx'"),
         (["task.labels=[bad, good, fair, fine]", "task.splits={train: 4, validation: 4}"], None),
         (["device=nowhere"], "device 'nowhere' cannot be used"),
     ],

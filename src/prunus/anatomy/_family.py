@@ -92,6 +92,8 @@ class Family:
         plain: (configuration key, site kind): the stock configuration's words for how many units
             every layer has; of two entries for a key the last whose kind the model has is meant.
             What cannot be said this way makes a checkpoint of prunus' own type.
+        head_dim: the stock configuration's word for the width of a head, which it must say once
+            there are fewer heads than the width of the stream holds; also attentions' word.
     """
 
     stacks: tuple[Stack, ...]
@@ -99,3 +101,4 @@ class Family:
     empty: type[nn.Module]
     indexed: type[nn.Module] | None = None
     plain: tuple[tuple[str, str], ...] = ()
+    head_dim: str = ""

@@ -41,4 +41,5 @@ FAMILY = Family(
     ),
     empty=EmptyProjecting,
     plain=(("num_attention_heads", "heads"), ("intermediate_size", "neurons")),
+    head_dim="head_dim",
 )

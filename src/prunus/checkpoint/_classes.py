@@ -21,7 +21,11 @@ class Pruned:
     def __init__(self: Any, config: Any, *args: Any, **kwargs: Any) -> None:
         """Build the dense shapes, then cut them to those that the configuration records."""
         stock: Any = super()
-        stock.__init__(config, *args, **kwargs)
+        config.__class__ = self.config_class.__mro__[1]  # a base made by AutoModel is dense too
+        try:
+            stock.__init__(config, *args, **kwargs)
+        finally:
+            config.__class__ = self.config_class
         record = getattr(config, "prunus", None) or NOTHING
         if record["format"] != NOTHING["format"]:
             raise PrunusError(
@@ -35,11 +39,12 @@ class Pruned:
         cls, path: Any, *args: Any, output_loading_info: bool = False, **kwargs: Any
     ) -> Any:
         """As in transformers, but a checkpoint that does not hold every tensor is an error."""
-        if Path(path).is_dir():
+        if path is not None and Path(path).is_dir():
             verify(Path(path))
         stock: Any = super()
         model, info = stock.from_pretrained(path, *args, output_loading_info=True, **kwargs)
         refuse_gaps(path, info)
+        align(model)
         return (model, info) if output_loading_info else model
 
     def save_pretrained(self, folder: Any, *args: Any, **kwargs: Any) -> None:
@@ -65,6 +70,17 @@ def refuse_gaps(path: Any, info: Any) -> None:
             )
 
 
+def align(model: Any) -> None:
+    """Move weights off the odd places that they have in a file: their products round alike then."""
+    for parameter in model.parameters():
+        if parameter.data_ptr() % ALIGNMENT:
+            parameter.data = parameter.data.clone()
+
+
+ALIGNMENT = 64
+"""Bytes; what torch gives to tensors that it makes."""
+
+
 @cache
 def model_class(stock: type[PreTrainedModel]) -> type[PreTrainedModel]:
     """The class of a pruned ``stock`` model: ``PrunusBertForSequenceClassification``."""
@@ -86,12 +102,10 @@ def adopt(model: PreTrainedModel) -> PreTrainedModel:
         return model
     stock = next(cls for cls in type(model).__mro__ if cls.__module__.startswith("transformers."))
     plain = plain_config(model, stock)
-    if plain is not None:
-        vars(model.config).update(vars(plain))
-        vars(model.config).pop("prunus")
-        model.__class__ = stock
-        return model
-    model.__class__ = model_class(stock)
     config: Any = model.config
+    if plain is not None:
+        vars(config).update(vars(plain))
+        vars(config).pop("prunus")
+    model.__class__ = stock if plain is not None else model_class(stock)
     config.__class__ = model.config_class
     return model

@@ -27,7 +27,7 @@ def verify(folder: Path) -> None:
     if not (folder / SEAL).exists():
         return
     try:
-        sealed = json.loads((folder / SEAL).read_text(encoding="utf-8"))["sha256"]
+        sealed = dict(json.loads((folder / SEAL).read_text(encoding="utf-8"))["sha256"])
     except (ValueError, KeyError, TypeError) as error:
         raise PrunusError(f"{folder / SEAL}: not readable ({error})") from None
     for name, expected in sealed.items():

@@ -4,6 +4,7 @@ import copy
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel
 
@@ -24,9 +25,10 @@ def plain_config(model: PreTrainedModel, stock: type[PreTrainedModel]) -> Pretra
     if not _say(config, model, sites):
         return None
     try:
+        config.validate()
         with torch.device("meta"):
             built = stock(config)
-    except (ValueError, TypeError, RuntimeError):
+    except (ValueError, TypeError, RuntimeError, StrictDataclassError):
         return None
     return config if _alike(model, built) else None
 
@@ -39,6 +41,10 @@ def _say(config: PretrainedConfig, model: PreTrainedModel, sites: Anatomy) -> bo
             return False
         if counts:
             setattr(config, key, counts.pop())
+    for site in sites.values():
+        if site.kind == "heads" and sites.family.head_dim:
+            width = getattr(model.get_submodule(site.block), sites.family.head_dim)
+            setattr(config, sites.family.head_dim, width)
     for stack in sites.family.stacks:
         path = base_of(model) + stack.layers
         if has(model, path):

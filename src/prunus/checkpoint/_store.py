@@ -7,7 +7,7 @@ import transformers
 from safetensors import SafetensorError
 from transformers import AutoConfig, PreTrainedModel
 
-from prunus.checkpoint._classes import adopt, model_class, refuse_gaps
+from prunus.checkpoint._classes import adopt, align, model_class, refuse_gaps
 from prunus.checkpoint._files import seal, verify
 from prunus.errors import PrunusError
 from prunus.files import folder_beside
@@ -20,9 +20,16 @@ def save(model: PreTrainedModel, folder: str | Path, *others: Any) -> None:
         model: dense or shrunk.
         folder: a checkpoint that is there already is replaced.
         others: tokenizers or processors, saved beside.
+
+    Raises:
+        PrunusError: ``folder`` holds something that is no checkpoint, which is not replaced.
     """
+    folder = Path(folder)
+    empty = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
+    if not empty and not (folder / "config.json").is_file():
+        raise PrunusError(f"{folder} exists and is no checkpoint; name another folder")
     adopt(model)
-    with folder_beside(Path(folder)) as fresh:
+    with folder_beside(folder) as fresh:
         model.save_pretrained(fresh)
         for other in others:
             other.save_pretrained(fresh)
@@ -57,6 +64,7 @@ def load(folder: str | Path, **kwargs: Any) -> PreTrainedModel:
         raise PrunusError(
             f"{folder}: holds tensors that {cls.__name__} lacks: {', '.join(extra[:3])} ..."
         )
+    align(model)
     return model
 
 

@@ -44,6 +44,7 @@ def bench(
     length: PositiveInt = 128,
     threads: PositiveInt = 1,
     pairs: PositiveInt = 15,
+    quiet: bool = False,
 ) -> None:
     """Time two checkpoints in turns on random inputs, beside the ratio of their FLOPs.
 
@@ -54,14 +55,13 @@ def bench(
         length: tokens of each, where the models read text.
         threads: how many threads torch computes with.
         pairs: how many pairs of runs are timed.
+        quiet: show no progress.
     """
-    with waiting("timing both models"):
+    with waiting("opening"):
         from prunus.cli._tables import timings
         from prunus.recipe.checkpoints import bench as measure
-
-        settings = Latency(batch=(batch,), threads=threads, pairs=pairs)
-        found = measure(dense, pruned, settings, length)
-    say(timings(found))
+    settings = Latency(batch=(batch,), threads=threads, pairs=pairs)
+    say(timings(measure(dense, pruned, settings, length, quiet)))
 
 
 def show(what: str, /) -> None:

@@ -64,6 +64,7 @@ def latency(
     threads: int | None = None,
     pairs: int = 15,
     min_seconds: float = 0.05,
+    step: Callable[[int, int], None] = lambda *_: None,
 ) -> Latency:
     """Time two models in turns on the same batch.
 
@@ -78,6 +79,7 @@ def latency(
         threads: how many threads torch may use; as it is set now when None.
         pairs: how many pairs to time.
         min_seconds: a model is called in a row until this long has passed, and the mean counts.
+        step: told of progress between the pairs: (done, of).
 
     Raises:
         PrunusError: ``pairs`` or ``threads`` is below 1.
@@ -87,7 +89,7 @@ def latency(
             raise PrunusError(f"latency: {name} must be at least 1, got {value}")
     with _threads(threads) as used, _evaluating(dense), _evaluating(pruned):
         runs = [_Run(model, batch, min_seconds) for model in (dense, pruned)]
-        times = torch.tensor([_pair(runs, index) for index in range(pairs)], dtype=torch.float64)
+        times = torch.tensor(list(_pairs(runs, pairs, step)), dtype=torch.float64)
     cpu, wall = _timing(times[..., 0]), _timing(times[..., 1])
     clock, main = ("cpu", cpu) if runs[0].device.type == "cpu" else ("wall", wall)
     low, high = main.speedup_iqr
@@ -126,6 +128,15 @@ class _Run:
         """Accelerators compute behind our back: wait for them before a clock is read."""
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
+
+
+def _pairs(
+    runs: list[_Run], pairs: int, step: Callable[[int, int], None]
+) -> Iterator[list[tuple[float, float]]]:
+    for index in range(pairs):
+        step(index, pairs)
+        yield _pair(runs, index)
+    step(pairs, pairs)
 
 
 def _pair(runs: list[_Run], index: int) -> list[tuple[float, float]]:

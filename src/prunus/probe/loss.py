@@ -66,8 +66,8 @@ class Teacher:
         answer = {name: out[name] for name in (*LOGITS, *VALUES) if name in out}
         if not answer:
             raise PrunusError(
-                f"{type(self.model).__name__} answers {sorted(out)}, none of which prunus can hold a"
-                " pruned model to; use a criterion that asks labels, or magnitude"
+                f"{type(self.model).__name__} answers {sorted(out)}: nothing that prunus can hold"
+                " a pruned model to; use a criterion that asks labels, or magnitude"
             )
         if id(batch) in self._lasting and all(tensor.dim() == 2 for tensor in answer.values()):
             self._known[id(batch)] = answer

@@ -8,7 +8,7 @@ from pathlib import Path
 
 @contextmanager
 def logged(path: Path) -> Iterator[logging.Logger]:
-    """A logger whose lines go to ``path`` alone, with the time; errors that end it are told."""
+    """A logger whose lines go to ``path`` alone, with the time."""
     logger = logging.Logger("prunus.run")
     handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s  %(message)s", "%Y-%m-%d %H:%M:%S"))

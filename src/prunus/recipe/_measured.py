@@ -1,6 +1,7 @@
 """Sizes, FLOPs and latency of the dense and the pruned model, as the report holds them."""
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from prunus.measure import latency as timing
 from prunus.measure.size import parameters
 from prunus.plan import Plan
 from prunus.probe.work import flops, single
+from prunus.recipe._bars import Bars
 from prunus.recipe._model import Latency
 from prunus.report import _schema as schema
 from prunus.select import Cost
@@ -69,13 +71,21 @@ def density(cost: Cost, plan: Plan) -> schema.Density:
     )
 
 
-def latencies(models: Models, batch: Batch, settings: Latency, length: int) -> Iterator[Any]:
+def latencies(
+    models: Models, batch: Batch, settings: Latency, length: int, bars: Bars
+) -> Iterator[Any]:
     """One paired measurement for each batch size, on like samples of ``length`` tokens."""
     sample = single(batch, length)
     dense, pruned = (flops(model, sample) for model in models)
     for size in settings.batch:
         inputs = {name: torch.cat([tensor] * size) for name, tensor in sample.items()}
-        taken = timing.latency(*models, inputs, threads=settings.threads, pairs=settings.pairs)
+        taken = timing.latency(
+            *models,
+            inputs,
+            threads=settings.threads,
+            pairs=settings.pairs,
+            step=partial(bars.step, f"time batches of {size}"),
+        )
         yield schema.Latency(
             **{**vars(taken), "wall": vars(taken.wall)},
             runtime="torch-eager",

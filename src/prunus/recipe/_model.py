@@ -1,13 +1,12 @@
 """What a recipe may say, checked without importing torch."""
 
-import re
 from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BeforeValidator, Field, PositiveInt, field_validator
 
 from prunus.errors import PrunusError, unknown
-from prunus.registry import Part, parse, require
+from prunus.registry import Part, Pattern, parse, require
 
 KINDS = ("heads", "queries", "neurons", "sublayers", "layers", "channels")
 Settings = dict[str, Any]
@@ -23,16 +22,7 @@ class Grid(Part):
     """
 
     grid: tuple[PositiveInt, PositiveInt]
-    match: str
-
-    @field_validator("match")
-    @classmethod
-    def _compiles(cls, pattern: str) -> str:
-        try:
-            re.compile(pattern)
-        except re.error as error:
-            raise PrunusError(f"{pattern!r} is no regular expression: {error}") from None
-        return pattern
+    match: Pattern
 
 
 def _named(folder: str) -> BeforeValidator:

@@ -16,7 +16,6 @@ from prunus.task import Batches, Prepared, resolve
 from prunus.task._network import hushed, open_tokenizer
 
 FILES = ("*.json", "*.safetensors", "*.txt", "*.model")
-VOCABULARIES = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt")
 REPORT = "report.json"
 
 
@@ -56,11 +55,10 @@ def tokenizer_of(folder: Path) -> PreTrainedTokenizerBase:
     Raises:
         PrunusError: the folder holds none, or none that opens.
     """
-    # where there is no vocabulary, transformers makes up an empty one
-    if not any((folder / name).exists() for name in VOCABULARIES):
-        raise PrunusError(f"{folder} holds no tokenizer: none of {', '.join(VOCABULARIES)}")
     try:
         return open_tokenizer(folder)
+    except PrunusError:
+        raise
     except Exception as error:  # a broken file makes transformers raise anything
         raise PrunusError(f"{folder} holds no tokenizer that opens: {error}") from None
 

@@ -142,9 +142,5 @@ def time_all(stage: Stage, opened: Opened, cut: Cut) -> list[Latency]:
     if settings is None:
         return []
     models, length = (opened.model, cut.model), settings.length or opened.lengths[1]
-    found = []
     with stage.phase("latency"):
-        for entry in latencies(models, opened.probe, settings, length):
-            found.append(entry)
-            stage.bars.step("latency", len(found), len(settings.batch))
-    return found
+        return list(latencies(models, opened.probe, settings, length, stage.bars))

@@ -57,7 +57,7 @@ class Bench:
     latency: schema.Latency
 
 
-def bench(dense: str, pruned: str, settings: Latency, length: int) -> Bench:
+def bench(dense: str, pruned: str, settings: Latency, length: int, quiet: bool = False) -> Bench:
     """Time two checkpoints in turns on random inputs.
 
     Args:
@@ -65,6 +65,7 @@ def bench(dense: str, pruned: str, settings: Latency, length: int) -> Bench:
         pruned: the checkpoint after.
         settings: one batch size, threads, pairs.
         length: tokens of a sample, where the models read text.
+        quiet: show no progress.
 
     Raises:
         PrunusError: a checkpoint is missing, or has no positions for so many tokens.
@@ -73,10 +74,12 @@ def bench(dense: str, pruned: str, settings: Latency, length: int) -> Bench:
     sample = _random(models[0], length)
     work = [flops(model, sample) for model in models]
     sizes = [parameters(model) for model in models]
+    with Bars(quiet) as bars:
+        taken = next(latencies(models, sample, settings, length, bars))
     return Bench(
         schema.Pair(dense=sizes[0], pruned=sizes[1]),
         schema.Pair(dense=work[0], pruned=work[1]),
-        next(latencies(models, sample, settings, length)),
+        taken,
     )
 
 

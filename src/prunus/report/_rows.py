@@ -50,7 +50,7 @@ def _sizes(report: Report) -> Iterator[Row]:
     yield _pair("FLOPs", f"{per}mean length {show.tokens(flops.length)}", flops)
     if flops.padded is not None:
         yield _pair("FLOPs", f"{per}padded to {show.tokens(flops.padded.length)}", flops.padded)
-    yield _pair("weights", "on the disk", report.bytes, "B")
+    yield _pair("weights", "both in float32", report.bytes, "B")
 
 
 def _pair(what: str, note: str, pair: Pair, unit: str = "") -> Row:

@@ -4,10 +4,10 @@ import re
 from collections.abc import Iterable
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from prunus.errors import PrunusError
-from prunus.registry import Part
+from prunus.registry import Part, Pattern
 
 Density = Annotated[float, Field(gt=0, le=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -24,20 +24,11 @@ class Rule(Part):
         ceiling: greatest fraction.
     """
 
-    match: str
+    match: Pattern
     density: Density | None = None
     scope: Literal["global", "local"] | None = None
     floor: Share | None = None
     ceiling: Density | None = None
-
-    @field_validator("match")
-    @classmethod
-    def _compiles(cls, match: str) -> str:
-        try:
-            re.compile(match)
-        except re.error as error:
-            raise PrunusError(f"{match!r} is no regular expression: {error}") from None
-        return match
 
     @model_validator(mode="after")
     def _scoped(self) -> Self:

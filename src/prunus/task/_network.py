@@ -17,6 +17,8 @@ from transformers.utils import logging
 from prunus.errors import PrunusError
 from prunus.task._prepared import Prepared
 
+VOCABULARIES = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt")
+
 
 @contextmanager
 def hushed() -> Iterator[None]:
@@ -33,7 +35,15 @@ def hushed() -> Iterator[None]:
 
 
 def open_tokenizer(where: str | Path) -> PreTrainedTokenizerBase:
-    """The tokenizer of a model, able to pad."""
+    """The tokenizer of a model, able to pad.
+
+    Raises:
+        PrunusError: a folder without a vocabulary, for which transformers would make up an empty
+            one.
+    """
+    folder = Path(where)
+    if folder.is_dir() and not any((folder / name).exists() for name in VOCABULARIES):
+        raise PrunusError(f"{folder} holds no tokenizer: none of {', '.join(VOCABULARIES)}")
     tokenizer = AutoTokenizer.from_pretrained(where)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
