@@ -9,6 +9,7 @@ import prunus
 from prunus import registry
 from prunus.anatomy import anatomy
 from prunus.errors import PrunusError
+from prunus.probe import Teacher
 from prunus.score import score
 from prunus.select import Budget, select
 from prunus.select.cost import params, units
@@ -33,7 +34,10 @@ def told(*parts):
 @pytest.mark.parametrize(
     ("settings", "parts"),
     [
-        ({"score": "magnitud"}, ["magnitud", "Did you mean 'magnitude'", "Known: .*fisher.*taylor"]),
+        (
+            {"score": "magnitud"},
+            ["magnitud", "Did you mean 'magnitude'", "Known: .*fisher.*taylor"],
+        ),
         ({"score": {"name": "knowledge", "lam": 1}}, ["knowledge", "'lam'", "lam_pred"]),
         ({"score": {"name": "knowledge", "temperature": 0}}, ["temperature", "greater than 0"]),
         ({"score": {"lam_pred": 1}}, ["score", "'name'", "lam_pred"]),
@@ -51,7 +55,10 @@ def told(*parts):
         ({"budget": {"density": 0.5, "sparsity": 0.5}}, ["key 'sparsity'", "density"]),
         ({"budget": {"metric": "flops"}}, ["density", "required"]),
         ({"budget": {"density": 0.2, "floor": 0.5}}, ["density 0.2 allows", "floors", "lower the"]),
-        ({"budget": {"density": 0.1, "of": "model", "metric": "params"}}, ["density 0.1 allows", "cannot be cut"]),
+        (
+            {"budget": {"density": 0.1, "of": "model", "metric": "params"}},
+            ["density 0.1 allows", "cannot be cut"],
+        ),
         ({"budget": {"density": 0.5, "floor": 0.6, "ceiling": 0.4}}, ["floor 0.6", "ceiling 0.4"]),
     ],
 )
@@ -181,8 +188,6 @@ def test_what_the_dense_model_cannot_be_held_to(model, data):
     class Odd(nn.Module):
         def forward(self, **_):
             return {"pooler_output": torch.zeros(1)}
-
-    from prunus.probe import Teacher
 
     with told("Odd answers", "pooler_output", "labels"):
         Teacher(Odd(), 1.0)(model, data[0])

@@ -157,12 +157,10 @@ def test_nothing_is_left_behind_by_a_pass_that_fails(family, error):
     for name in linears[:5]:
         module = case.model.get_submodule(name)
         for register in (module.register_forward_pre_hook, module.register_forward_hook):
+            handle = register(fail)
             with pytest.raises(error), mask(case.model, sites, random_plan(sites, 1)):
-                handle = register(fail)
-                try:
-                    outputs(case.model, case.batch)
-                finally:
-                    handle.remove()
+                outputs(case.model, case.batch)
+            handle.remove()
             assert trace(case.model) == before
             assert torch.equal(outputs(case.model, case.batch), dense)
 

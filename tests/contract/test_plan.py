@@ -183,7 +183,7 @@ def test_a_plan_without_channels_is_told():
 def test_groups_of_unequal_queries_are_told(queries):
     model = tiny("llama", heads=6, groups=3)
     plan = Plan({"layers.0:queries": torch.tensor([bit == "1" for bit in queries])})
-    with pytest.raises(PrunusError, match="'layers.0:queries': every run of 2 units must keep"):
+    with pytest.raises(PrunusError, match=r"'layers\.0:queries': every run of 2 units must keep"):
         shrink(model, plan)
 
 

@@ -8,7 +8,7 @@ import torch
 import prunus
 from prunus import registry
 from prunus.anatomy import anatomy
-from prunus.drive import job_of
+from prunus.drive import finish, job_of
 from prunus.edit import mask
 from prunus.errors import PrunusError
 from prunus.plan import Plan
@@ -86,7 +86,13 @@ def test_scoring_is_repeatable_and_leaves_the_model_alone(name, family):
 @pytest.mark.parametrize("name", CRITERIA)
 @pytest.mark.parametrize(
     ("family", "cls"),
-    [("bert", None), ("bert", "BertModel"), ("t5", None), ("t5", "T5EncoderModel"), ("llama", None)],
+    [
+        ("bert", None),
+        ("bert", "BertModel"),
+        ("t5", None),
+        ("t5", "T5EncoderModel"),
+        ("llama", None),
+    ],
 )
 def test_padding_does_not_count(name, family, cls):
     model, criterion = tiny(family, cls), settings_of(name)
@@ -98,7 +104,9 @@ def test_padding_does_not_count(name, family, cls):
     more = {"input_ids": 0, "attention_mask": 0}
     if batch.get("labels", torch.zeros(1)).dim() == 2:
         more["labels"] = -100
-    wide = {key: torch.nn.functional.pad(batch[key], (0, 3), value=fill) for key, fill in more.items()}
+    wide = {
+        key: torch.nn.functional.pad(batch[key], (0, 3), value=fill) for key, fill in more.items()
+    }
     sites = anatomy(model).of("heads", "neurons")
     damaged = tiny(family, cls, seed=0)
     with torch.no_grad():
@@ -142,6 +150,17 @@ def test_a_drive_meets_and_fills_the_budget(family, drive):
     cheapest = min(-job.cost.step(name, kept, -1) for name in plan if kept[name])
     assert limit - job.cost(kept) < cheapest
     assert all(torch.equal(v, tiny(family).state_dict()[k]) for k, v in model.state_dict().items())
+
+
+@pytest.mark.parametrize("drive", DRIVES)
+@each(("heads", "neurons"), ("sublayers", "heads", "neurons"), ("heads", "queries", "neurons"))
+def test_what_is_handed_back_is_the_mended_student_under_its_plan(drive, family, kinds):
+    present = {site.kind for site in anatomy(tiny(family)).values()}
+    _, plan, job = run(family, drive, 0.4, kinds=present.intersection(kinds))
+    batch = job.batches[0]
+    with mask(job.student, job.sites, plan):
+        expected = outputs(job.student, batch)
+    assert far(outputs(finish(job, plan), batch), expected) < 1e-5
 
 
 @pytest.mark.parametrize("drive", DRIVES)

@@ -90,7 +90,9 @@ def mask_gradients(model, batches):
             del module._parameters["weight"]
             module.weight = original.detach() * value.repeat_interleave(repeats)[None, :]
             handles.append((module, original))
-        logits = model(input_ids=sample["input_ids"], attention_mask=sample["attention_mask"]).logits
+        logits = model(
+            input_ids=sample["input_ids"], attention_mask=sample["attention_mask"]
+        ).logits
         functional.cross_entropy(logits, sample["labels"]).backward()
         for module, original in handles:
             del module.weight
@@ -123,7 +125,22 @@ def test_labelled_criteria_do_not_depend_on_the_batches(name, family):
     if batch["labels"].dim() == 2:
         batch["labels"][batch["labels"] == -100] = 7
     together, alone = (
-        score(model, data, anatomy(model), build("score", name)) for data in ([batch], singles([batch]))
+        score(model, data, anatomy(model), build("score", name))
+        for data in ([batch], singles([batch]))
+    )
+    for site in together:
+        agree(together[site], alone[site], rtol=1e-3)
+
+
+@pytest.mark.xfail(reason="a model's loss is the mean over all tokens of a batch", strict=True)
+@pytest.mark.parametrize("family", ["llama", "t5"])
+def test_labelled_criteria_do_not_depend_on_the_batches_where_texts_differ_in_length(family):
+    model = tiny(family)
+    batch = batch_of(model, size=4)
+    batch["labels"][0, 2:] = -100
+    together, alone = (
+        score(model, data, anatomy(model), build("score", "fisher"))
+        for data in ([batch], singles([batch]))
     )
     for site in together:
         agree(together[site], alone[site], rtol=1e-3)
@@ -273,7 +290,10 @@ def test_divergence_of_classes_is_summed_over_samples():
     model = tiny("bert")
     batch = batch_of(model)
     found, out = divergence(model, batch, 2.0, wave)
-    expected = [kl(goal, goal + shift, 2.0) for goal, shift in zip(out.logits, wave(out.logits))]
+    expected = [
+        kl(goal, goal + shift, 2.0)
+        for goal, shift in zip(out.logits, wave(out.logits), strict=True)
+    ]
     assert found == pytest.approx(sum(expected), rel=1e-4)
 
 
@@ -294,7 +314,9 @@ def test_divergence_of_tokens_counts_those_with_labels():
     batch = batch_of(model)
     found, out = divergence(model, batch, 2.0, wave)
     shift, real = wave(out.logits), batch["labels"] != -100
-    expected = [kl(goal, goal + s, 2.0) for goal, s in zip(out.logits[real], shift[real])]
+    expected = [
+        kl(goal, goal + s, 2.0) for goal, s in zip(out.logits[real], shift[real], strict=True)
+    ]
     assert found == pytest.approx(sum(expected), rel=1e-4)
 
 

@@ -1,0 +1,47 @@
+"""Saved models for the tests of reloading."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import save_file
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from prunus.checkpoint import save
+from tests.tiny import answers
+
+SCRIPT = Path(__file__).parent / "reopen.py"
+
+
+def store(
+    model: PreTrainedModel, batch: Mapping[str, Tensor], folder: Path, autos: tuple[str, ...]
+) -> Path:
+    """Save a model with inputs and what it answers, for ``reopen.py``."""
+    save(model, folder / "model")
+    save_file({key: tensor.contiguous() for key, tensor in batch.items()}, folder / "inputs.st")
+    found = {key: tensor.contiguous() for key, tensor in answers(model, batch).items()}
+    save_file(found, folder / "answers.st")
+    (folder / "autos.txt").write_text(" ".join(autos))
+    return folder / "model"
+
+
+def reopen(order: str, folder: Path) -> list[dict[str, Any]]:
+    """What ``reopen.py`` says, in a process of its own."""
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, SCRIPT, order, folder], capture_output=True, text=True, env=environment
+    )
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+
+
+@pytest.fixture(scope="session")
+def shelf(tmp_path_factory):
+    """A folder for checkpoints that tests share."""
+    return tmp_path_factory.mktemp("shelf")
