@@ -8,7 +8,9 @@ from typing import Any
 RESULTS = Path(__file__).parent / "results"
 
 
-def fill(table: str, cells: Iterable[dict[str, Any]], measure: Callable[..., dict[str, Any]]) -> None:
+def fill(
+    table: str, cells: Iterable[dict[str, Any]], measure: Callable[..., dict[str, Any]]
+) -> None:
     """Measure every cell that ``results/<table>.jsonl`` lacks and append it as one JSON line."""
     path = RESULTS / f"{table}.jsonl"
     path.parent.mkdir(exist_ok=True)

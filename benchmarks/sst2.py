@@ -77,7 +77,9 @@ def table() -> None:
     found = rows("sst2")
     for density in (0.5, 0.25):
         for method in METHODS:
-            cells = [r for r in found if (r["cell"]["method"], r["cell"]["density"]) == (method, density)]
+            cells = [
+                r for r in found if (r["cell"]["method"], r["cell"]["density"]) == (method, density)
+            ]
             if cells:
                 print(_line(method, density, cells))
 

@@ -132,7 +132,6 @@ def test_labelled_criteria_do_not_depend_on_the_batches(name, family):
         agree(together[site], alone[site], rtol=1e-3)
 
 
-@pytest.mark.xfail(reason="a model's loss is the mean over all tokens of a batch", strict=True)
 @pytest.mark.parametrize("family", ["llama", "t5"])
 def test_labelled_criteria_do_not_depend_on_the_batches_where_texts_differ_in_length(family):
     model = tiny(family)

@@ -21,18 +21,30 @@ def samples_of(batch: Batch) -> int:
 
 
 def labelled(model: nn.Module, batch: Batch) -> Tensor:
-    """The model's own loss on the batch's labels, summed over samples.
+    """The model's own loss on the batch's labels, summed over samples (and tokens with a label).
+
+    Models give the mean; the sum is what does not depend on how samples are put into batches.
 
     Raises:
         PrunusError: the batch has no labels, or the model makes no loss of them.
     """
-    loss = getattr(model(**batch), "loss", None) if "labels" in batch else None
+    out = model(**batch) if "labels" in batch else {}
+    loss = out.get("loss")
     if loss is None:
         raise PrunusError(
             f"this criterion needs labels: the batch has {sorted(batch)} and {type(model).__name__}"
             " made no loss of them. Add 'labels', or use a criterion without: knowledge, magnitude"
         )
-    return loss * samples_of(batch)
+    return loss * _answers(model, batch["labels"], out.get("logits"))
+
+
+def _answers(model: nn.Module, labels: Tensor, logits: Tensor | None) -> Tensor | int:
+    """How many answers a model's mean loss was taken over."""
+    if logits is None or logits.dim() != 3 or labels.shape != logits.shape[:2]:
+        return len(labels)
+    if getattr(model, "loss_type", None) == "ForCausalLM":
+        labels = labels[:, 1:]  # the first token is never predicted
+    return (labels != IGNORED).sum()
 
 
 class Teacher:
