@@ -52,8 +52,12 @@ def one(score: str, drive: str, tokens: int) -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     config = BertConfig(
-        vocab_size=1000, hidden_size=256, num_hidden_layers=4, num_attention_heads=4, intermediate_size=1024
-    )  # fmt: skip
+        vocab_size=1000,
+        hidden_size=256,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        intermediate_size=1024,
+    )
     prunus.prune(BertForSequenceClassification(config), Batches(tokens), score=score, drive=drive)
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 

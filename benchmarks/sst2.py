@@ -65,10 +65,16 @@ def measure(method: str, density: float, seed: int) -> dict:
         "parameters": small.num_parameters(),
         "seconds": round(seconds, 1),
         "latency": {
-            "batch": 8, "length": LENGTH, "threads": 1, "clock": timed.clock,
-            "speedup": timed.speedup, "iqr": timed.speedup_iqr, "ideal": ideal, "noisy": timed.noisy,
+            "batch": 8,
+            "length": LENGTH,
+            "threads": 1,
+            "clock": timed.clock,
+            "speedup": timed.speedup,
+            "iqr": timed.speedup_iqr,
+            "ideal": ideal,
+            "noisy": timed.noisy,
         },
-    }  # fmt: skip
+    }
 
 
 def table() -> None:
