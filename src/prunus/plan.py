@@ -72,6 +72,10 @@ class Plan(Mapping[str, Tensor]):
         rows = [f"  {name}: {kept} of {of}" for name, (kept, of) in self.kept().items()]
         return "\n".join([f"Plan of {len(self)} sites", *rows])
 
+    def counts(self) -> dict[str, int]:
+        """{site: units that stay}, as costs are asked for."""
+        return {name: int(mask.sum()) for name, mask in self.items()}
+
     def kept(self) -> dict[str, tuple[int, int]]:
         """{site: (units that stay, units in all)}."""
         return {name: (int(mask.sum()), mask.numel()) for name, mask in self.items()}

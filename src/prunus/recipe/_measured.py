@@ -44,7 +44,7 @@ class Claims:
         Raises:
             PrunusError: they are not equal, which no input can bring about.
         """
-        kept = {name: count for name, (count, _) in plan.kept().items()}
+        kept = plan.counts()
         claimed = {"parameters": self.params(kept)}
         counted = {"parameters": parameters(small)}
         for length, cost in self.flops.items():
@@ -58,13 +58,13 @@ class Claims:
 
     def pair(self, length: int, plan: Plan) -> dict[str, int]:
         """FLOPs of one sample of ``length`` tokens, dense and pruned."""
-        kept = {name: count for name, (count, _) in plan.kept().items()}
+        kept = plan.counts()
         return {"dense": self.flops[length]({}), "pruned": self.flops[length](kept)}
 
 
 def density(cost: Cost, plan: Plan) -> schema.Density:
     """What a plan keeps in a metric: of what can be cut, and of the whole model."""
-    kept = {name: count for name, (count, _) in plan.kept().items()}
+    kept = plan.counts()
     bare, stays, full = cost(dict.fromkeys(kept, 0)), cost(kept), cost({})
     return schema.Density(
         metric=cost.metric, of_sites=(stays - bare) / (full - bare), of_model=stays / full

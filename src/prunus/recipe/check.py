@@ -83,6 +83,6 @@ def check(recipe: Recipe) -> Preview:
 
 
 def _amount(cost: Cost, plan: Plan) -> Amount:
-    kept = {name: count for name, (count, _) in plan.kept().items()}
+    kept = plan.counts()
     whole = cost({})
     return Amount(cost.metric, whole, whole - cost(dict.fromkeys(kept, 0)), cost(kept))

@@ -47,7 +47,7 @@ def select(
         _sound(scores[name], sites[name])
     rules = budget.assign(sites)
     free = {name: sites[name] for name in sites if name in scores and name not in given}
-    kept = {name: count for name, (count, _) in given.kept().items()}
+    kept = given.counts()
     plan = given
     for members, density, scope in _groups(budget, rules, sites):
         local = scope == "local"
@@ -55,7 +55,7 @@ def select(
         for pool in [[name] for name in members] if local else [members]:
             part = Pool.of(pool, free, scores, budget, rules, metric, per_cost=per_cost)
             plan = plan | part.fill(density, kept, whole=budget.of == "model" and not local)
-            kept |= {name: count for name, (count, _) in plan.kept().items()}
+            kept |= plan.counts()
     return plan
 
 
