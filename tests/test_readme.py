@@ -20,6 +20,8 @@ def test_the_readmes_python_runs(tmp_path, monkeypatch):
     assert names["small"].num_parameters() < names["model"].num_parameters()
     assert names["again"].num_parameters() < names["model"].num_parameters()
     assert isinstance(names["plan"], prunus.Plan)
+    names["small"].save_pretrained("by_hand")
+    assert prunus.load("by_hand").num_parameters() == names["small"].num_parameters()
 
 
 @pytest.mark.parametrize("command", ["quickstart", "test"])

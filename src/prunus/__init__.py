@@ -20,7 +20,7 @@ _HOME = {
     "mask": "edit",
     "prune": "drive",
     "save": "checkpoint",
-    "shrink": "edit",
+    "shrink": "drive",
 }
 
 __all__ = list(_HOME)  # pyright: ignore[reportUnsupportedDunderAll]

@@ -5,6 +5,7 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
+from prunus import edit
 from prunus.anatomy import Anatomy, anatomy
 from prunus.checkpoint import adopt
 from prunus.drive._drive import Drive
@@ -19,7 +20,7 @@ from prunus.registry import Part, build, parse
 from prunus.select import Budget, Cost
 from prunus.select.cost import flops, params, units
 
-__all__ = ["Drive", "Job", "Phase", "Step", "cost_of", "finish", "job_of", "prune"]
+__all__ = ["Drive", "Job", "Phase", "Step", "cost_of", "finish", "job_of", "prune", "shrink"]
 
 Spec = str | Mapping[str, Any] | Part
 
@@ -95,6 +96,11 @@ def cost_of(
     if metric == "params":
         return params(sites)
     return flops(sites, work(model, single(batch, length)))
+
+
+def shrink(model: PreTrainedModel, plan: Plan, sites: Anatomy | None = None) -> PreTrainedModel:
+    """:func:`prunus.edit.shrink`, and the new model has a class that saves and reloads."""
+    return adopt(edit.shrink(model, plan, sites))
 
 
 def finish(job: Job, plan: Plan) -> PreTrainedModel:

@@ -18,7 +18,7 @@ from prunus.site import Site, along, expand
 Keeps = dict[str, dict[int, Tensor]]
 
 
-def shrink(model: nn.Module, plan: Plan, sites: Anatomy | None = None) -> nn.Module:
+def shrink(model: Any, plan: Plan, sites: Anatomy | None = None) -> Any:
     """A new model without the units that the plan removes; the given model stays as it is.
 
     Grid sites cannot be removed: their weights are set to zero. The configuration of the new
