@@ -29,6 +29,11 @@ METHODS = {
     "fisher, one shot, no repair": {"score": "fisher", "drive": "oneshot", "recover": ()},
     "random, one shot, least squares": {"score": "random", "drive": "oneshot"},
     "magnitude l1, one shot, no repair": {"score": "magnitude", "drive": "oneshot", "recover": ()},
+    "magnitude l2, one shot, no repair": {
+        "score": {"name": "magnitude", "norm": "l2"},
+        "drive": "oneshot",
+        "recover": (),
+    },
     "random, one shot, no repair": {"score": "random", "drive": "oneshot", "recover": ()},
 }
 CELLS = [
