@@ -28,20 +28,21 @@ def labelled(model: nn.Module, batch: Batch) -> Tensor:
     Raises:
         PrunusError: the batch has no labels, or the model makes no loss of them.
     """
-    out = model(**batch) if "labels" in batch else {}
+    out = model(**batch)
     loss = out.get("loss")
     if loss is None:
         raise PrunusError(
             f"this criterion needs labels: the batch has {sorted(batch)} and {type(model).__name__}"
             " made no loss of them. Add 'labels', or use a criterion without: knowledge, magnitude"
         )
-    return loss * _answers(model, batch["labels"], out.get("logits"))
+    return loss * _answers(model, batch, out.get("logits"))
 
 
-def _answers(model: nn.Module, labels: Tensor, logits: Tensor | None) -> Tensor | int:
+def _answers(model: nn.Module, batch: Batch, logits: Tensor | None) -> Tensor | int:
     """How many answers a model's mean loss was taken over."""
-    if logits is None or logits.dim() != 3 or labels.shape != logits.shape[:2]:
-        return len(labels)
+    labels = batch.get("labels")
+    if labels is None or logits is None or logits.dim() != 3 or labels.shape != logits.shape[:2]:
+        return samples_of(batch)
     if getattr(model, "loss_type", None) == "ForCausalLM":
         labels = labels[:, 1:]  # the first token is never predicted
     return (labels != IGNORED).sum()

@@ -44,7 +44,8 @@ class Budget(Part):
         density: the fraction of the cost that stays, 0 < density <= 1.
         metric: what is counted: units, params, or flops of one sample.
         of: fraction of what the sites cost (``sites``) or of the whole model (``model``).
-        scope: one pool of all units (``global``), or each site by itself (``local``).
+        scope: one pool of all units (``global``), or each site by itself (``local``): every site
+            then keeps that fraction of its units, which cost alike in any metric.
         floor: least fraction of each site's units that stays.
         ceiling: greatest fraction of each site's units that stays.
         rules: exceptions; a site that two rules match is an error, and so is a rule that
@@ -58,6 +59,14 @@ class Budget(Part):
     floor: Share = 0.0
     ceiling: Density = 1.0
     rules: tuple[Rule, ...] = ()
+
+    @model_validator(mode="after")
+    def _meant(self) -> Self:
+        if self.scope == "local" and self.of == "model":
+            raise PrunusError(
+                "scope: local cuts every site by itself: of: model needs scope: global"
+            )
+        return self
 
     def assign(self, names: Iterable[str]) -> dict[str, Rule | None]:
         """The rule of every site, or None.
