@@ -1,18 +1,22 @@
 """Tiny random models of every family and task head: any widths, weights far from their defaults."""
 
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, partial
 
 import torch
 import transformers
 from torch import Tensor, nn
 from transformers import (
     BertConfig,
+    DistilBertConfig,
     LlamaConfig,
+    MPNetConfig,
     PretrainedConfig,
     PreTrainedModel,
+    RobertaConfig,
     T5Config,
     ViTConfig,
+    XLMRobertaConfig,
 )
 from transformers.models.auto import modeling_auto
 
@@ -20,13 +24,25 @@ VOCAB = 50
 EOS = 1
 
 
-def _bert(heads: int = 4, layers: int = 2, width: int = 0, **more: object) -> BertConfig:
+def _bert(
+    heads: int = 4, layers: int = 2, width: int = 0, made: type = BertConfig, **more: object
+) -> PretrainedConfig:
     sizes = {
         "vocab_size": VOCAB, "hidden_size": width or 8 * heads, "num_hidden_layers": layers,
         "num_attention_heads": heads, "intermediate_size": 24, "max_position_embeddings": 32,
         "num_labels": 3,
     }  # fmt: skip
-    return BertConfig(**{**sizes, **more})
+    return made(**{**sizes, **more})
+
+
+def _distilbert(
+    heads: int = 4, layers: int = 2, width: int = 0, **more: object
+) -> DistilBertConfig:
+    sizes = {
+        "vocab_size": VOCAB, "dim": width or 8 * heads, "n_layers": layers, "n_heads": heads,
+        "hidden_dim": 24, "max_position_embeddings": 32, "num_labels": 3,
+    }  # fmt: skip
+    return DistilBertConfig(**{**sizes, **more})
 
 
 def _t5(heads: int = 4, layers: int = 2, **more: object) -> T5Config:
@@ -56,13 +72,27 @@ def _vit(heads: int = 4, layers: int = 2, **more: object) -> ViTConfig:
     return ViTConfig(**{**sizes, **more})
 
 
-CONFIGS = {"bert": _bert, "t5": _t5, "llama": _llama, "vit": _vit}
+CONFIGS = {
+    "bert": _bert,
+    "t5": _t5,
+    "llama": _llama,
+    "vit": _vit,
+    "distilbert": _distilbert,
+    "roberta": partial(_bert, made=RobertaConfig),
+    "xlm_roberta": partial(_bert, made=XLMRobertaConfig),
+    "mpnet": partial(_bert, made=MPNetConfig),
+}
 HEADS = {
     "bert": transformers.BertForSequenceClassification,
     "t5": transformers.T5ForConditionalGeneration,
     "llama": transformers.LlamaForCausalLM,
     "vit": transformers.ViTForImageClassification,
+    "distilbert": transformers.DistilBertForSequenceClassification,
+    "roberta": transformers.RobertaForSequenceClassification,
+    "xlm_roberta": transformers.XLMRobertaForSequenceClassification,
+    "mpnet": transformers.MPNetForSequenceClassification,
 }
+DECODERS = ("BertLMHeadModel", "RobertaForCausalLM", "XLMRobertaForCausalLM")
 FAMILIES = tuple(CONFIGS)
 
 
@@ -85,7 +115,7 @@ def tiny(
     """A random model of a family; every parameter is away from 0 and 1, biases and norms too.
 
     Args:
-        family: bert, t5, llama or vit.
+        family: one of ``FAMILIES``.
         cls: a model class or its name; the family's usual task head where it is left out.
         seed: of the weights.
         **config: heads, layers, groups (Llama), and anything that the configuration knows.
@@ -99,7 +129,7 @@ def _needs(head: str) -> dict[str, object]:
     """What a head wants of its configuration."""
     if "QuestionAnswering" in head:
         return {"num_labels": 2}
-    return {"is_decoder": True} if head == "BertLMHeadModel" else {}
+    return {"is_decoder": True} if head in DECODERS else {}
 
 
 def scramble(model: PreTrainedModel) -> PreTrainedModel:
@@ -112,8 +142,8 @@ def scramble(model: PreTrainedModel) -> PreTrainedModel:
 
 
 def family_of(config: PretrainedConfig) -> str:
-    """bert, t5, llama or vit, whether pruned or not."""
-    return config.model_type.removeprefix("prunus_")
+    """The entry of ``FAMILIES`` that a configuration belongs to, whether pruned or not."""
+    return config.model_type.removeprefix("prunus_").replace("-", "_")
 
 
 def batch_of(
@@ -129,7 +159,7 @@ def batch_of(
     attention[-1, length - 2 :] = 0
     if head.startswith("T5"):
         ids[:, -3] = EOS
-    ids = ids * attention
+    ids = ids.masked_fill(attention == 0, model.config.pad_token_id)
     if "MultipleChoice" in head:
         choices = [torch.stack([x, x.roll(1, 0)], 1) for x in (ids, attention)]
         ids, attention = choices

@@ -63,7 +63,9 @@ class _Families(dict):
     """
 
     def __init__(self, mapping: Any, others: Mapping[str, type]) -> None:
-        super().__init__({PREFIX + family: None for family in names("anatomy")} | dict(others))
+        known = set(names("anatomy"))
+        types = [key for key in mapping if key.replace("-", "_") in known]
+        super().__init__({PREFIX + key: None for key in types} | dict(others))
         self.mapping = mapping
 
     def __getitem__(self, key: str) -> type:

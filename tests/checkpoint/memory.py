@@ -1,7 +1,7 @@
 """Run in a fresh process: prints by how many bytes memory grows while data streams by.
 
-``python memory.py TOKENS``: the growth of the resident peak in a scoring pass and a repair over
-so many tokens, after both were done once over a little.
+``python memory.py TOKENS``: the growth of the resident peak in scoring passes over so many tokens,
+after they were made once over a little.
 """
 
 import resource
@@ -10,7 +10,6 @@ import sys
 import torch
 
 from prunus.anatomy import anatomy
-from prunus.probe import moments
 from prunus.registry import build
 from prunus.score import score
 from tests.tiny import tiny
@@ -35,9 +34,8 @@ class Stream:
 def look(tokens: int) -> None:
     """One pass of every kind over so many tokens."""
     sites = anatomy(model).of("heads", "neurons")
-    for name in ("knowledge", "fisher"):
+    for name in ("knowledge", "fisher", "obs"):
         score(model, Stream(tokens), sites, build("score", name))
-    moments(model, model, sites["encoder.layer.1:neurons"], Stream(tokens))
 
 
 def peak() -> int:

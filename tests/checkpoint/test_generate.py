@@ -58,6 +58,7 @@ CASES = [
     *(("t5", None, name, plan) for name, plan in T5.items()),
     *(("llama", None, name, plan) for name, plan in DECODER.items()),
     *(("bert", "BertLMHeadModel", name, plan) for name, plan in DECODER.items()),
+    *(("roberta", "RobertaForCausalLM", name, plan) for name, plan in DECODER.items()),
 ]
 
 

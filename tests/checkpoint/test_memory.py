@@ -1,4 +1,4 @@
-"""Memory does not grow with the calibration data."""
+"""Scoring takes no more memory over more calibration data."""
 
 import os
 import subprocess

@@ -15,7 +15,7 @@ from tests.contract.draw import KINDS, random_plan
 from tests.tiny import FAMILIES, auto_heads, batch_of, far, outputs, tiny
 
 RECIPES = (("heads", "neurons"), ("channels", "neurons"), ("sublayers", "heads"), KINDS)
-ORDERS = {"bert": "transformers", "t5": "prunus", "llama": "prunus", "vit": "transformers"}
+ORDERS = {family: ("transformers", "prunus")[i % 2] for i, family in enumerate(FAMILIES)}
 
 
 def sites_of(model, kinds):
@@ -70,6 +70,10 @@ UNIFORM = [
     ("llama", "LlamaModel", {"queries": 1, "layers": (0, 1)}),
     ("vit", None, {"heads": 3, "neurons": 11}),
     ("vit", "ViTModel", {"heads": 1, "layers": (2,)}),
+    ("distilbert", None, {"neurons": 11, "layers": (0, 2)}),
+    ("roberta", "RobertaForCausalLM", {"neurons": 7}),
+    ("xlm_roberta", "XLMRobertaModel", {"layers": (1,)}),
+    ("mpnet", "MPNetModel", {"neurons": 5, "layers": (0, 1)}),
 ]
 
 
@@ -81,7 +85,7 @@ def test_uniform_widths_open_without_prunus(tmp_path):
         autos = auto_heads(family)[type(model).__name__]
         folder = store(small, batch_of(model), tmp_path / str(index), autos)
         config = json.loads((folder / "config.json").read_text())
-        assert config["model_type"] == family
+        assert config["model_type"] == model.config.model_type
         assert "prunus" not in config
         expected |= {(str(index), auto): type(model).__name__ for auto in autos}
     rows = reopen("plain", tmp_path)
@@ -95,6 +99,8 @@ NOT_PLAIN = [
     ("t5", None, {"neurons": 0}, {}),
     ("llama", None, {"heads": 5, "neurons": 9}, {"heads": 6, "groups": 6}),
     ("vit", None, {"heads": 0}, {}),
+    ("distilbert", None, {"heads": 3}, {}),
+    ("mpnet", None, {"heads": 3}, {}),
     ("bert", "BertForMaskedLM", {"channels": 20}, {}),
 ]
 
@@ -119,13 +125,14 @@ def test_without_prunus_a_pruned_checkpoint_is_refused(tmp_path):
         (cls,) = (c for c in auto_heads(family) if type(small).__name__.endswith(c))
         store(small, batch, tmp_path / family, auto_heads(family)[cls][-1:])
     rows = reopen("plain", tmp_path)
-    assert len(rows) == 4
+    assert len(rows) == len(FAMILIES)
     assert all("prunus_" in row["error"] for row in rows)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_tied_weights_are_tied_again(family, tmp_path):
-    cls = {"bert": "BertForMaskedLM"}.get(family)
+    heads = auto_heads(family)
+    cls = next((cls for cls in heads if cls.endswith("ForMaskedLM")), None)
     tie = {} if family == "vit" else {"tie_word_embeddings": True}
     small, batch = pruned(family, cls, KINDS, 3, **tie)
     save(small, tmp_path / "model")

@@ -9,7 +9,7 @@ import prunus
 from prunus.anatomy import anatomy
 from prunus.plan import Plan
 from prunus.recipe import shipped
-from tests.tiny import tiny
+from tests.tiny import FAMILIES, tiny
 
 
 def test_run_prints_the_table_and_the_paths(place, prunus_, tmp_path):
@@ -94,7 +94,7 @@ def test_show_checkpoints(place, prunus_, finished):
         assert f"{kept} of {of}" in pruned
 
 
-@pytest.mark.parametrize("family", ["bert", "t5", "llama", "vit"])
+@pytest.mark.parametrize("family", FAMILIES)
 def test_show_removed_layers_by_their_dense_numbers(family, prunus_, tmp_path):
     model = tiny(family, layers=3)
     sites = anatomy(model)
@@ -125,7 +125,7 @@ def test_eval_gives_the_quality_that_the_report_gives(place, prunus_, finished):
         assert out.startswith(f"accuracy {quality[which]:.2f} ± ")
 
 
-@pytest.mark.parametrize("family", ["bert", "t5", "llama", "vit"])
+@pytest.mark.parametrize("family", FAMILIES)
 def test_bench_times_any_family(family, prunus_, tmp_path):
     prunus.save(tiny(family), tmp_path / "dense")
     code, out, _ = prunus_(
@@ -134,6 +134,26 @@ def test_bench_times_any_family(family, prunus_, tmp_path):
     assert code == 0
     assert out.count("1.00×") >= 2
     assert "of what the FLOPs promise" in out
+
+
+def test_bench_shows_a_table_and_where_it_is_kept(prunus_, tmp_path, monkeypatch):
+    monkeypatch.setenv("PRUNUS_CACHE", str(tmp_path / "cache"))
+    prunus.save(tiny("t5"), tmp_path / "dense")
+    arguments = ("bench", tmp_path / "dense", "--table", "--length", 8, "--batch", 2)
+    code, out, _ = prunus_(*arguments)
+    assert code == 0
+    assert "decoder.block.N.cross:heads" in out
+    assert "without heads and neurons" in out
+    (kept,) = (tmp_path / "cache" / "latency").iterdir()
+    assert out.splitlines()[-1] == f"kept in {kept}"
+    assert prunus_(*arguments)[1] == out
+
+
+@pytest.mark.parametrize("more", [[], ["b", "--table"]])
+def test_bench_wants_two_checkpoints_or_a_table_of_one(more, prunus_):
+    code, _, err = prunus_("bench", "a", *more)
+    assert code == 2
+    assert "DENSE PRUNED, or one, DENSE --table" in err
 
 
 @pytest.mark.parametrize("head", ["T5ForSequenceClassification", "T5EncoderModel", "T5Model"])
@@ -149,7 +169,12 @@ def test_ls_lists_everything_with_a_line_on_each(prunus_):
         assert any(line.split()[:1] == [name] for line in out.splitlines()), name
     code, out, _ = prunus_("ls", "drives")
     assert code == 0
-    assert [line.split()[0] for line in out.splitlines()] == ["drives", "oneshot", "sweep"]
+    assert [line.split()[0] for line in out.splitlines()] == [
+        "drives",
+        "iterative",
+        "oneshot",
+        "sweep",
+    ]
     assert all(len(line) <= 100 for line in out.splitlines())
 
 

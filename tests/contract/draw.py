@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 from prunus.anatomy import Anatomy, anatomy
 from prunus.plan import Plan
 from prunus.site import Site
-from tests.tiny import FAMILIES, auto_heads, batch_of, tiny
+from tests.tiny import DECODERS, FAMILIES, auto_heads, batch_of, tiny
 
 KINDS = ("heads", "queries", "neurons", "sublayers", "layers", "channels")
 COMBINATIONS = (*((kind,) for kind in KINDS), ("heads", "neurons"), ("heads", "queries"), KINDS)
@@ -70,7 +70,14 @@ def _vit(heads: int, times: int, flags: list[bool]) -> dict[str, object]:
     return {"hidden_size": 8 * heads * times, "intermediate_size": 7 * times, "qkv_bias": flags[0]}
 
 
-WIDTHS = {"bert": _bert, "t5": _t5, "llama": _llama, "vit": _vit}
+def _distilbert(heads: int, times: int, flags: list[bool]) -> dict[str, object]:
+    return {
+        "width": 8 * heads * times, "hidden_dim": 7 * times, "tie_word_embeddings": flags[0],
+        "sinusoidal_pos_embds": flags[1],
+    }  # fmt: skip
+
+
+WIDTHS = {"t5": _t5, "llama": _llama, "vit": _vit, "distilbert": _distilbert}
 
 
 @st.composite
@@ -80,8 +87,8 @@ def cases(draw: st.DrawFn, family: str, cls: str | None = None) -> Case:
     heads, times = draw(st.integers(1, 4)), draw(st.integers(1, 3))
     layers = draw(st.integers(2 if family == "t5" else 1, 3))
     flags = draw(st.lists(st.booleans(), min_size=3, max_size=3))
-    config = {"heads": heads, "layers": layers, **WIDTHS[family](heads, times, flags)}
-    if cls == "BertLMHeadModel":
+    config = {"heads": heads, "layers": layers, **WIDTHS.get(family, _bert)(heads, times, flags)}
+    if cls in DECODERS:
         config["add_cross_attention"] = flags[2]
     return Case(family, cls, draw(st.integers(0, 99)), config)
 

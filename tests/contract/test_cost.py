@@ -13,7 +13,7 @@ from prunus.measure import size
 from prunus.plan import Plan
 from prunus.probe.work import flops as counted
 from prunus.probe.work import single, work
-from prunus.select.cost import flops, params, units
+from prunus.select._cost import flops, params, units
 from tests.contract.draw import COMBINATIONS, Case, cases, counts, each, random_plan
 from tests.tiny import FAMILIES, HEADS, auto_heads
 

@@ -89,7 +89,7 @@ def test_medians_and_quartiles_of_paired_ratios():
 
 def test_wide_quartiles_are_called_noisy(monkeypatch):
     times = iter([(1.0, 1.0), (1.0, 1.0), (1.0, 1.0), (3.0, 3.0)] * 2)
-    monkeypatch.setattr(module, "_Run", lambda *_: _Fixed(times))
+    monkeypatch.setattr(module, "Call", lambda *_: _Fixed(times))
     assert quick(Wide(8), Wide(8), pairs=4).noisy
 
 

@@ -47,7 +47,7 @@ def test_a_run_leaves_everything_and_nothing_else(place, finished):
     assert {path.name for path in finished.iterdir()} == FILES
     assert not [path.name for path in place.iterdir() if path.name.startswith(".")]
     log = (finished / "run.log").read_text()
-    assert "sweep: 3 of 4" in log
+    assert "recover: 3 of 4" in log
     assert log.endswith("done\n")
 
 
@@ -183,6 +183,8 @@ def test_grids_are_masked_in_one_shot(at, tmp_path, in_process):
     grid = "sites=[{grid: [2, 2], match: '.*query'}]"
     with pytest.raises(PrunusError, match="use drive: oneshot with recover"):
         at(*SMALL, grid, "budget.metric=units")
+    with pytest.raises(PrunusError, match="not the input of one module"):
+        at(*SMALL, grid, "budget.metric=units", "recover=[]")
     units = (grid, "budget.metric=units", "drive=oneshot", "recover=[]", "score=magnitude")
     report = at(*SMALL, *units)
     assert report.density.of_sites == 0.5
@@ -227,7 +229,9 @@ def test_what_check_and_run_refuse(place, tmp_path, changes, message):
 
 def test_a_model_without_a_head_is_refused(at, tmp_path):
     body = dense(tmp_path / "body", head="BertModel")
-    with pytest.raises(PrunusError, match=r"a BertModel has no head that classifies.*train"):
+    with pytest.raises(
+        PrunusError, match=r"a BertModel has no head for the task.*ForSequenceC.*train"
+    ):
         at(f"model={body}")
 
 

@@ -1,4 +1,4 @@
-"""K-prune written out slowly (Park et al., arXiv 2308.03449, algorithm 1) against the real one."""
+"""K-prune written out slowly (Park et al., arXiv 2308.03449, algorithm 1) against its recipe."""
 
 import copy
 
@@ -7,15 +7,15 @@ import pytest
 import torch
 
 from prunus.anatomy import anatomy
-from prunus.drive import job_of
+from prunus.drive import finish, job_of
 from prunus.edit import shrink
 from prunus.plan import Plan
+from prunus.recipe import read
 from prunus.registry import build
-from tests.reference.test_least_squares import ridge
 from tests.tiny import batch_of, far, outputs, tiny
 
 LAYERS, HEADS, WIDTH, NEURONS, HIDDEN = 2, 4, 8, 24, 32
-T, LAM_PRED, LAM_REP, MU, RIDGE = 2.0, 1.0, 2.5e-4, 64.0, 0.03
+T, LAM_PRED, MU = 2.0, 1.0, 64.0
 
 
 def sublayers():
@@ -61,7 +61,7 @@ def forward(model, batch, masks):
     return logits, seen
 
 
-def knowledge(student, teacher, batches, masks):
+def knowledge(student, teacher, batches, masks, lam_rep):
     """{sublayer: [units] lam_pred K_pred + lam_rep K_rep}, of heads times mu."""
     predictive = {site: 0 for site in masks}
     squares = {site: 0 for site in masks}
@@ -86,40 +86,33 @@ def knowledge(student, teacher, batches, masks):
     for site, out, _, units, width in sublayers():
         weight = student.get_submodule(out).weight.detach().double()
         representational = squares[site] / tokens * weight.square().mean(0)
-        known = LAM_PRED * predictive[site] / samples + LAM_REP * representational
+        known = LAM_PRED * predictive[site] / samples + lam_rep * representational
         scores[site] = known.reshape(units, width).mean(1) * (MU if width > 1 else 1)
     return scores
 
 
 def select(scores, left, price):
-    """Walk thresholds upwards until what stays fits, then take back what still fits, best first.
+    """Walk thresholds upwards until what is strictly above costs strictly less than ``left``.
 
-    ``left`` is the budget for the units of ``scores``; returns {sublayer: [units] bool}.
+    Returns {sublayer: [units] bool}; units of one score go together, nothing is put back.
     """
-    ranked = sorted(
-        (float(score) / price[site.split(":")[1]], site, unit)
+    worth = {
+        (site, unit): float(score) / price[site.split(":")[1]]
         for site, values in scores.items()
         for unit, score in enumerate(values)
-    )
-    keep = {site: torch.ones(len(values)).bool() for site, values in scores.items()}
-    spent = sum(price[site.split(":")[1]] for _, site, _ in ranked)
-    gone = []
-    for _, site, unit in ranked:
-        if spent <= left:
+    }
+    for threshold in sorted(worth.values()):
+        keep = {
+            site: torch.tensor([worth[site, unit] > threshold for unit in range(len(values))])
+            for site, values in scores.items()
+        }
+        if sum(price[site.split(":")[1]] * int(mask.sum()) for site, mask in keep.items()) < left:
             break
-        keep[site][unit] = False
-        spent -= price[site.split(":")[1]]
-        gone.append((site, unit))
-    for site, unit in reversed(gone):
-        cost = price[site.split(":")[1]]
-        if spent + cost <= left:
-            keep[site][unit] = True
-            spent += cost
     return keep
 
 
-def mend(student, teacher, batches, masks, site, stays):
-    """The out projection's new weight and bias: ridge regression on all real tokens."""
+def mend(student, teacher, batches, masks, site):
+    """The out projection's new weight: plain least squares on all real tokens, the bias kept."""
     x, y = [], []
     for batch in batches:
         real = batch["attention_mask"].bool()
@@ -132,14 +125,12 @@ def mend(student, teacher, batches, masks, site, stays):
     x, y = np.concatenate(x), np.concatenate(y)
     reader = student.get_submodule(next(out for name, out, *_ in sublayers() if name == site))
     inputs = masks[site].bool()
-    weight = reader.weight.detach().double().numpy().T
-    fitted, bias = ridge(x[:, inputs], y, weight[inputs], RIDGE, centred=True)
+    fitted = np.linalg.lstsq(x[:, inputs], y - reader.bias.detach().double().numpy(), rcond=None)[0]
     with torch.no_grad():
-        reader.weight[:, inputs] = torch.tensor(fitted.T).float()
-        reader.bias.copy_(torch.tensor(bias))
+        reader.weight[:, inputs] = torch.tensor(fitted.T)
 
 
-def k_prune(teacher, batches, density, length):
+def k_prune(teacher, batches, density, length, lam_rep):
     """(student with mended weights, {sublayer: [units] bool})."""
     student, price = copy.deepcopy(teacher), flops(length)
     masks = {site: torch.ones(units * width) for site, _, _, units, width in sublayers()}
@@ -147,32 +138,41 @@ def k_prune(teacher, batches, density, length):
     left = density * sum(price[site.split(":")[1]] * units for site, units in sizes.items())
     plan = {}
     for site, _, _, _, width in sublayers():
-        scores = knowledge(student, teacher, batches, masks)
+        scores = knowledge(student, teacher, batches, masks, lam_rep)
         undecided = {name: values for name, values in scores.items() if name not in plan}
         plan[site] = select(undecided, left, price)[site]
         left -= price[site.split(":")[1]] * int(plan[site].sum())
         masks[site] = plan[site].repeat_interleave(width).float()
-        mend(student, teacher, batches, masks, site, plan[site])
+        mend(student, teacher, batches, masks, site)
     return student, plan
 
 
+LAM_REP = 2.5e-4
+
+
 @pytest.mark.parametrize("density", [0.7, 0.45, 0.2])
-def test_the_sweep_is_k_prune(density):
-    teacher = tiny("bert")
+@pytest.mark.parametrize("lam_rep", [LAM_REP, 1e-6, 1e-8])
+def test_the_recipe_is_k_prune(density, lam_rep):
+    """Also where predictive knowledge weighs more than it does in a model as small as this."""
+    recipe, teacher = read("kprune"), tiny("bert").double()
     batches = [batch_of(teacher, size, 9, seed) for seed, size in enumerate((6, 6, 5))]
     length = round(
         np.mean([int(row.sum()) for batch in batches for row in batch["attention_mask"]])
     )
-    slow, expected = k_prune(teacher, batches, density, length)
+    slow, expected = k_prune(teacher, batches, density, length, lam_rep)
     job = job_of(
-        teacher, anatomy(teacher).of("heads", "neurons"), batches,
-        score="knowledge", budget={"density": density}, recover=["least_squares"],
+        teacher, anatomy(teacher).of(*recipe.sites), batches,
+        score=recipe.score if lam_rep == LAM_REP else {**recipe.score, "lam_rep": lam_rep},
+        budget={**recipe.budget, "density": density}, select=recipe.select, recover=recipe.recover,
     )  # fmt: skip
-    plan = build("drive", "sweep").run(job)
-    assert {site: mask.tolist() for site, mask in plan.items()} == {
-        site: mask.tolist() for site, mask in expected.items()
-    }
+    plan = build("drive", recipe.drive).run(job)
+    assert plan == Plan(expected)
+    for site, out, _, _, width in sublayers():
+        inputs = expected[site].repeat_interleave(width)
+        if inputs.any():
+            weight = slow.get_submodule(out).weight[:, inputs].detach()
+            assert far(job.student.get_submodule(out).weight.detach(), weight) < 1e-6
     batch = batch_of(teacher, 4, seed=9)
-    fast = outputs(shrink(job.student, plan), batch)
-    assert far(fast, outputs(shrink(slow, Plan(expected)), batch)) < 1e-3
+    fast = outputs(finish(job, plan), batch)
+    assert far(fast, outputs(shrink(slow, Plan(expected)), batch)) < 1e-6
     assert far(fast, outputs(teacher, batch)) > 1e-2

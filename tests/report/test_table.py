@@ -3,8 +3,8 @@ import io
 import pytest
 from rich.console import Console
 
+from prunus.report import Report, html, table
 from prunus.report import _units as show
-from prunus.report import table
 from prunus.report._heat import Cell, heats
 from prunus.report._rows import removed, rows
 from tests.report.sample import sample
@@ -36,6 +36,17 @@ def test_amounts_are_said_both_ways_round():
 def test_a_noisy_latency_says_so():
     entry = sample().latency_ms[0].model_dump() | {"noisy": True}
     assert any("noisy" in row.remark for row in rows(sample(latency_ms=[entry])))
+
+
+def test_what_a_budget_of_latency_counted_on_stands_beside_what_was_measured():
+    entry = sample().latency_ms[0].model_dump() | {"predicted": {"dense": 48.0, "pruned": 24.0}}
+    report = sample(latency_ms=[entry])
+    row = next(row for row in rows(report) if row.label == "predicted time")
+    assert (row.dense, row.pruned, row.change) == ("48.0 ms", "24.0 ms", "2.00×")
+    assert row.remark == "measured: 106 % of the predicted time"
+    assert "batch 8, predicted 2.00×" in html(report)
+    assert not any(row.label == "predicted time" for row in rows(sample()))
+    assert Report.model_validate_json(report.model_dump_json()) == report
 
 
 def test_sites_find_their_row_and_column():

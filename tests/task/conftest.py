@@ -7,6 +7,8 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
+from tests.task import squad
+
 WORDS = ["good", "bad", "film", "the", "is", "a", "very", "not", "long", "short"]
 SPECIAL = ["[PAD]", "[CLS]", "[SEP]", "[UNK]"]
 
@@ -71,6 +73,16 @@ def reviews(write):
         label = ["bad", "good"][number % 2]
         rows.append((f"{'very ' * (number % 7)}{label} film {number}", label))
     return write(rows)
+
+
+@pytest.fixture
+def asked(tmp_path):
+    """A JSONL file in SQuAD's columns: the answer is the one word ``good`` or ``bad`` of a text."""
+    rows = []
+    for number in range(40):
+        word, film = ["bad", "good"][number % 2], "the film is " * (number % 4)
+        rows.append(squad.row(f"{'very ' * (number % 3)}{word} {film}long {number}", "is", word))
+    return squad.write(tmp_path / "squad.jsonl", rows)
 
 
 @pytest.fixture

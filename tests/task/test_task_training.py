@@ -4,6 +4,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from transformers import (
+    AutoModelForQuestionAnswering,
     AutoModelForSequenceClassification,
     AutoTokenizer,
     LlamaConfig,
@@ -80,6 +81,19 @@ def test_regression_trains_with_a_shorter_length(pretrained, write, tmp_path):
     out = train(pretrained, task, quick(max_length=4), tmp_path / "dense", quiet=True)
     model = AutoModelForSequenceClassification.from_pretrained(out)
     assert (model.config.num_labels, model.config.problem_type) == (1, "regression")
+
+
+def test_question_answering_learns_and_opens(pretrained, asked, tmp_path):
+    task = {"name": "question_answering", "data": asked, "splits": {"validation": 10}}
+    task |= {"max_length": 14, "stride": 3, "max_question_length": 4}
+    task = build("task", task)
+    out = train(pretrained, task, quick(max_steps=60), tmp_path / "dense", quiet=True)
+    model = AutoModelForQuestionAnswering.from_pretrained(out)
+    assert (type(model).__name__, model.config.num_labels) == ("BertForQuestionAnswering", 2)
+    record = json.loads((out / "training.json").read_text())["quality"]
+    assert (record["value"], record["extra"]) == (100, {"exact_match": 100})
+    assert list(record["baselines"]) == ["nearest_sentence"]
+    assert task.prepare(AutoTokenizer.from_pretrained(out), 2).evaluate(model).value == 100
 
 
 @pytest.mark.parametrize("family", ["llama", "t5"])

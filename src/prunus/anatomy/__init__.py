@@ -98,7 +98,7 @@ def anatomy(model: nn.Module) -> Anatomy:
 
 
 def families() -> list[str]:
-    """The families that are known, by the ``model_type`` of their configuration."""
+    """The families that are known: the ``model_type`` of their configuration, - written as _."""
     return sorted(path.stem for path in Path(__file__).parent.glob("[a-z]*.py"))
 
 
@@ -111,7 +111,7 @@ def family_of(model: nn.Module) -> Family:
     kind = getattr(getattr(model, "config", None), "model_type", None)
     if kind is None:
         raise PrunusError(f"{type(model).__name__} has no config.model_type; known: {families()}")
-    name = str(kind).removeprefix("prunus_")
+    name = str(kind).removeprefix("prunus_").replace("-", "_")
     if name not in families():
         mend = "To add one, write src/prunus/anatomy/<model_type>.py: docs/how-to/add-a-family.md."
         raise unknown("model family", name, families(), mend)

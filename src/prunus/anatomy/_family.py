@@ -55,6 +55,7 @@ class Stack:
         feed_forward: its feed-forward part.
         fixed: how many first layers cannot be removed as a whole.
         count: the configuration key that says how many layers there are.
+        attrs: attributes of the module that holds the list, which say so too.
     """
 
     layers: str
@@ -62,6 +63,7 @@ class Stack:
     feed_forward: FeedForward
     count: str
     fixed: int = 0
+    attrs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -72,12 +74,10 @@ class Channels:
         slices: (regular expression on tensor names relative to the base, axis) or, with a third
             entry, only in model classes whose name it matches.
         norms: regular expression on module names: the norms that the stream crosses.
-        attrs: attributes of the whole model (dotted) that follow the width.
     """
 
     slices: tuple[tuple[str, int] | tuple[str, int, str], ...]
     norms: str
-    attrs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,16 @@
 """T5 (Raffel et al., arXiv 1910.10683): encoder and decoder, one position bias a stack."""
 
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any
 
 from torch import Tensor, nn
 
 from prunus.anatomy._empty import hold_place
 from prunus.anatomy._family import Attention, Channels, Family, FeedForward, Stack
+
+WHOLE: ContextVar[Tensor | None] = ContextVar("whole_bias", default=None)
+"""The bias that an attention has just made; a context's own, as passes may run interleaved."""
 
 
 class SharedBias(nn.Module):
@@ -30,7 +34,8 @@ class SharedBias(nn.Module):
             hidden_states, *args, position_bias=position_bias, **kwargs
         )
         if shared is None:
-            shared = self.__dict__.pop("_whole_bias", None)
+            shared = WHOLE.get()
+            WHOLE.set(None)
         if shared is None:
             shared = used.new_zeros(1, self.all_heads, *used.shape[2:])
         return out, shared, weights
@@ -39,7 +44,7 @@ class SharedBias(nn.Module):
         """The rows of the bias that this attention's heads use; the whole is put by."""
         stock: Any = super()
         whole = stock.compute_bias(*args, **kwargs)
-        self.__dict__["_whole_bias"] = whole
+        WHOLE.set(whole)
         return whole[:, self.kept_heads]
 
 

@@ -37,9 +37,10 @@ def evaluate(
 
 def bench(
     dense: str,
-    pruned: str,
+    pruned: str | None = None,
     /,
     *,
+    table: bool = False,
     batch: PositiveInt = 8,
     length: PositiveInt = 128,
     threads: PositiveInt = 1,
@@ -48,18 +49,28 @@ def bench(
 ) -> None:
     """Time two checkpoints in turns on random inputs, beside the ratio of their FLOPs.
 
+    With --table: time one checkpoint's sublayers at every width, as budgets of latency count.
+
     Args:
         dense: the checkpoint before.
-        pruned: the checkpoint after.
+        pruned: the checkpoint after; none with --table.
+        table: time sublayers; what was timed before on this machine is shown again.
         batch: samples in a call.
         length: tokens of each, where the models read text.
         threads: how many threads torch computes with.
         pairs: how many pairs of runs are timed.
         quiet: show no progress.
     """
+    if table != (pruned is None):
+        raise PrunusError("bench times two checkpoints, DENSE PRUNED, or one, DENSE --table")
     with waiting("opening"):
-        from prunus.cli._tables import timings
+        from prunus.cli._tables import timings, widths
         from prunus.recipe.checkpoints import bench as measure
+        from prunus.recipe.checkpoints import table_of
+    if pruned is None:
+        found = table_of(dense, batch, length, threads, quiet)
+        say(*widths(found), f"kept in {found.path}")
+        return
     settings = Latency(batch=(batch,), threads=threads, pairs=pairs)
     say(timings(measure(dense, pruned, settings, length, quiet)))
 

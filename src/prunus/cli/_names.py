@@ -8,6 +8,7 @@ from prunus.registry import HERE, names
 
 SECTIONS = {
     "criteria": "score",
+    "selectors": "select",
     "drives": "drive",
     "recover": "recover",
     "tasks": "task",

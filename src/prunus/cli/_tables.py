@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from rich.table import Table
 from rich.text import Text
 
+from prunus.measure.table import Table as Times
 from prunus.recipe.check import Preview
 from prunus.recipe.checkpoints import Bench
 from prunus.report import _units as show
@@ -77,6 +78,27 @@ def timings(found: Bench) -> Table:
     noisy = "; noisy: measure again" if taken.noisy else ""
     table.caption = Text(f"{reached} of what the FLOPs promise{noisy}")
     return table
+
+
+def widths(found: Times) -> Iterator[Table]:
+    """What every width of the sublayers costs in time; those that compute alike are one table."""
+    for index, curve in enumerate(found.curves):
+        sites = [name for name, which in found.sites.items() if which == index]
+        table = Table(title=Text(patterns(sites)), title_justify="left")
+        table.caption = Text(f"{len(sites)} like {sites[0]}")
+        for name in ("units", "time", "of the whole"):
+            table.add_column(name, justify="right")
+        for units, ms in zip(curve.units, curve.ms, strict=True):
+            time = ms * found.scale
+            table.add_row(f"{units:,}", show.milliseconds(time), show.percent(time / found.dense))
+        yield table
+    ends = Table(title=Text("whole model, one call"), title_justify="left")
+    ends.add_column("")
+    ends.add_column("time", justify="right")
+    ends.add_row("dense", show.milliseconds(found.dense))
+    ends.add_row("without heads and neurons", show.milliseconds(found.bare))
+    ends.caption = Text("noisy: remove the file and measure again" if found.noisy else "")
+    yield ends
 
 
 def _timing(name: str, taken: Timing) -> tuple[str, ...]:

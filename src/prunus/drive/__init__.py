@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import torch
 from transformers import PreTrainedModel
 
 from prunus import edit
@@ -10,19 +11,22 @@ from prunus.anatomy import Anatomy, anatomy
 from prunus.checkpoint import adopt
 from prunus.drive._drive import Drive
 from prunus.drive._job import Job, Phase, Step, unseen, untimed
-from prunus.edit.shrink import cut
 from prunus.errors import PrunusError
+from prunus.measure.table import table
 from prunus.plan import Plan
+from prunus.probe import Room
 from prunus.probe._tokens import mean_length
 from prunus.probe.loss import Batch
 from prunus.probe.work import single, work
 from prunus.registry import Part, build, parse
 from prunus.select import Budget, Cost
-from prunus.select.cost import flops, params, units
+from prunus.select._budget import At
+from prunus.select._cost import flops, params, units
 
 __all__ = ["Drive", "Job", "Phase", "Step", "cost_of", "finish", "job_of", "prune", "shrink"]
 
 Spec = str | Mapping[str, Any] | Part
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 def prune(
@@ -31,10 +35,12 @@ def prune(
     density: float = 0.5,
     *,
     sites: Sequence[str] = ("heads", "neurons"),
-    score: Spec = "knowledge",
+    score: Spec = "obs",
     budget: Budget | Mapping[str, Any] | None = None,
-    drive: Spec = "sweep",
-    recover: Sequence[Spec] = ("least_squares",),
+    select: Spec = "curves",
+    drive: Spec = "oneshot",
+    recover: Sequence[Spec] = ("reselect", "least_squares"),
+    precision: str = "float32",
 ) -> PreTrainedModel:
     """A physically smaller copy of a model, pruned without retraining.
 
@@ -46,8 +52,10 @@ def prune(
         sites: kinds of sites: heads, queries, neurons, sublayers, layers, channels.
         score: a criterion's name, or a mapping with ``name`` and settings.
         budget: the whole budget instead of ``density`` (whose metric is FLOPs).
-        drive: "sweep" or "oneshot".
+        select: how the budget is split: curves, greedy.
+        drive: "oneshot" or "sweep".
         recover: repairs, in order.
+        precision: what forward passes compute in: float32 or bfloat16.
 
     Returns:
         A new model: ``save_pretrained`` writes it, ``from_pretrained`` opens it.
@@ -59,7 +67,7 @@ def prune(
     settings = {"density": density} if budget is None else budget
     job = job_of(
         model, anatomy(model).of(*sites), batches,
-        score=score, budget=settings, recover=recover,
+        score=score, budget=settings, select=select, recover=recover, precision=precision,
     )  # fmt: skip
     return finish(job, build("drive", drive).run(job))
 
@@ -72,6 +80,9 @@ def job_of(
     score: Spec,
     budget: Budget | Mapping[str, Any],
     recover: Sequence[Spec],
+    select: Spec = "greedy",
+    precision: str = "float32",
+    room: Room | None = None,
     phase: Phase = untimed,
     step: Step = unseen,
 ) -> Job:
@@ -82,15 +93,29 @@ def job_of(
     if first is None:
         raise PrunusError("no batches: the calibration data is empty")
     parsed = budget if isinstance(budget, Budget) else parse(Budget, "budget", budget)
-    cost = cost_of(model, sites, parsed.metric, first, mean_length(batches))
+    cost = cost_of(model, sites, parsed.metric, first, mean_length(batches), parsed.at)
     repairs = tuple(build("recover", spec) for spec in recover)
-    return Job(model, sites, batches, build("score", score), parsed, cost, repairs, phase, step)
+    return Job(
+        model, sites, batches, build("score", score), build("select", select), parsed, cost,
+        repairs, precision=PRECISIONS[precision], room=room, phase=phase, step=step,
+    )  # fmt: skip
 
 
 def cost_of(
-    model: PreTrainedModel, sites: Anatomy, metric: str, batch: Batch, length: int | None
+    model: PreTrainedModel,
+    sites: Anatomy,
+    metric: str,
+    batch: Batch,
+    length: int | None,
+    at: At | None = None,
 ) -> Cost:
-    """The cost function of a metric; FLOPs are those of one sample of ``length`` tokens."""
+    """The cost function of a metric.
+
+    FLOPs are those of one sample of ``length`` tokens; latency is that of the call ``at``, by a
+    table that is measured on this machine unless it is known.
+    """
+    if metric == "latency" and at is not None:
+        return table(model, batch, at).cost(anatomy(model), sites)
     if metric == "units":
         return units(sites)
     if metric == "params":
@@ -105,5 +130,8 @@ def shrink(model: PreTrainedModel, plan: Plan, sites: Anatomy | None = None) -> 
 
 def finish(job: Job, plan: Plan) -> PreTrainedModel:
     """Shrink a job's student by a plan and give it a class that saves and reloads."""
-    cut(job.student, plan, job.sites)
+    trained = {name: tensor.requires_grad for name, tensor in job.model.named_parameters()}
+    for name, tensor in job.student.named_parameters():
+        tensor.requires_grad_(trained[name])
+    job.cut(plan)
     return adopt(job.student)

@@ -1,7 +1,7 @@
 """What a drive is given, and the steps that all drives share."""
 
 import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,19 +9,23 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from prunus.anatomy import Anatomy
-from prunus.edit import mask
+from prunus.anatomy import Anatomy, anatomy
+from prunus.curve import Curve
+from prunus.edit.shrink import cut, shrink
 from prunus.errors import PrunusError
+from prunus.gram import Moments
+from prunus.measure.target import correct, paired
 from prunus.plan import Plan
-from prunus.probe import Teacher
+from prunus.probe import Evidence, March, Room, Teacher
 from prunus.probe.loss import Batch
-from prunus.recover import Repair
-from prunus.score import Criterion, score
-from prunus.select import Budget, Cost, select
+from prunus.recover import Reader, Repair
+from prunus.score import Criterion, look
+from prunus.select import Budget, Cost, Selector, select
 from prunus.site import Site, along
 
 Phase = Callable[[str], AbstractContextManager]
 Step = Callable[[str, int, int], None]
+Found = dict[str, Tensor | Curve]
 
 
 def untimed(_: str) -> AbstractContextManager:
@@ -42,41 +46,91 @@ class Job:
         sites: what may go.
         batches: calibration data, iterated as often as needed.
         criterion: what matters.
+        selector: how the budget is split.
         budget: how much stays.
         cost: the budget's metric.
         repairs: what is mended, in order.
+        precision: what forward passes compute in; statistics are summed in float64 in any case.
+        room: where suspended passes' tensors wait; None is memory.
         phase: opens a timed phase by name (score, select, recover).
         step: told of progress: (what, done, of).
+        student: the model that is made: cut and mended in place.
+        alive: {site: [units] indices in the dense model} of what the student still has.
+        evidence: what the last scoring pass saw.
+        found: what the criterion made of it.
     """
 
-    model: nn.Module
+    model: Any
     sites: Anatomy
     batches: Iterable[Batch]
     criterion: Criterion
+    selector: Selector
     budget: Budget
     cost: Cost
     repairs: tuple[Repair, ...] = ()
+    precision: torch.dtype = torch.float32
+    room: Room | None = None
     phase: Phase = untimed
     step: Step = unseen
     student: Any = field(init=False)
+    alive: dict[str, Tensor] = field(init=False)
+    evidence: dict[str, Evidence] = field(init=False, default_factory=dict)
+    found: Found = field(init=False, default_factory=dict)
     teacher: Teacher = field(init=False)
 
     def __post_init__(self) -> None:
-        """The student begins as a copy of the dense model, the teacher is the dense model."""
+        """The student begins as a copy of the dense model, the teacher is the dense model.
+
+        Raises:
+            PrunusError: repairs are asked for where they cannot mend (see :meth:`readers`).
+        """
+        if self.repairs:
+            self.readers()
         self.student = copy.deepcopy(self.model)
+        self.alive = {name: torch.arange(site.units) for name, site in self.sites.items()}
         self.teacher = self.criterion.teacher(self.model, self.batches)
 
-    def score(self, plan: Plan) -> dict[str, Tensor]:
-        """Scores of the sites that the plan leaves undecided, under its masks."""
-        undecided = {name: site for name, site in self.sites.items() if name not in plan}
-        with self.phase("score"), mask(self.student, self.sites, plan):
-            return score(self.student, self.batches, undecided, self.criterion, self.teacher)
+    def computing(self) -> AbstractContextManager:
+        """The context of every forward pass: reduced precision, where it is asked for."""
+        device = next(self.model.parameters()).device.type
+        return torch.autocast(device, self.precision, enabled=self.precision != torch.float32)
 
-    def select(self, scores: dict[str, Tensor], given: Plan) -> Plan:
-        """The plan for the scored sites under the budget."""
-        per_cost = self.criterion.per_cost
+    def score(self, plan: Plan) -> Found:
+        """What the selector reads of the sites that the plan leaves undecided, in the student."""
+        here = self._here()
+        undecided = {name: here[name] for name in self.sites if name not in plan}
+        also = [name for repair in self.repairs for name in repair.reads]
+        with self.phase("score"), self.computing():
+            self.evidence = look(
+                self.student, self.batches, undecided, self.criterion, self.teacher, also
+            )
+            judge = getattr(self.criterion, self.selector.reads)
+            self.found = {name: judge(evidence) for name, evidence in self.evidence.items()}
+        return self.found
+
+    def select(self, found: Found, given: Plan) -> Plan:
+        """The plan for the scored sites; under a budget of latency it is measured and corrected."""
         with self.phase("select"):
-            return select(scores, self.sites, self.budget, self.cost, given, per_cost=per_cost)
+            plan = self.choose(found, given, self.budget)
+        if self.cost.metric != "latency" or given:
+            return plan
+        with self.phase("correct"):
+            return self.choose(found, given, self.budget, self._aim(plan))
+
+    def choose(self, found: Found, given: Plan, budget: Budget, aim: float = 1.0) -> Plan:
+        """The plan under a budget, whose limit is multiplied by ``aim``."""
+        return select(
+            found, self.sites, budget, self.cost, given,
+            per_cost=self.criterion.per_cost, selector=self.selector, aim=aim,
+        )  # fmt: skip
+
+    def _aim(self, plan: Plan) -> float:
+        """By how much to miss a latency on purpose, so that it is met: predicted / measured."""
+        assert self.budget.at is not None
+        dense, predicted = self.cost({}), self.cost(plan.counts())
+        small = shrink(self.model, plan, self.sites)
+        timed = paired(self.model, small, next(iter(self.batches)), self.budget.at)
+        return correct(1.0, predicted, dense / timed.speedup)
 
     def readers(self) -> list[Site]:
         """One site for every reader, in forward order.
@@ -94,13 +148,102 @@ class Job:
             found.setdefault(site.reader, site)
         return list(found.values())
 
-    def recover(self, site: Site, plan: Plan) -> None:
-        """Mend the reader of a site under the plan."""
+    def at(self, reader: Site) -> list[str]:
+        """The sites that a reader reads."""
+        return [name for name, site in self.sites.items() if site.reader == reader.reader]
+
+    def narrow(self, plan: Plan) -> None:
+        """Cut the student down to what the plan keeps, and to what repairs may choose instead."""
+        masks = {}
+        for reader in self.readers():
+            names = self.at(reader)
+            if len(names) == 1 and names[0] in plan:
+                masks[names[0]] = self._widened(names[0], plan[names[0]])
+        self.cut(masks)
+
+    def march(self, teacher: nn.Module | None = None) -> March:
+        """Student and teacher side by side, to be entered."""
+        return March(
+            self.student, teacher or self.model, self.batches, self.readers(),
+            entries=any(repair.at == "entry" for repair in self.repairs),
+            room=self.room, computing=self.computing,
+        )  # fmt: skip
+
+    def mend(self, march: March, reader: Site, plan: Plan) -> Plan:
+        """Go to a reader, mend it under the plan, and cut what the plan removes there.
+
+        Returns:
+            The plan; repairs may have put units in the place of others.
+        """
+        names = self.at(reader)
+        with self.phase("recover"):
+            entry = [repair for repair in self.repairs if repair.at == "entry"]
+            if entry:
+                self._apply(entry, self._waiting(march.entry(reader), names, plan))
+            seen = march.reader(reader, first=self._first(names))
+            waiting = self._waiting(seen, names, plan)
+            self._apply([repair for repair in self.repairs if repair.at == "reader"], waiting)
+            march.advance(waiting.stays)
+            if waiting.alone:
+                plan = plan | {names[0]: self._dense_mask(names[0], waiting.units)}
+            self.cut({name: plan[name] for name in names})
+        return plan
+
+    def cut(self, masks: Mapping[str, Tensor]) -> None:
+        """Cut the student by masks on the dense grids."""
+        gone = {}
+        for name, mask in masks.items():
+            if not self.sites[name].removable:
+                gone[name] = mask
+                continue
+            own = mask[self.alive[name]]
+            if not own.all():
+                gone[name] = own
+                self.alive[name] = self.alive[name][own]
+        if gone:
+            cut(self.student, Plan(gone), self._here())
+
+    def _here(self) -> Anatomy:
+        """The sites as the student has them now."""
+        grids = {name: site for name, site in self.sites.items() if not site.removable}
+        return anatomy(self.student) | grids
+
+    def _first(self, names: list[str]) -> bool:
+        """Whether the answer depends on first tokens only, from here on."""
+        seen = [self.evidence[name].curvature for name in names if name in self.evidence]
+        return any(curvature is not None and curvature.first for curvature in seen)
+
+    def _waiting(self, seen: Moments, names: list[str], plan: Plan) -> Reader:
+        here = self._here()
+        site = here[names[0]]
         width = self.student.get_parameter(site.inlet.tensor).shape[site.inlet.axis]
         stays = torch.ones(width, dtype=torch.bool)
-        for name, other in self.sites.items():
-            if other.reader == site.reader and name in plan:
-                stays &= along(other.inlet, plan[name], width)
-        with self.phase("recover"), mask(self.student, self.sites, plan):
-            for repair in self.repairs:
-                repair.repair(self.student, self.model, site, stays, self.batches)
+        for name in names:
+            if name in plan:
+                stays &= along(here[name].inlet, plan[name][self.alive[name]], width)
+        evidence = self.evidence.get(names[0])
+        return Reader(
+            self.student, site, stays, seen, evidence,
+            alone=len(names) == 1, lowest=names[0] == next(iter(self.sites)),
+        )  # fmt: skip
+
+    def _apply(self, repairs: Iterable[Repair], reader: Reader) -> None:
+        for repair in repairs:
+            repair.mend(reader)
+
+    def _dense_mask(self, name: str, units: Tensor) -> Tensor:
+        """A mask on the student's units as one on the dense grid."""
+        mask = torch.zeros(self.sites[name].units, dtype=torch.bool)
+        mask[self.alive[name][units.cpu()]] = True
+        return mask
+
+    def _widened(self, name: str, stays: Tensor) -> Tensor:
+        """A site's mask with as many units more as repairs want to choose from; never empty."""
+        count, units = int(stays.sum()), len(stays)
+        wanted = max(1, *(repair.pool(count, units) for repair in self.repairs))
+        found = self.found[name]
+        best = found.order.flip(0) if isinstance(found, Curve) else found.argsort(descending=True)
+        others = best[~stays[best.cpu()]]
+        mask = stays.clone()
+        mask[others[: wanted - count]] = True
+        return mask

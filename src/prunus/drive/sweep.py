@@ -1,5 +1,7 @@
 """Bottom-up, one sublayer at a time (K-prune, Park et al., ICLR 2024, algorithm 1)."""
 
+from contextlib import nullcontext
+
 from prunus.drive._drive import Drive
 from prunus.drive._job import Job
 from prunus.plan import Plan
@@ -16,11 +18,13 @@ class Sweep(Drive):
         """Sweep over the readers in forward order."""
         plan = Plan()
         readers = job.readers()
-        for done, reader in enumerate(readers):
-            job.step("sweep", done, len(readers))
-            chosen = job.select(job.score(plan), plan)
-            here = [n for n, site in job.sites.items() if site.reader == reader.reader]
-            plan = plan | {name: chosen[name] for name in here}
-            if job.repairs:
-                job.recover(reader, plan)
+        with job.march() if job.repairs else nullcontext() as march:
+            for done, reader in enumerate(readers):
+                job.step("sweep", done, len(readers))
+                chosen = job.select(job.score(plan), plan)
+                plan = plan | {name: chosen[name] for name in job.at(reader)}
+                if march:
+                    plan = job.mend(march, reader, plan)
+                else:
+                    job.cut({name: plan[name] for name in job.at(reader)})
         return plan

@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from prunus.anatomy import Family
+from prunus.anatomy._stack import base_of
 from prunus.site import Site
 
 
@@ -30,16 +31,20 @@ def settle_attention(model: nn.Module, site: Site, rows: Tensor, family: Family)
         block.__class__ = _mixed(mixin, _stock(type(block)))
 
 
-def drop_layers(model: nn.Module, layers: Iterable[str]) -> None:
-    """Take layers out of their lists; the rest are numbered anew, for caches."""
+def drop_layers(model: nn.Module, layers: Iterable[str], family: Family) -> None:
+    """Take layers out of their lists; the rest are counted, and numbered anew for caches."""
+    counters = {base_of(model) + stack.layers: stack.attrs for stack in family.stacks}
     stacks: dict[str, set[int]] = {}
     for path in layers:
         stack, _, index = path.rpartition(".")
         stacks.setdefault(stack, set()).add(int(index))
     for stack, gone in stacks.items():
         parent, _, leaf = stack.rpartition(".")
+        owner = model.get_submodule(parent)
         left = [m for i, m in enumerate(model.get_submodule(stack).children()) if i not in gone]
-        setattr(model.get_submodule(parent), leaf, nn.ModuleList(left))
+        setattr(owner, leaf, nn.ModuleList(left))
+        for attr in counters[stack]:
+            setattr(owner, attr, len(left))
         for index, layer in enumerate(left):
             module: Any
             for module in layer.modules():

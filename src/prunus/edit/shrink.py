@@ -74,7 +74,8 @@ def cut(model: Any, plan: Plan, sites: Anatomy) -> None:
             settle_attention(model, site, query[0], sites.family)
     if gone:
         model.config.prunus = record(model, gone, plan, sites.family)
-    drop_layers(model, [site.reader for site in gone.values() if site.kind == "layers"])
+    dropped = [site.reader for site in gone.values() if site.kind == "layers"]
+    drop_layers(model, dropped, sites.family)
     refresh(model)
 
 

@@ -1,9 +1,6 @@
 """How much faster the pruned model runs: both models timed in turns, in one process and runtime."""
 
-import math
-import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from prunus.errors import PrunusError
+from prunus.measure._clock import Call, clock_of, device_of, evaluating
+from prunus.measure._clock import threads as using
 
 NOISY = 0.1
 
@@ -87,51 +86,23 @@ def latency(
     for name, value in (("pairs", pairs), ("threads", threads)):
         if value is not None and value < 1:
             raise PrunusError(f"latency: {name} must be at least 1, got {value}")
-    with _threads(threads) as used, _evaluating(dense), _evaluating(pruned):
-        runs = [_Run(model, batch, min_seconds) for model in (dense, pruned)]
+    with using(threads) as used, evaluating(dense), evaluating(pruned):
+        runs = [Call(_call(m, batch), device_of(m), min_seconds) for m in (dense, pruned)]
         times = torch.tensor(list(_pairs(runs, pairs, step)), dtype=torch.float64)
     cpu, wall = _timing(times[..., 0]), _timing(times[..., 1])
-    clock, main = ("cpu", cpu) if runs[0].device.type == "cpu" else ("wall", wall)
+    clock = clock_of(device_of(dense))
+    main = cpu if clock == "cpu" else wall
     low, high = main.speedup_iqr
     noisy = high - low > NOISY * main.speedup
     return Latency(**vars(main), clock=clock, wall=wall, threads=used, pairs=pairs, noisy=noisy)
 
 
-class _Run:
-    """One model's call, warmed up, repeated often enough to be timed."""
-
-    def __init__(
-        self, model: nn.Module, batch: Mapping[str, Tensor] | Tensor, seconds: float
-    ) -> None:
-        self.call: Callable[[], Any] = (
-            (lambda: model(**batch)) if isinstance(batch, Mapping) else (lambda: model(batch))
-        )
-        self.device = next((tensor.device for tensor in model.parameters()), torch.device("cpu"))
-        self.repeats = 1
-        self.time()
-        best = min(self.time()[1] for _ in range(2))
-        self.repeats = max(1, math.ceil(seconds * 1000 / max(best, 1e-6)))
-        self.time()
-
-    @torch.inference_mode()
-    def time(self) -> tuple[float, float]:
-        """Milliseconds of one call: of computing, and on the wall."""
-        self._settle()
-        cpu, wall = time.process_time(), time.perf_counter()
-        for _ in range(self.repeats):
-            self.call()
-        self._settle()
-        spent = time.process_time() - cpu, time.perf_counter() - wall
-        return spent[0] * 1000 / self.repeats, spent[1] * 1000 / self.repeats
-
-    def _settle(self) -> None:
-        """Accelerators compute behind our back: wait for them before a clock is read."""
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
+def _call(model: nn.Module, batch: Mapping[str, Tensor] | Tensor) -> Callable[[], Any]:
+    return (lambda: model(**batch)) if isinstance(batch, Mapping) else (lambda: model(batch))
 
 
 def _pairs(
-    runs: list[_Run], pairs: int, step: Callable[[int, int], None]
+    runs: list[Call], pairs: int, step: Callable[[int, int], None]
 ) -> Iterator[list[tuple[float, float]]]:
     for index in range(pairs):
         step(index, pairs)
@@ -139,7 +110,7 @@ def _pairs(
     step(pairs, pairs)
 
 
-def _pair(runs: list[_Run], index: int) -> list[tuple[float, float]]:
+def _pair(runs: list[Call], index: int) -> list[tuple[float, float]]:
     """Dense and pruned times, the pruned model going first in every second pair."""
     if index % 2:
         return [run.time() for run in reversed(runs)][::-1]
@@ -152,24 +123,3 @@ def _timing(times: Tensor) -> Timing:
     ratios = times[:, 0] / times[:, 1].clamp_min(1e-9)
     low, middle, high = ratios.quantile(ratios.new_tensor([0.25, 0.5, 0.75])).tolist()
     return Timing(dense, pruned, middle, (low, high))
-
-
-@contextmanager
-def _threads(count: int | None) -> Iterator[int]:
-    before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(count or before)
-        yield torch.get_num_threads()
-    finally:
-        torch.set_num_threads(before)
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    training = [module for module in model.modules() if module.training]
-    try:
-        model.eval()
-        yield
-    finally:
-        for module in training:
-            module.training = True

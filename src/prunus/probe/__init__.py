@@ -1,8 +1,11 @@
 """One pass over data that streams what criteria and recovery need; nothing of it is kept."""
 
+from prunus.probe._curvature import Curvature
 from prunus.probe._evidence import Evidence
-from prunus.probe._moments import Moments, moments
 from prunus.probe._pass import probe
+from prunus.probe._room import Room
+from prunus.probe.directions import Directions
 from prunus.probe.loss import Teacher
+from prunus.probe.march import March
 
-__all__ = ["Evidence", "Moments", "Teacher", "moments", "probe"]
+__all__ = ["Curvature", "Directions", "Evidence", "March", "Room", "Teacher", "probe"]

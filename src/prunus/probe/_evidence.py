@@ -3,8 +3,10 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
+from prunus.probe._curvature import Curvature
 from prunus.site import Site
 
 
@@ -16,9 +18,10 @@ class Evidence:
         site: the site.
         weights: the parameters on its slices, by name.
         seen: sums over the data in float64, by the names in :data:`GRADIENTS` and
-            :data:`ACTIVATIONS`.
+            :data:`ACTIVATIONS`, and :data:`ABLATION`.
         samples: how many samples were seen.
         tokens: how many real tokens were seen at this site.
+        curvature: of the reader, where it was asked for; sites of one reader share it.
     """
 
     site: Site
@@ -26,6 +29,7 @@ class Evidence:
     seen: dict[str, Tensor] = field(default_factory=dict)
     samples: int = 0
     tokens: int = 0
+    curvature: Curvature | None = None
 
     def add(self, name: str, value: Tensor) -> None:
         """Add to a sum."""
@@ -48,16 +52,32 @@ def _fold(g: Tensor, site: Site) -> Tensor:
     return g.reshape(g.shape[0], *site.shape, -1).sum(-1)
 
 
+def _outer(g: Tensor) -> Tensor:
+    g = g.double().flatten()
+    return torch.outer(g, g)
+
+
 GRADIENTS: dict[str, Callable[[Tensor, Site], Tensor]] = {
     "gradient": lambda g, site: _fold(g, site).sum(0),
     "gradient_abs": lambda g, site: _fold(g, site).abs().sum(0),
     "gradient_square": lambda g, site: _fold(g, site).square().sum(0),
     "batch_gradient_square": lambda g, _: g.mean(0).square(),
+    "unit_batch_gradient_square": lambda g, site: _fold(g, site).mean(0).square(),
+    "unit_batch_gradient_gram": lambda g, site: _outer(_fold(g, site).mean(0)),
 }
 """Of the mask gradient g [sample, width of the reader's input]: sums over samples and batches."""
 
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"square": lambda x: x.square().sum(0)}
+ABLATION = "ablation"
+"""By how much the loss rises without a unit: summed over samples."""
+
+CURVATURE = "curvature"
+"""Weighted moments of a reader's input, and the gradient's moments at its output."""
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "square": lambda x: x.square().sum(0),
+    "sum": lambda x: x.sum(0),
+}
 """Of the reader's input x [real token, width]: sums over tokens."""
 
-BY_INPUT = {"batch_gradient_square", *ACTIVATIONS}
+BY_INPUT = {"batch_gradient_square", CURVATURE, *ACTIVATIONS}
 """Statistics with one value for every input of the reader, which a site must then have."""

@@ -10,9 +10,12 @@ from torch import Tensor, nn
 
 from prunus.edit import mask
 from prunus.errors import PrunusError
-from prunus.probe._evidence import ACTIVATIONS, BY_INPUT, GRADIENTS, Evidence
+from prunus.probe._ablation import ablate, require_few
+from prunus.probe._curvature import curvatures, look_back
+from prunus.probe._evidence import ABLATION, ACTIVATIONS, BY_INPUT, CURVATURE, GRADIENTS, Evidence
 from prunus.probe._frozen import frozen
 from prunus.probe._tokens import flat, real_tokens
+from prunus.probe.directions import Directions
 from prunus.probe.loss import Batch, Loss, samples_of
 from prunus.site import Site
 
@@ -23,6 +26,7 @@ def probe(
     sites: Mapping[str, Site],
     reads: Iterable[str],
     loss: Loss | None = None,
+    directions: Directions | None = None,
 ) -> dict[str, Evidence]:
     """One pass over data for the statistics in ``reads``; memory does not grow with the data.
 
@@ -35,9 +39,10 @@ def probe(
         sites: where to look.
         reads: names of statistics; where there are none, no pass is made.
         loss: called with the model and a batch; a sum over samples.
+        directions: what curvature is taken of.
 
     Raises:
-        PrunusError: a statistic that a site cannot give, or no batches.
+        PrunusError: a statistic that a site cannot give, too many units to ablate, or no batches.
     """
     reads = tuple(reads)
     tensors = {name: tensor.detach() for name, tensor in model.named_parameters()}
@@ -50,9 +55,22 @@ def probe(
                 f"site {site.name!r} of kind {site.kind!r} is not the input of one module, which"
                 f" {sorted(BY_INPUT.intersection(reads))} need; use another criterion"
             )
+    if ABLATION in reads:
+        require_few(sites)
+    directions = directions or Directions()
+    curved = curvatures(model, sites, directions.smoothing) if CURVATURE in reads else {}
     with frozen(model):
         for batch in batches:
+            for evidence in found.values():
+                evidence.samples += samples_of(batch)
             _look(model, batch, found, reads, loss)
+            if ABLATION in reads and loss is not None:
+                ablate(model, batch, found, loss)
+            if curved:
+                look_back(model, batch, curved, directions)
+    for evidence in found.values() if curved else ():
+        evidence.curvature = curved[evidence.site.reader]
+        evidence.curvature.inputs.flush()
     if not next(iter(found.values())).samples:
         raise PrunusError("no batches to look at: the data is empty")
     return found
@@ -72,17 +90,15 @@ def _look(
     activations = [name for name in reads if name in ACTIVATIONS]
     gradients = [name for name in reads if name in GRADIENTS]
     with ExitStack() as undo:
-        for evidence in found.values():
-            evidence.samples += samples_of(batch)
-            if activations:
-                reader = model.get_submodule(evidence.site.reader)
-                hook = partial(_watch, evidence, batch, activations)
-                undo.callback(reader.register_forward_pre_hook(hook).remove)
+        for evidence in found.values() if activations else ():
+            reader = model.get_submodule(evidence.site.reader)
+            hook = partial(_watch, evidence, batch, activations)
+            undo.callback(reader.register_forward_pre_hook(hook).remove)
         if gradients and loss is not None:
             for evidence, g in _mask_gradients(model, batch, found, loss):
                 for name in gradients:
                     evidence.add(name, GRADIENTS[name](g, evidence.site))
-        else:
+        elif activations or gradients:
             with torch.no_grad():
                 model(**batch)
 

@@ -18,13 +18,15 @@ ASKED, ANSWERED = "asked.safetensors", "answered.safetensors"
 
 
 def answer(model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
-    """The logits [sample, class] of a model in evaluation mode, on the CPU."""
+    """All logits of a model in evaluation mode, side by side, [sample, logit], on the CPU."""
     with torch.inference_mode():
-        return model(**batch).logits.float().cpu()
+        out = model(**batch)
+    found = [tensor.float().cpu() for name, tensor in out.items() if name.endswith("logits")]
+    return torch.cat([tensor.flatten(1) for tensor in found], 1)
 
 
 def fresh_answer(folder: Path, batch: Mapping[str, Tensor], device: str) -> Tensor:
-    """The logits [sample, class] of a saved model, opened in a process of its own.
+    """All logits [sample, logit] of a saved model, opened in a process of its own.
 
     Raises:
         PrunusError: that process failed; the end of what it said is told.

@@ -18,6 +18,7 @@ from prunus.recipe._bars import Bars
 from prunus.recipe._model import Latency
 from prunus.report import _schema as schema
 from prunus.select import Cost
+from prunus.select._budget import At
 
 Models = tuple[PreTrainedModel, PreTrainedModel]
 Batch = Mapping[str, Tensor]
@@ -93,3 +94,13 @@ def latencies(
             length=length,
             ideal=dense / pruned,
         )
+
+
+def aimed(
+    models: Models, batch: Batch, at: At, pairs: int, cost: Cost, plan: Plan, bars: Bars
+) -> schema.Latency:
+    """The call that a budget of latency speaks of, measured, beside what its cost predicts."""
+    settings = Latency(batch=(at.batch,), threads=at.threads, pairs=pairs)
+    taken = next(latencies(models, batch, settings, at.length, bars))
+    told = schema.Predicted(dense=cost({}) / 1e6, pruned=cost(plan.counts()) / 1e6)
+    return taken.model_copy(update={"predicted": told})

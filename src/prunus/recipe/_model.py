@@ -1,7 +1,7 @@
 """What a recipe may say, checked without importing torch."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BeforeValidator, Field, PositiveInt, field_validator
 
@@ -67,11 +67,19 @@ class Calibration(Part):
         samples: examples taken from the split, fewer where it has fewer.
         batch_size: examples in a batch; some criteria (knowledge) depend on it.
         split: the task's split.
+        order: ``length`` puts examples of like lengths into one batch, so that little is padded;
+            ``drawn`` leaves them as they were drawn.
+        precision: what the models compute in while they are looked at.
+        memory: MiB that may wait in memory while a repair goes through the model; the rest waits in
+            files of the run's folder.
     """
 
-    samples: PositiveInt = 256
+    samples: PositiveInt = 512
     batch_size: PositiveInt = 32
     split: str = "calibration"
+    order: Literal["length", "drawn"] = "length"
+    precision: Literal["float32", "bfloat16"] = "float32"
+    memory: PositiveInt = 1024
 
 
 class Evaluation(Part):
@@ -114,6 +122,7 @@ class Recipe(Part):
         sites: what may go: kinds of sites, or grids of weights.
         score: what matters.
         budget: how much stays, see :class:`prunus.select.Budget`.
+        select: how the budget is split between sites.
         drive: when things happen.
         recover: what is mended, in order.
         calibration: the data that scores and repairs see.
@@ -127,13 +136,14 @@ class Recipe(Part):
     model: str
     task: Annotated[Settings, _named("task")]
     sites: Many[Annotated[str | Grid, BeforeValidator(_site)]] = ("heads", "neurons")
-    score: Annotated[Settings, _named("score")] = Field(
-        default_factory=lambda: {"name": "knowledge"}
-    )
+    score: Annotated[Settings, _named("score")] = Field(default_factory=lambda: {"name": "obs"})
     budget: Settings = Field(default_factory=lambda: {"density": 0.5})
-    drive: Annotated[Settings, _named("drive")] = Field(default_factory=lambda: {"name": "sweep"})
+    select: Annotated[Settings, _named("select")] = Field(
+        default_factory=lambda: {"name": "curves"}
+    )
+    drive: Annotated[Settings, _named("drive")] = Field(default_factory=lambda: {"name": "oneshot"})
     recover: Many[Annotated[Settings, _named("recover")]] = Field(
-        default_factory=lambda: ({"name": "least_squares"},)
+        default_factory=lambda: ({"name": "reselect"}, {"name": "least_squares"})
     )
     calibration: Calibration = Calibration()
     evaluation: Evaluation = Evaluation()

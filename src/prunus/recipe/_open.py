@@ -12,7 +12,7 @@ from prunus.anatomy import Anatomy, anatomy
 from prunus.checkpoint import load
 from prunus.errors import PrunusError
 from prunus.recipe._model import Grid
-from prunus.task import Batches, Prepared, resolve
+from prunus.task import Batches, Prepared, Task, resolve
 from prunus.task._network import hushed, open_tokenizer
 
 FILES = ("*.json", "*.safetensors", "*.txt", "*.model")
@@ -64,17 +64,17 @@ def tokenizer_of(folder: Path) -> PreTrainedTokenizerBase:
 
 
 def prepare(
-    task: Any, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, seed: int
-) -> Prepared:
+    task: Task, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, seed: int
+) -> Prepared[Any]:
     """The task's data, checked against the model's head.
 
     Raises:
         PrunusError: the model has no head for the task, or the data is missing or does not fit.
     """
-    if "ForSequenceClassification" not in type(model).__name__:
+    if f"For{task.head}" not in type(model).__name__:
         raise PrunusError(
-            f"a {type(model).__name__} has no head that classifies sequences; `prunus train`"
-            " fine-tunes one (see `prunus ls recipes`)"
+            f"a {type(model).__name__} has no head for the task, which needs one"
+            f" For{task.head}; `prunus train` fine-tunes one (see `prunus ls recipes`)"
         )
     config: Any = model.config
     head = [str(config.id2label.get(index, index)) for index in range(config.num_labels)]

@@ -14,6 +14,7 @@ class Parts:
     task: Any
     score: Any
     budget: Any
+    select: Any
     drive: Any
     recover: tuple[Any, ...]
 
@@ -54,18 +55,18 @@ def parts(recipe: Recipe) -> Parts:
     Raises:
         PrunusError: a setting is unknown or out of range.
     """
-    task, score, budget, drive = (
+    task, score, budget, select, drive = (
         build(key, getattr(recipe, key), recipe.seed)
-        for key in ("task", "score", "budget", "drive")
+        for key in ("task", "score", "budget", "select", "drive")
     )
     repairs = tuple(build("recover", spec, recipe.seed) for spec in recipe.recover)
-    return Parts(task, score, budget, drive, repairs)
+    return Parts(task, score, budget, select, drive, repairs)
 
 
 def resolved(recipe: Recipe, chosen: Parts) -> Settings:
     """The recipe with every default spelt out, as YAML and JSON say it."""
     full = recipe.model_dump(mode="json", exclude_none=True)
-    for key in ("task", "score", "drive"):
+    for key in ("task", "score", "select", "drive"):
         full[key] = _spelt(full[key], getattr(chosen, key))
     full["budget"] = chosen.budget.model_dump(mode="json", exclude_none=True)
     full["recover"] = list(map(_spelt, full["recover"], chosen.recover))

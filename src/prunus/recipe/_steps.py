@@ -6,14 +6,16 @@ from pathlib import Path
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from prunus.anatomy import Anatomy
 from prunus.checkpoint import save
 from prunus.drive import Job, finish, job_of
-from prunus.edit import mask
+from prunus.edit import mask, shrink
 from prunus.errors import PrunusError
 from prunus.plan import Plan
+from prunus.probe import Room
 from prunus.probe._tokens import mean_length
 from prunus.recipe._fresh import answer, difference, fresh_answer
-from prunus.recipe._measured import Claims, latencies, longest
+from prunus.recipe._measured import Claims, aimed, latencies, longest
 from prunus.recipe._open import open_model, prepare, sites_of, to, tokenizer_of
 from prunus.recipe._stage import Stage
 from prunus.report._schema import Latency
@@ -58,9 +60,12 @@ def open_all(stage: Stage, source: Path) -> Opened:
     with stage.phase("data"):
         prepared = prepare(stage.parts.task, model, tokenizer, recipe.seed)
         prepared.require(data.split, recipe.evaluation.split)
-        batches = to(prepared.batches(data.split, data.batch_size, data.samples), device)
+        batches = to(
+            prepared.batches(data.split, data.batch_size, data.samples, data.order), device
+        )
         probe = to(prepared.batches(recipe.evaluation.split, PROBES, PROBES), device)[0]
-    probe.pop("labels")
+    for key in prepared.label_keys:
+        del probe[key]
     lengths = mean_length(batches) or 1, longest(model, tokenizer, prepared.max_length)
     opened = Opened(model, tokenizer, prepared, batches, probe, lengths)
     stage.log.info("calibration: %s, lengths %s", opened.calibration, lengths)
@@ -69,14 +74,17 @@ def open_all(stage: Stage, source: Path) -> Opened:
 
 @dataclass(frozen=True)
 class Cut:
-    """A finished job, its shrunk model, and what each stage of it answers."""
+    """A finished job, its shrunk model, and what the dense and the shrunk model answer.
+
+    ``apart`` is how far the same plan as a mask is from the plan as a cut, before any repair.
+    """
 
     job: Job
     plan: Plan
     model: PreTrainedModel
     claims: Claims
+    apart: float
     dense: Tensor
-    masked: Tensor
     shrunk: Tensor
 
 
@@ -91,20 +99,28 @@ def prune(stage: Stage, opened: Opened) -> Cut:
     sites = sites_of(opened.model, recipe.sites)
     job = job_of(
         opened.model, sites, stage.bars.over(opened.batches, "calibration data"),
-        score=chosen.score, budget=chosen.budget, recover=chosen.recover,
+        score=chosen.score, budget=chosen.budget, select=chosen.select, recover=chosen.recover,
+        precision=recipe.calibration.precision,
+        room=Room(recipe.calibration.memory * 2**20, stage.folder),
         phase=stage.watch, step=stage.step,
     )  # fmt: skip
     claims = Claims(opened.model, sites, opened.batches[0], opened.lengths)
     plan = Plan(chosen.drive.run(job), recipe.model)
     stage.bars.clear()
     stage.log.info("%r", plan)
-    with mask(job.student, sites, plan):
-        masked = answer(job.student, opened.probe)
     with stage.phase("shrink"):
         small = finish(job, plan)
     claims.check(small, plan)
+    apart = _masked_vs_shrunk(opened, sites, plan)
     dense, shrunk = (answer(model, opened.probe) for model in (opened.model, small))
-    return Cut(job, plan, small, claims, dense, masked, shrunk)
+    return Cut(job, plan, small, claims, apart, dense, shrunk)
+
+
+def _masked_vs_shrunk(opened: Opened, sites: Anatomy, plan: Plan) -> float:
+    """How far the dense model under the plan's mask is from the dense model cut by the plan."""
+    with mask(opened.model, sites, plan):
+        masked = answer(opened.model, opened.probe)
+    return difference(masked, answer(shrink(opened.model, plan, sites), opened.probe))
 
 
 def save_all(stage: Stage, opened: Opened, cut: Cut) -> float:
@@ -143,4 +159,8 @@ def time_all(stage: Stage, opened: Opened, cut: Cut) -> list[Latency]:
         return []
     models, length = (opened.model, cut.model), settings.length or opened.lengths[1]
     with stage.phase("latency"):
-        return list(latencies(models, opened.probe, settings, length, stage.bars))
+        found = list(latencies(models, opened.probe, settings, length, stage.bars))
+        if (at := cut.job.budget.at) is not None:
+            cost, bars = cut.job.cost, stage.bars
+            found.append(aimed(models, opened.probe, at, settings.pairs, cost, cut.plan, bars))
+    return found

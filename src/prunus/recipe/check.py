@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from prunus.drive import cost_of, job_of
+from prunus.drive.oneshot import Oneshot
 from prunus.plan import Plan
 from prunus.probe._tokens import mean_length
 from prunus.recipe._model import Recipe
@@ -63,13 +64,13 @@ def check(recipe: Recipe) -> Preview:
     sites = sites_of(model, recipe.sites)
     prepared = prepare(chosen.task, model, tokenizer_of(source), recipe.seed)
     prepared.require(data.split, recipe.evaluation.split)
-    batches = prepared.batches(data.split, data.batch_size, data.samples)
+    batches = prepared.batches(data.split, data.batch_size, data.samples, data.order)
     length = mean_length(batches) or 1
     chance = Random(seed=recipe.seed)
     job = job_of(model, sites, batches, score=chance, budget=chosen.budget, recover=())
-    plan = chosen.drive.run(job)
-    if chosen.recover:
-        job.readers()  # raises where a repair could not mend
+    plan = Oneshot().run(job)
+    if chosen.recover or not isinstance(chosen.drive, Oneshot):
+        job.readers()  # raises where a repair could not mend, or a drive not stop
     costs = [cost_of(model, sites, metric, batches[0], length) for metric in METRICS]
     ruled = chosen.budget.assign(sites).values()
     return Preview(

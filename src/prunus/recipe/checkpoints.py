@@ -15,8 +15,10 @@ from transformers import PreTrainedModel
 
 from prunus.anatomy import Anatomy, anatomy
 from prunus.checkpoint import load
-from prunus.errors import PrunusError
 from prunus.measure.size import bytes, parameters
+from prunus.measure.table import Table
+from prunus.measure.table import table as table_at
+from prunus.measure.target import require_positions
 from prunus.plan import Plan
 from prunus.probe.work import flops
 from prunus.recipe._bars import Bars
@@ -26,6 +28,7 @@ from prunus.recipe._open import REPORT, folder_of, open_model, prepare, tokenize
 from prunus.recipe._parts import build
 from prunus.report import _schema as schema
 from prunus.report import read, table
+from prunus.select._budget import At
 from prunus.task import Quality
 from prunus.task._network import hushed
 
@@ -83,6 +86,25 @@ def bench(dense: str, pruned: str, settings: Latency, length: int, quiet: bool =
     )
 
 
+def table_of(checkpoint: str, batch: int, length: int, threads: int, quiet: bool = False) -> Table:
+    """What the widths of a checkpoint's sublayers cost in time, on random inputs.
+
+    Args:
+        checkpoint: dense or pruned.
+        batch: samples in a call.
+        length: tokens of a sample, where the model reads text.
+        threads: how many threads torch computes with.
+        quiet: show no progress.
+
+    Raises:
+        PrunusError: the checkpoint is missing, or has no positions for so many tokens.
+    """
+    model = open_model(folder_of(checkpoint))
+    at = At(batch=batch, length=length, threads=threads)
+    with Bars(quiet) as bars:
+        return table_at(model, _random(model, length), at, partial(bars.step, "time sublayers"))
+
+
 def _random(model: PreTrainedModel, length: int) -> dict[str, Tensor]:
     """One random sample for any model that reads text or images."""
     config: Any = model.config
@@ -91,9 +113,7 @@ def _random(model: PreTrainedModel, length: int) -> dict[str, Tensor]:
         side = config.image_size
         shape = (1, config.num_channels, side, side)
         return {"pixel_values": torch.randn(shape, generator=draw)}
-    positions = getattr(config, "max_position_embeddings", None) or length
-    if length > positions:
-        raise PrunusError(f"length {length}: the model has positions for {positions} tokens")
+    require_positions(model, length)
     ids = torch.randint(2, config.vocab_size, (1, length), generator=draw)
     end = config.eos_token_id
     if isinstance(end, int):  # some heads read at the end of the text, which must be there once

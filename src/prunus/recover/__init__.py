@@ -1,5 +1,5 @@
 """Repairs after pruning: one file a method."""
 
-from prunus.recover._repair import Repair
+from prunus.recover._repair import Reader, Repair
 
-__all__ = ["Repair"]
+__all__ = ["Reader", "Repair"]

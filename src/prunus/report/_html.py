@@ -68,6 +68,8 @@ def _tiles(report: Report) -> list[Tile]:
     ]
     for entry in report.latency_ms[-1:]:
         note = f"{clock(entry)} time, batch {entry.batch}"
+        if entry.predicted is not None:
+            note += f", predicted {show.times(entry.predicted.speedup)}"
         tiles.append(Tile("speed", show.times(entry.speedup), note))
     return tiles
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from prunus.report import _units as show
-from prunus.report._schema import Latency, Pair, Quality, Report, Timing
+from prunus.report._schema import Latency, Pair, Predicted, Quality, Report, Timing
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,23 @@ def _latencies(entries: tuple[Latency, ...]) -> Iterator[Row]:
         size = f"{entry.runtime}, {entry.batch} by {show.tokens(entry.length)} tokens"
         threads = f"{entry.threads} thread{'s' * (entry.threads != 1)}"
         yield _timing(f"{clock(entry)} time", f"{size}, {threads}", entry, _remark(entry))
+        if entry.predicted is not None:
+            yield _predicted(entry.predicted, entry.speedup)
         if entry.wall is not None and entry.clock != "wall":
             yield _timing("wall time", f"{size}, {threads}", entry.wall, "")
+
+
+def _predicted(told: Predicted, reached: float) -> Row:
+    """What the budget was counted with, beside what was reached: pruned / dense, both ways."""
+    off = show.percent(told.speedup / reached, 0)
+    return Row(
+        "predicted time",
+        "by the table of this machine",
+        show.milliseconds(told.dense),
+        show.milliseconds(told.pruned),
+        show.times(told.speedup),
+        f"measured: {off} of the predicted time",
+    )
 
 
 def clock(entry: Latency) -> str:

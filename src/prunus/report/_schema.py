@@ -71,6 +71,18 @@ class Timing(_Value):
     speedup_iqr: tuple[float, float]
 
 
+class Predicted(_Value):
+    """Milliseconds of one call by the table of this machine that the budget was counted with."""
+
+    dense: float
+    pruned: float
+
+    @property
+    def speedup(self) -> float:
+        """Dense / pruned."""
+        return self.dense / self.pruned
+
+
 class Latency(Timing):
     """One paired measurement.
 
@@ -84,6 +96,7 @@ class Latency(Timing):
         wall: the same values by the clock on the wall.
         pairs: how many pairs were timed.
         noisy: the quartiles lie too far apart to trust the median.
+        predicted: what a budget of latency counted on for this call.
     """
 
     runtime: str
@@ -95,6 +108,7 @@ class Latency(Timing):
     wall: Timing | None = None
     pairs: Count | None = None
     noisy: bool = False
+    predicted: Predicted | None = None
 
 
 class Equivalence(_Value):

@@ -1,5 +1,5 @@
 """What matters: one file a criterion, a pure function of what the probe streams."""
 
-from prunus.score._criterion import Criterion, score
+from prunus.score._criterion import Criterion, look, score
 
-__all__ = ["Criterion", "score"]
+__all__ = ["Criterion", "look", "score"]

@@ -5,7 +5,8 @@ from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
-from prunus.probe import Evidence, Teacher, probe
+from prunus.curve import Curve
+from prunus.probe import Directions, Evidence, Teacher, probe
 from prunus.probe.loss import Batch, Loss, labelled
 from prunus.registry import Part
 from prunus.site import Site
@@ -31,6 +32,10 @@ class Criterion(Part):
         """[*grid]: how much each unit of a site matters."""
         raise NotImplementedError
 
+    def curve(self, evidence: Evidence) -> Curve:
+        """The loss as a site's units go; the sum of their scores unless a criterion knows better."""
+        return Curve.of(self.score(evidence))
+
     def teacher(self, model: nn.Module, batches: Iterable[Batch]) -> Teacher:
         """The dense model as a teacher, at this criterion's temperature if it has one."""
         return Teacher(model, getattr(self, "temperature", 1.0), batches)
@@ -38,6 +43,35 @@ class Criterion(Part):
     def target(self, teacher: Teacher | None) -> Loss | None:
         """The loss to differentiate."""
         return {"labels": labelled, "teacher": teacher, None: None}[self.loss]
+
+    @property
+    def directions(self) -> Directions:
+        """What curvature is taken of, where that is read."""
+        return Directions()
+
+
+def look(
+    model: nn.Module,
+    batches: Iterable[Batch],
+    sites: Mapping[str, Site],
+    criterion: Criterion,
+    teacher: Teacher | None = None,
+    also: Iterable[str] = (),
+) -> dict[str, Evidence]:
+    """The evidence that a criterion asks for.
+
+    Args:
+        model: the model to score, as it is now.
+        batches: calibration data; criteria that only look at weights never touch it.
+        sites: what to score.
+        criterion: how.
+        teacher: the dense model's answers, for criteria that are measured against it.
+        also: more statistics, for who comes after.
+    """
+    if criterion.loss == "teacher" and teacher is None:
+        teacher = criterion.teacher(model, batches)
+    reads = dict.fromkeys([*criterion.reads, *also])
+    return probe(model, batches, sites, reads, criterion.target(teacher), criterion.directions)
 
 
 def score(
@@ -47,16 +81,6 @@ def score(
     criterion: Criterion,
     teacher: Teacher | None = None,
 ) -> dict[str, Tensor]:
-    """Scores of every unit of every site: {site: [*grid]}, higher = keep.
-
-    Args:
-        model: the model to score, as it is now.
-        batches: calibration data; criteria that only look at weights never touch it.
-        sites: what to score.
-        criterion: how.
-        teacher: the dense model's answers, for criteria that are measured against it.
-    """
-    if criterion.loss == "teacher" and teacher is None:
-        teacher = criterion.teacher(model, batches)
-    seen = probe(model, batches, sites, criterion.reads, criterion.target(teacher))
+    """Scores of every unit of every site: {site: [*grid]}, higher = keep; see :func:`look`."""
+    seen = look(model, batches, sites, criterion, teacher)
     return {name: criterion.score(evidence) for name, evidence in seen.items()}

@@ -5,43 +5,53 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from prunus.curve import Curve
 from prunus.errors import PrunusError
 from prunus.plan import Plan
 from prunus.select._budget import Budget, Rule
-from prunus.select._pool import Pool
-from prunus.select.cost import Cost, units
+from prunus.select._cost import Cost, units
+from prunus.select._pool import Pool, candidate
+from prunus.select._selector import Selector
+from prunus.select.greedy import Greedy
 from prunus.site import Site
 
-__all__ = ["Budget", "Cost", "Rule", "select"]
+__all__ = ["Budget", "Cost", "Rule", "Selector", "select"]
+
+Found = Tensor | Curve
 
 
 def select(
-    scores: Mapping[str, Tensor],
+    scores: Mapping[str, Found],
     sites: Mapping[str, Site],
     budget: Budget,
     cost: Cost,
     given: Plan | None = None,
     *,
     per_cost: bool = True,
+    selector: Selector | None = None,
+    aim: float = 1.0,
 ) -> Plan:
     """The plan that keeps the best units within the budget, and leaves out none that still fits.
 
-    Units are kept in the order of score / cost (or of score alone), the classic greedy answer to
-    the knapsack problem; then every unit that still fits is put back, best first.
+    A selector says how many units each site keeps; then every unit that still fits is put back,
+    best first.
 
     Args:
-        scores: per site [*grid], higher = keep; only these sites are decided.
+        scores: per site what the selector reads: [*grid] scores, higher = keep, or a curve of
+            losses; only these sites are decided.
         sites: every site the budget speaks of, those of ``given`` included.
         budget: how much stays.
         cost: the metric of the budget, for these sites.
         given: sites that are decided already; their cost counts against the budget.
         per_cost: divide scores by what a unit costs (right for scores that add up to a loss).
+        selector: how; greedy where it is left out.
+        aim: a factor on the cost that may stay, where the metric was found to be off.
 
     Raises:
         PrunusError: scores that are not finite or not on the grid, rules that do not fit, or a
             budget below the floors.
     """
-    given = given or Plan()
+    given, selector = given or Plan(), selector or Greedy()
     given.check(sites)
     for name in scores:
         _sound(scores[name], sites[name])
@@ -53,10 +63,34 @@ def select(
         local = scope == "local"
         metric = _by_units(members, free, density) if local else cost
         for pool in [[name] for name in members] if local else [members]:
-            part = Pool.of(pool, free, scores, budget, rules, metric, per_cost=per_cost)
-            plan = plan | part.fill(density, kept, whole=budget.of == "model" and not local)
-            kept |= plan.counts()
+            found = {
+                name: candidate(
+                    free[name],
+                    scores[name],
+                    float(metric.price(name)) if per_cost else 1.0,
+                    budget,
+                    rules[name],
+                )  # fmt: skip
+                for name in pool
+                if name in free
+            }
+            if found:
+                whole = budget.of == "model" and not local
+                plan = plan | _chosen(
+                    Pool(pool, found, metric, aim), selector, density, kept, whole
+                )
+                kept |= plan.counts()
     return plan
+
+
+def _chosen(
+    pool: Pool, selector: Selector, density: float, decided: Mapping[str, int], whole: bool
+) -> Plan:
+    limit = pool.limit(density, decided, whole=whole)
+    kept = selector.kept(pool, limit, decided)
+    if selector.fills:
+        pool.fill(kept, decided, limit)
+    return pool.plan(kept)
 
 
 def _by_units(names: list[str], sites: Mapping[str, Site], density: float) -> Cost:
@@ -84,7 +118,13 @@ def _groups(
     return [*groups, (rest, budget.density, budget.scope)] if rest else groups
 
 
-def _sound(score: Tensor, site: Site) -> None:
+def _sound(found: Found, site: Site) -> None:
+    score = found.scores.reshape(site.shape) if isinstance(found, Curve) else found
+    if isinstance(found, Curve) and site.even > 1:
+        raise PrunusError(
+            f"site {site.name!r}: a curve of losses cannot keep runs of {site.even} units even;"
+            " use select: greedy"
+        )
     if tuple(score.shape) != site.shape:
         raise PrunusError(
             f"site {site.name!r} has grid {site.shape}; scores are {tuple(score.shape)}"

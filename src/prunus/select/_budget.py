@@ -1,10 +1,16 @@
 """How much may stay: a budget, and rules that treat some sites in their own way."""
 
 import re
-from collections.abc import Iterable
-from typing import Annotated, Literal, Self
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import (
+    Field,
+    PositiveInt,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from prunus.errors import PrunusError
 from prunus.registry import Part, Pattern
@@ -37,12 +43,29 @@ class Rule(Part):
         return self
 
 
+class At(Part):
+    """The call whose latency is meant.
+
+    Attributes:
+        batch: samples in a call.
+        length: tokens of each, where the model reads text.
+        threads: how many threads torch computes with.
+    """
+
+    batch: PositiveInt = 8
+    length: PositiveInt = 128
+    threads: PositiveInt = 1
+
+
 class Budget(Part):
-    """What may stay.
+    """What may stay; say either ``density`` or ``speedup``.
 
     Attributes:
         density: the fraction of the cost that stays, 0 < density <= 1.
-        metric: what is counted: units, params, or flops of one sample.
+        speedup: how many times cheaper the whole model shall be: a density of 1 / speedup, of:
+            model; for the metrics flops and latency.
+        metric: what is counted: units, params, flops of one sample, or latency on this machine.
+        at: the call whose latency is meant; for metric latency only.
         of: fraction of what the sites cost (``sites``) or of the whole model (``model``).
         scope: one pool of all units (``global``), or each site by itself (``local``): every site
             then keeps that fraction of its units, which cost alike in any metric.
@@ -53,15 +76,49 @@ class Budget(Part):
     """
 
     density: Density
-    metric: Literal["units", "params", "flops"] = "flops"
+    speedup: Annotated[float, Field(ge=1)] | None = None
+    metric: Literal["units", "params", "flops", "latency"] = "flops"
+    at: At | None = None
     of: Literal["sites", "model"] = "sites"
     scope: Literal["global", "local"] = "global"
     floor: Share = 0.0
     ceiling: Density = 1.0
     rules: tuple[Rule, ...] = ()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _said(cls, settings: Any) -> Any:
+        """What follows from other settings: the density of a speed-up, the call of a latency."""
+        if not isinstance(settings, Mapping):
+            return settings
+        found = dict(settings)
+        given = [key for key in ("density", "speedup") if found.get(key) is not None]
+        if len(given) != 1 and found.keys() <= cls.model_fields.keys():
+            raise PrunusError("say how much may stay: either density (0.5) or speedup (2)")
+        if given == ["speedup"]:
+            found = {"of": "model", **found, "density": 1 / _factor(found["speedup"])}
+        if found.get("metric") == "latency":
+            found["at"] = found.get("at") or At()
+        return found
+
+    @model_serializer(mode="wrap")
+    def _told(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A speed-up is told as one, so that what is written can be read again."""
+        found = dump(self)
+        if self.speedup is not None:
+            del found["density"]
+        return found
+
     @model_validator(mode="after")
     def _meant(self) -> Self:
+        if self.speedup is not None and self.metric not in ("flops", "latency"):
+            raise PrunusError(
+                f"speedup is one of metric: flops or latency, not of {self.metric}; use density"
+            )
+        if self.speedup is not None and self.of != "model":
+            raise PrunusError("speedup is one of the whole model; use density with of: sites")
+        if self.at is not None and self.metric != "latency":
+            raise PrunusError(f"at says which latency is meant, but the metric is {self.metric}")
         if self.scope == "local" and self.of == "model":
             raise PrunusError(
                 "scope: local cuts every site by itself: of: model needs scope: global"
@@ -91,3 +148,11 @@ class Budget(Part):
                     )
                 found[name] = rule
         return found
+
+
+def _factor(speedup: Any) -> float:
+    """A speed-up as a number; 1 where it is none that may be, of which the field's check tells."""
+    try:
+        return max(float(speedup), 1.0)
+    except (TypeError, ValueError):
+        return 1.0

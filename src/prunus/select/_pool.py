@@ -1,4 +1,4 @@
-"""One pool of units under one limit: greedy removal, then exact fill."""
+"""One pool of units under one limit: what may go, in each site's order of merit, and exact fill."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,10 +8,11 @@ from math import ceil, floor
 import torch
 from torch import Tensor
 
+from prunus.curve import Curve
 from prunus.errors import PrunusError
 from prunus.plan import Plan
 from prunus.select._budget import Budget, Rule
-from prunus.select.cost import Cost
+from prunus.select._cost import Cost
 from prunus.site import Site
 
 SLACK = 1e-9
@@ -19,11 +20,21 @@ SLACK = 1e-9
 
 @dataclass(frozen=True)
 class Candidate:
-    """Units of one site that come and go together, in the site's own order of merit."""
+    """Units of one site that come and go together, in the site's own order of merit.
+
+    Attributes:
+        site: the site.
+        order: [step, units of a step] the best first.
+        keys: [step] what each step is worth keeping for, the same order.
+        losses: [steps + 1] the loss when 0, 1, 2 ... steps stay.
+        least: how many units must stay.
+        most: how many may.
+    """
 
     site: Site
     order: Tensor
     keys: list[float]
+    losses: list[float]
     least: int
     most: int
 
@@ -31,6 +42,10 @@ class Candidate:
     def size(self) -> int:
         """Units in one step: more than one where runs must keep equal counts."""
         return self.order.shape[1]
+
+    def loss_at(self, units: int) -> float:
+        """The loss when the best ``units`` stay."""
+        return self.losses[units // self.size]
 
     def mask(self, units: int) -> Tensor:
         """The site's mask when its best ``units`` stay."""
@@ -41,34 +56,22 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Pool:
-    """Candidates under one limit; ``names`` are all sites that the limit speaks of."""
+    """Candidates under one limit.
+
+    Attributes:
+        names: all sites that the limit speaks of.
+        candidates: those that are still to be decided.
+        cost: the metric.
+        aim: a factor on the limit.
+    """
 
     names: list[str]
     candidates: dict[str, Candidate]
     cost: Cost
+    aim: float = 1.0
 
-    @classmethod
-    def of(
-        cls,
-        names: list[str],
-        free: Mapping[str, Site],
-        scores: Mapping[str, Tensor],
-        budget: Budget,
-        rules: Mapping[str, Rule | None],
-        cost: Cost,
-        *,
-        per_cost: bool,
-    ) -> "Pool":
-        """Rank the units of the sites of ``names`` that are still ``free``."""
-        found = {}
-        for name in names:
-            if name in free:
-                price = float(cost.step(name, {}, -1)) * -1 if per_cost else 1.0
-                found[name] = _candidate(free[name], scores[name], price, budget, rules[name])
-        return cls(names, found, cost)
-
-    def fill(self, density: float, decided: Mapping[str, int], *, whole: bool) -> Plan:
-        """Keep the best units that the limit admits.
+    def limit(self, density: float, decided: Mapping[str, int], *, whole: bool) -> Fraction:
+        """The cost that may stay, everything outside the pool included.
 
         Args:
             density: fraction of the cost of the pool (or of the ``whole`` model) that stays.
@@ -76,98 +79,98 @@ class Pool:
             whole: whether the density is one of the whole model's cost.
 
         Raises:
-            PrunusError: even the floors cost more than the limit.
+            PrunusError: the sites cost nothing, or even the floors cost more than the limit.
         """
-        if not self.candidates:
-            return Plan()
-        limit = self._limit(density, decided, whole=whole)
-        kept = {name: c.most for name, c in self.candidates.items()}
-        steps = self._removals()
-        gone = self._fewest(steps, kept, decided, limit, density)
-        for name in steps[:gone]:
-            kept[name] -= self.candidates[name].size
-        self._put_back(steps[:gone], kept, decided, limit)
-        return Plan({name: c.mask(kept[name]) for name, c in self.candidates.items()})
-
-    def _limit(self, density: float, decided: Mapping[str, int], *, whole: bool) -> Fraction:
-        """The cost that may stay, everything outside the pool included."""
         share = Fraction(density).limit_denominator(10**9)
         if whole:
-            return share * self.cost({})
-        others = {name: count for name, count in decided.items() if name not in self.names}
-        bare = self.cost({**others, **dict.fromkeys(self.names, 0)})
-        full = self.cost(others)
-        if full == bare:
+            found = share * self.cost({})
+        else:
+            others = {name: count for name, count in decided.items() if name not in self.names}
+            bare = self.cost({**others, **dict.fromkeys(self.names, 0)})
+            full = self.cost(others)
+            if full == bare:
+                raise PrunusError(
+                    f"the sites of this budget cost nothing in metric {self.cost.metric!r}"
+                    f" ({', '.join(self.names[:3])} ...); use metric: units"
+                )
+            found = bare + share * (full - bare)
+        found *= Fraction(self.aim)
+        floors = self.cost({**decided, **{name: c.least for name, c in self.candidates.items()}})
+        if floors > found:
             raise PrunusError(
-                f"the sites of this budget cost nothing in metric {self.cost.metric!r}"
-                f" ({', '.join(self.names[:3])} ...); use metric: units"
+                f"density {density} allows {int(found):,} {self.cost.metric}, but the floors alone"
+                f" (and what is decided or cannot be cut) cost {floors:,}: raise the density or"
+                " lower the floors"
             )
-        return bare + share * (full - bare)
+        return found
 
-    def _removals(self) -> list[str]:
-        """The site of each unit that may go, worst unit first."""
+    def most(self) -> dict[str, int]:
+        """Everything that may stay."""
+        return {name: candidate.most for name, candidate in self.candidates.items()}
+
+    def removals(self) -> list[str]:
+        """The site of each step that may go, the worst first, of the whole pool."""
         found = []
         for place, (name, c) in enumerate(self.candidates.items()):
             for rank in range(c.least // c.size, c.most // c.size):
                 found.append((c.keys[rank], -rank, place, name))
         return [name for *_, name in sorted(found)]
 
-    def _fewest(
-        self,
-        steps: list[str],
-        kept: dict[str, int],
-        decided: Mapping[str, int],
-        limit: Fraction,
-        density: float,
-    ) -> int:
-        """How many removals bring the cost under the limit, by bisection: cost only falls."""
-
-        def after(count: int) -> int:
-            left = dict(kept)
-            for name in steps[:count]:
-                left[name] -= self.candidates[name].size
-            return self.cost({**decided, **left})
-
-        if after(len(steps)) > limit:
-            raise PrunusError(
-                f"density {density} allows {int(limit):,} {self.cost.metric}, but the floors alone"
-                f" (and what is decided or cannot be cut) cost {after(len(steps)):,}: raise the"
-                " density or lower the floors"
-            )
-        low, high = 0, len(steps)
-        while low < high:
-            middle = (low + high) // 2
-            low, high = (low, middle) if after(middle) <= limit else (middle + 1, high)
-        return low
-
-    def _put_back(
-        self, gone: list[str], kept: dict[str, int], decided: Mapping[str, int], limit: Fraction
-    ) -> None:
+    def fill(self, kept: dict[str, int], decided: Mapping[str, int], limit: Fraction) -> None:
+        """Put back, best first, whatever still fits."""
         slack = limit - self.cost({**decided, **kept})
         full: set[str] = set()
-        for name in reversed(gone):
-            if name in full:
+        while names := [name for name in kept if name not in full]:
+            name = max(names, key=lambda name: self._next(name, kept[name]))
+            candidate = self.candidates[name]
+            if kept[name] == candidate.most:
+                full.add(name)
                 continue
-            size = self.candidates[name].size
-            price = self.cost.step(name, {**decided, **kept}, size)
+            price = self.cost.step(name, {**decided, **kept}, candidate.size)
             if price <= slack:
-                kept[name] += size
+                kept[name] += candidate.size
                 slack -= price
             else:
                 full.add(name)
 
+    def _next(self, name: str, units: int) -> tuple[float, int, int]:
+        """What the next step of a site is worth; later sites first where that is equal."""
+        candidate = self.candidates[name]
+        rank = units // candidate.size
+        worth = candidate.keys[rank] if units < candidate.most else -torch.inf
+        return worth, -rank, list(self.candidates).index(name)
 
-def _candidate(
-    site: Site, score: Tensor, price: float, budget: Budget, rule: Rule | None
+    def plan(self, kept: Mapping[str, int]) -> Plan:
+        """The plan under which the best units of every site stay."""
+        return Plan({name: c.mask(kept[name]) for name, c in self.candidates.items()})
+
+
+def candidate(
+    site: Site, curve: Curve | Tensor, price: float, budget: Budget, rule: Rule | None
 ) -> Candidate:
-    flat = score.detach().double().cpu().flatten()
-    order = _bundles(site, flat)
+    """A site's units in order of merit.
+
+    Args:
+        site: the site.
+        curve: its curve of losses, or [*grid] scores.
+        price: what one unit costs.
+        budget: how much may stay.
+        rule: the budget's rule for this site.
+    """
+    if isinstance(curve, Tensor):
+        flat = curve.detach().double().cpu().flatten()
+        order = _bundles(site, flat)
+        worth = flat[order].sum(1)
+    else:
+        order = curve.order.flip(0)[:, None]
+        worth = curve.loss.diff().flip(0)
     size = order.shape[1]
-    keys = flat[order].sum(1) / (price * size) if price else torch.full((len(order),), torch.inf)
+    keys = worth / (price * size) if price else torch.full((len(order),), torch.inf)
+    losses = torch.cat([worth.flip(0).cumsum(0).flip(0), worth.new_zeros(1)])
     low, high = _bounds(site, budget, rule)
     least = max(site.least, ceil(low * len(order) - SLACK) * size)
     most = max(least, floor(high * len(order) + SLACK) * size)
-    return Candidate(site, order, keys.tolist(), least, most)
+    return Candidate(site, order, keys.tolist(), losses.tolist(), least, most)
 
 
 def _bundles(site: Site, flat: Tensor) -> Tensor:

@@ -5,8 +5,8 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression, Ridge
 from torch import Tensor
 
+from prunus.task._classified import Split
 from prunus.task._metrics import CLASSES, NUMBERS
-from prunus.task._prepared import Split
 
 
 def baselines(train: Split, test: Split, metric: str, regression: bool) -> dict[str, float]:

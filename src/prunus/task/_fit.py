@@ -24,7 +24,7 @@ def fit(
     """Train ``model`` in place.
 
     Args:
-        model: a sequence classifier; only what requires gradients changes.
+        model: one with a head for the task; only what requires gradients changes.
         prepared: the task.
         training: the settings.
         folder: for what the Trainer may write.

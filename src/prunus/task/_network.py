@@ -1,17 +1,13 @@
-"""Opening a pretrained model with a classification head that may be new."""
+"""Opening a pretrained model with a head that may be new."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
-from transformers import (
-    AutoConfig,
-    AutoModelForSequenceClassification,
-    AutoTokenizer,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-)
+import transformers
+from transformers import AutoConfig, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging
 
 from prunus.errors import PrunusError
@@ -50,24 +46,24 @@ def open_tokenizer(where: str | Path) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def open_network(where: str | Path, prepared: Prepared) -> PreTrainedModel:
+def open_network(where: str | Path, prepared: Prepared[Any], head: str) -> PreTrainedModel:
     """The pretrained body, float32, under a head that fits the task.
 
     Args:
         where: a folder or a hub id.
-        prepared: the task; its label names go into the config.
+        prepared: the task; what it says of its head goes into the config.
+        head: the head, as transformers names its classes.
 
     Raises:
         PrunusError: tensors of the body are missing, which transformers fills with random ones.
     """
     config = AutoConfig.from_pretrained(where)
-    config.num_labels = prepared.num_labels
-    config.id2label = dict(enumerate(prepared.label_names))
-    config.label2id = {name: index for index, name in config.id2label.items()}
-    config.problem_type = "regression" if prepared.regression else "single_label_classification"
+    for name, value in prepared.head_config().items():
+        setattr(config, name, value)
     config.pad_token_id = prepared.tokenizer.pad_token_id
+    maker = getattr(transformers, f"AutoModelFor{head}")
     with hushed():  # a report on the new head; what else is missing raises below
-        model, told = AutoModelForSequenceClassification.from_pretrained(
+        model, told = maker.from_pretrained(
             where,
             config=config,
             dtype=torch.float32,

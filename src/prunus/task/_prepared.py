@@ -1,37 +1,26 @@
-"""A task made ready for one tokenizer: splits, batches, and the evaluation of a model on them."""
+"""What every task offers once it is ready for one tokenizer: splits, batches, an evaluation."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
 from transformers import DataCollatorWithPadding, PreTrainedTokenizerBase
 
 from prunus.errors import PrunusError, unknown
-from prunus.task._quality import Quality, assess
+from prunus.task._quality import Quality
 
 Batch = dict[str, Tensor]
 Example = dict[str, Any]
 Progress = Callable[["Batches"], Iterable[Batch]]
-
-
-@dataclass(frozen=True, eq=False)
-class Split:
-    """The rows of one split.
-
-    Attributes:
-        texts: for each part of an example (one, or two for a pair) the texts of all examples.
-        labels: ``[example]`` int64 class indices, or float32 numbers of a regression.
-    """
-
-    texts: tuple[list[str], ...]
-    labels: Tensor
+Rows = TypeVar("Rows")
 
 
 class Batches(list[Batch]):
-    """Batches of a split, longest examples first.
+    """Batches of a split.
 
     Attributes:
         order: ``[example]`` the row in the split of each example, in the order of the batches.
@@ -42,82 +31,81 @@ class Batches(list[Batch]):
         self.order = order
 
 
-@dataclass(frozen=True, eq=False)
-class Prepared:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Prepared(ABC, Generic[Rows]):
     """A task's splits, tokenised when asked for.
 
+    An example is what a model takes in one row of a batch: a text, a pair of texts, or one window
+    of a long text.
+
     Attributes:
+        label_keys: what of a batch is a label; the rest is what a model answers to.
+        outputs: what of a model's output is its answer, each ``[example, ...]``.
         tokenizer: makes tokens of texts.
         splits: the rows by split name.
-        label_names: the classes in order, or the name of the regression's label.
-        num_labels: outputs of the head, at least as many as ``label_names``.
-        metrics: names, the headline first.
-        regression: labels are numbers.
-        max_length: tokens at which a text is cut off.
-        seed: of the bootstrap behind standard errors.
+        max_length: tokens at which an example is cut off.
     """
 
+    label_keys: ClassVar[tuple[str, ...]]
+    outputs: ClassVar[tuple[str, ...]]
     tokenizer: PreTrainedTokenizerBase
-    splits: Mapping[str, Split]
-    label_names: list[str]
-    num_labels: int
-    metrics: tuple[str, ...]
-    regression: bool
+    splits: Mapping[str, Rows]
     max_length: int
-    seed: int = 0
     _encoded: dict[str, list[Example]] = field(default_factory=dict, init=False, repr=False)
 
-    def texts(self, split: str) -> list[str] | list[tuple[str, ...]]:
-        """The texts of a split, or its pairs of texts, in its order.
+    @abstractmethod
+    def head_config(self) -> dict[str, Any]:
+        """What a model's configuration must say for a head that fits the task."""
+
+    @abstractmethod
+    def baselines(self) -> dict[str, float]:
+        """What needs no network, by name: the headline metric on the validation split, in percent.
 
         Raises:
-            PrunusError: the task has no such split.
+            PrunusError: a split that is needed is missing.
         """
-        parts = self._split(split).texts
-        return parts[0] if len(parts) == 1 else list(zip(*parts, strict=True))
 
-    def labels(self, split: str) -> Tensor:
-        """The labels ``[example]`` of a split, in its order.
+    @abstractmethod
+    def _encode(self, split: str) -> list[Example]:
+        """The tokenised examples of a split, with their labels under ``label_keys``."""
 
-        Raises:
-            PrunusError: the task has no such split.
-        """
-        return self._split(split).labels
+    @abstractmethod
+    def _judge(self, split: str, answers: list[Tensor]) -> Quality:
+        """The quality of answers ``[output, ...]``, one an example in the order of the split."""
 
     def examples(self, split: str) -> list[Example]:
-        """The tokenised rows of a split in its order: ``input_ids`` and such, and ``labels``.
+        """The tokenised examples of a split in its order: ``input_ids`` and such, and the labels.
 
         Raises:
             PrunusError: the task has no such split.
         """
         if split not in self._encoded:
-            rows = self._split(split)
-            limit = min(self.max_length, self.tokenizer.model_max_length)
-            first, *second = rows.texts
-            pair = second[0] if second else None
-            tokens = self.tokenizer(first, text_pair=pair, truncation=True, max_length=limit)
-            columns = {**tokens, "labels": rows.labels.tolist()}
-            self._encoded[split] = [
-                dict(zip(columns, values, strict=True))
-                for values in zip(*columns.values(), strict=True)
-            ]
+            self._encoded[split] = self._encode(split)
         return self._encoded[split]
 
     def lengths(self, split: str) -> Tensor:
-        """Number of tokens ``[example]`` int64 of each row, in the order of the split."""
+        """Number of tokens ``[example]`` int64 of each example, in the order of the split."""
         return torch.tensor([len(row["input_ids"]) for row in self.examples(split)])
 
-    def batches(self, split: str, batch_size: int = 32, limit: int | None = None) -> Batches:
-        """A split in batches of like lengths, each padded to its own longest example.
+    def batches(
+        self,
+        split: str,
+        batch_size: int = 32,
+        limit: int | None = None,
+        order: Literal["length", "drawn"] = "length",
+    ) -> Batches:
+        """A split in batches, each padded to its own longest example.
 
         Args:
             split: its name.
             batch_size: examples in a batch; the last one may be smaller.
             limit: take only the first so many examples of the split.
+            order: ``length`` puts examples of like lengths together, the longest first;
+                ``drawn`` keeps the order of the split.
 
         Returns:
             Batches with ``input_ids`` and ``attention_mask`` ``[example, token]`` (and what else
-            the tokenizer gives) and ``labels`` ``[example]``, ready for ``model(**batch)``.
+            the tokenizer gives) and the labels ``[example]``, ready for ``model(**batch)``.
 
         Raises:
             PrunusError: the task has no such split, or the tokenizer cannot pad.
@@ -125,10 +113,12 @@ class Prepared:
         if self.tokenizer.pad_token is None:
             raise PrunusError("the tokenizer has no padding token: set tokenizer.pad_token")
         rows = self.examples(split)[:limit]
-        order = self.lengths(split)[:limit].argsort(descending=True, stable=True)
+        place = torch.arange(len(rows))
+        if order == "length":
+            place = self.lengths(split)[:limit].argsort(descending=True, stable=True)
         collate = DataCollatorWithPadding(self.tokenizer)
-        chunks = [chunk.tolist() for chunk in order.split(batch_size)]
-        return Batches((dict(collate([rows[i] for i in chunk])) for chunk in chunks), order)
+        chunks = [chunk.tolist() for chunk in place.split(batch_size)]
+        return Batches((dict(collate([rows[i] for i in chunk])) for chunk in chunks), place)
 
     def evaluate(
         self,
@@ -137,11 +127,11 @@ class Prepared:
         batch_size: int = 32,
         progress: Progress | None = None,
     ) -> Quality:
-        """The quality of a sequence classifier on a split.
+        """The quality of a model on a split.
 
         Args:
-            model: answers ``model(**batch).logits`` of shape ``[example, class]``; it is run in
-                evaluation mode and left in the mode it was in.
+            model: ``model(**batch)`` gives ``outputs``; it is run in evaluation mode and left in
+                the mode it was in.
             split: its name.
             batch_size: examples in a batch.
             progress: wraps the batches as they are gone through, as ``tqdm.tqdm`` does.
@@ -152,30 +142,10 @@ class Prepared:
         batches = self.batches(split, batch_size)
         with evaluating(model):
             shown = progress(batches) if progress else batches
-            sorted_logits = torch.cat([_logits(model, batch) for batch in shown])
-        if sorted_logits.shape[-1] < len(self.label_names):
-            raise PrunusError(
-                f"the model's head has {sorted_logits.shape[-1]} outputs, the task"
-                f" {len(self.label_names)} labels: {', '.join(self.label_names)}"
-            )
-        if not sorted_logits.isfinite().all():
+            answers = [row for batch in shown for row in self._answers(model, batch)]
+        if not all(row.isfinite().all() for row in answers):
             raise PrunusError(f"the model's outputs on {split!r} are not finite: is it broken?")
-        logits = torch.empty_like(sorted_logits)
-        logits[batches.order] = sorted_logits
-        answers = logits.squeeze(-1) if self.regression else logits.argmax(-1)
-        return assess(answers, self.labels(split), self.metrics, self.seed)
-
-    def baselines(self) -> dict[str, float]:
-        """What needs no network, on the validation split, in the headline metric.
-
-        Returns:
-            ``majority``: the most frequent class of the training split (the mean, for a
-            regression); ``bag_of_words``: a linear model on words and pairs of words.
-        """
-        from prunus.task._baselines import baselines  # scikit-learn loads when first needed
-
-        train, test = self._split("train"), self._split("validation")
-        return baselines(train, test, self.metrics[0], self.regression)
+        return self._judge(split, [answers[i] for i in batches.order.argsort().tolist()])
 
     def require(self, *splits: str) -> None:
         """Check that the task has these splits.
@@ -186,10 +156,20 @@ class Prepared:
         for name in splits:
             self._split(name)
 
-    def _split(self, name: str) -> Split:
+    def _split(self, name: str) -> Rows:
         if name not in self.splits:
             raise unknown("split", name, self.splits, f"The key `splits` can draw one: {name}: 500")
         return self.splits[name]
+
+    def _answers(self, model: nn.Module, batch: Batch) -> Tensor:
+        """``[example, output, ...]`` float32 on the CPU."""
+        device = next(model.parameters()).device
+        inputs = {k: value.to(device) for k, value in batch.items() if k not in self.label_keys}
+        out = model(**inputs)
+        for name in self.outputs:
+            if getattr(out, name, None) is None:
+                raise PrunusError(f"a {type(model).__name__} gives no {name}, which the task needs")
+        return torch.stack([getattr(out, name).float().cpu() for name in self.outputs], 1)
 
 
 @contextmanager
@@ -203,9 +183,3 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     finally:
         for module, mode in modes:
             module.training = mode
-
-
-def _logits(model: nn.Module, batch: Batch) -> Tensor:
-    device = next(model.parameters()).device
-    inputs = {name: value.to(device) for name, value in batch.items() if name != "labels"}
-    return model(**inputs).logits.float().cpu()

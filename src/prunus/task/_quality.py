@@ -16,12 +16,15 @@ class Quality:
     Attributes:
         metric: name of the headline metric.
         value: in percent, correlations too.
-        stderr: standard error of ``value``, in the same unit: binomial for an accuracy, a seeded
-            bootstrap over the examples for the rest.
+        stderr: standard error of ``value``, in the same unit: binomial for an accuracy, that of
+            the mean over the questions for spans of a text, a seeded bootstrap over the examples
+            for the rest.
         n: number of examples.
-        predictions: ``[example]`` class index or number, in the order of the split.
-        scores: ``[example]`` 1 where the class is right, else 0; for a correlation each
-            example's part in it. 100 times their mean is the accuracy or the correlation.
+        predictions: ``[example]`` class index, number or fingerprint of a text, in the order of
+            the split.
+        scores: ``[example]`` 1 where the class is right, else 0; F1 of a span, from 0 to 1; for a
+            correlation each example's part in it. 100 times their mean is the accuracy, F1 or
+            correlation.
         extra: the other metrics, in percent.
     """
 
@@ -62,7 +65,7 @@ def assess(predictions: Tensor, labels: Tensor, metrics: Sequence[str], seed: in
 
 
 def agreement(a: Quality, b: Quality) -> float:
-    """How alike two models answer: share of equal classes, or Spearman correlation of numbers.
+    """How alike two models answer: share of equal answers, or Spearman correlation of numbers.
 
     Raises:
         PrunusError: they did not answer the same number of examples.

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 from datasets import Dataset, DatasetDict, load_dataset
@@ -11,6 +12,7 @@ from pyarrow import csv, json, parquet
 
 from prunus.errors import PrunusError, unknown
 from prunus.task._locate import local, on_hub
+from prunus.task._slices import Rows
 
 ROOT = "PRUNUS_DATA"
 
@@ -43,8 +45,16 @@ def open_source(
     return _from_hub(data, config)
 
 
-def require_columns(splits: Mapping[str, Dataset], columns: Sequence[str], where: str) -> None:
+def require_columns(
+    splits: Mapping[str, Dataset], columns: Sequence[str], where: str, mend: str
+) -> None:
     """Check that every split has ``columns``.
+
+    Args:
+        splits: rows by split.
+        columns: their names.
+        where: what was opened, for the error.
+        mend: how to mend it.
 
     Raises:
         PrunusError: one is missing; the columns that are there are named.
@@ -53,7 +63,16 @@ def require_columns(splits: Mapping[str, Dataset], columns: Sequence[str], where
         for column in columns:
             if column not in rows.column_names:
                 what = f"column of {where} ({split})"
-                raise unknown(what, column, rows.column_names, "Set `text` and `label`.")
+                raise unknown(what, column, rows.column_names, mend)
+
+
+def column(source: Mapping[str, Dataset], drawn: Rows, name: str) -> dict[str, list[Any]]:
+    """The values of a column for each drawn split."""
+    whole = {theirs: source[theirs][name][:] for theirs, _ in drawn.values()}
+    return {
+        ours: [whole[theirs][row] for row in rows.tolist()]
+        for ours, (theirs, rows) in drawn.items()
+    }
 
 
 def _root() -> Path:

@@ -1,4 +1,4 @@
-"""Fine-tuning of a dense classifier with transformers' Trainer."""
+"""Fine-tuning of a dense model with transformers' Trainer."""
 
 import json
 import time
@@ -15,16 +15,15 @@ from prunus.files import folder_beside
 from prunus.task._locate import resolve
 from prunus.task._network import hushed, open_network, open_tokenizer
 from prunus.task._prepared import Prepared
+from prunus.task._task import Task
 from prunus.task._training import Training
-from prunus.task.glue import Glue
-from prunus.task.text_classification import TextClassification
 
 RECORD = "training.json"
 
 
 def train(
     model: str | Path,
-    task: TextClassification | Glue,
+    task: Task,
     training: Training,
     out: str | Path,
     quiet: bool = False,
@@ -56,7 +55,7 @@ def train(
     prepared = task.prepare(tokenizer)
     prepared.require("train", *(["validation"] if training.evaluate else []))
     set_seed(training.seed)
-    network = open_network(where, prepared)
+    network = open_network(where, prepared, task.head)
     if training.freeze_embeddings:
         network.get_input_embeddings().requires_grad_(False)
     with folder_beside(Path(out)) as folder:

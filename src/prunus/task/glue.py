@@ -1,14 +1,13 @@
 """GLUE by name: its columns, its metrics, its splits (Wang et al., arXiv 1804.07461)."""
 
-from typing import Any
+from typing import Any, ClassVar
 
-from pydantic import Field, PositiveInt, field_validator
+from pydantic import field_validator
 from transformers import PreTrainedTokenizerBase
 
 from prunus.errors import unknown
-from prunus.registry import Part
-from prunus.task._prepared import Prepared
-from prunus.task._slices import SplitName
+from prunus.task._classified import Classified
+from prunus.task._task import Task
 from prunus.task.text_classification import TextClassification
 
 PAIR = ("sentence1", "sentence2")
@@ -24,7 +23,7 @@ SUBSETS: dict[str, dict[str, Any]] = {
 }
 
 
-class Glue(Part):
+class Glue(Task):
     """One of the GLUE tasks, from the hub or its mirror under ``$PRUNUS_DATA``.
 
     Attributes:
@@ -34,9 +33,8 @@ class Glue(Part):
             for pairs.
     """
 
+    head: ClassVar[str] = TextClassification.head
     subset: str
-    splits: dict[SplitName, str | PositiveInt] = Field(default_factory=dict)
-    max_length: PositiveInt | None = None
 
     @field_validator("subset")
     @classmethod
@@ -59,7 +57,7 @@ class Glue(Part):
         num_labels: int | None = None,
         seed: int = 0,
         head_names: list[str] | None = None,
-    ) -> Prepared:
+    ) -> Classified:
         """Open the data, check it, and draw the splits: see ``TextClassification.prepare``.
 
         Args:

@@ -1,6 +1,6 @@
 """Text classification and regression on a labelled table from the hub, a file or a package."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from datasets import Dataset
 from pydantic import Field, PositiveInt, field_validator, model_validator
@@ -8,18 +8,19 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from prunus.errors import PrunusError, unknown
-from prunus.registry import Part
+from prunus.task._classified import Classified, Split
 from prunus.task._clean import social
 from prunus.task._labels import class_indices, class_names, like_head, numbers, require_values
 from prunus.task._metrics import CLASSES, NUMBERS
-from prunus.task._prepared import Prepared, Split
-from prunus.task._slices import SPLITS, Rows, SplitName, draw
-from prunus.task._source import open_source, require_columns
+from prunus.task._slices import SPLITS, draw
+from prunus.task._source import column, open_source, require_columns
+from prunus.task._task import Task
 
 Columns = dict[str, list[Any]]
+MEND = "Set `text` and `label`."
 
 
-class TextClassification(Part):
+class TextClassification(Task):
     """Texts or pairs of texts, each with a class or a number.
 
     Attributes:
@@ -40,12 +41,12 @@ class TextClassification(Part):
             punctuation, and none where their labels differ.
     """
 
+    head: ClassVar[str] = "SequenceClassification"
     data: str | dict[str, str]
     config: str | None = None
     text: str | tuple[str, str] = "text"
     label: str = "label"
     encoding: str = "utf-8"
-    splits: dict[SplitName, str | PositiveInt] = Field(default_factory=dict)
     max_length: PositiveInt = 128
     metric: str | Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     regression: bool = False
@@ -83,7 +84,7 @@ class TextClassification(Part):
         num_labels: int | None = None,
         seed: int = 0,
         head_names: list[str] | None = None,
-    ) -> Prepared:
+    ) -> Classified:
         """Open the data, check it, and draw the splits.
 
         Args:
@@ -98,14 +99,14 @@ class TextClassification(Part):
         """
         source = self._source()
         drawn = draw({name: rows.num_rows for name, rows in source.items()}, self.splits, seed)
-        texts = [_column(source, drawn, column) for column in self._texts]
-        for column, table in zip(self._texts, texts, strict=True):
-            require_values(table, column)
-        values = _column(source, drawn, self.label)
+        texts = [column(source, drawn, text) for text in self._texts]
+        for text, table in zip(self._texts, texts, strict=True):
+            require_values(table, text)
+        values = column(source, drawn, self.label)
         require_values(values, self.label, nothing=(None, ""))
         feature = source[next(iter(drawn.values()))[0]].features[self.label]
         names, labels = self._labelled(values, feature, num_labels, head_names)
-        return Prepared(
+        return Classified(
             tokenizer=tokenizer,
             splits={s: Split(tuple(table[s] for table in texts), labels[s]) for s in drawn},
             label_names=names,
@@ -125,7 +126,7 @@ class TextClassification(Part):
         source = open_source(self.data, self.config, self.encoding, self._texts)
         names = {*SPLITS, *self.splits.values()} if len(source) > 1 else set(source)
         used = {name: rows for name, rows in source.items() if name in names}
-        require_columns(used, (*self._texts, self.label), str(self.data))
+        require_columns(used, (*self._texts, self.label), str(self.data), MEND)
         return source | {name: self._cleaned(rows) for name, rows in used.items()}
 
     def _cleaned(self, rows: Dataset) -> Dataset:
@@ -141,11 +142,3 @@ class TextClassification(Part):
             return [self.label], numbers(values, self.label, head)
         names = like_head(class_names(values, feature, self.label, self.labels), head_names)
         return names, class_indices(values, feature, self.label, names, head)
-
-
-def _column(source: dict[str, Dataset], drawn: Rows, column: str) -> Columns:
-    """The values of a column for each drawn split."""
-    whole = {name: source[name][column][:] for name, _ in drawn.values()}
-    return {
-        ours: [whole[name][row] for row in rows.tolist()] for ours, (name, rows) in drawn.items()
-    }

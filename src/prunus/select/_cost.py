@@ -12,17 +12,58 @@ from fractions import Fraction
 from functools import cached_property
 from itertools import chain, pairwise, product
 from math import prod
+from typing import Protocol
 
 from prunus.anatomy import Anatomy
+from prunus.errors import PrunusError
 from prunus.site import Site
 
 Monomial = tuple[str, ...]
 Polynomial = dict[Monomial, Fraction]
 
 
-@dataclass(frozen=True)
-class Cost:
+class Cost(Protocol):
     """Cost of a plan in one metric, a function of the units that each site keeps.
+
+    Nothing costs less when more of a site stays. Sites that are not named keep all their units.
+    """
+
+    @property
+    def metric(self) -> str:
+        """What is counted."""
+        ...
+
+    @property
+    def sizes(self) -> Mapping[str, int]:
+        """Units of every site that counts."""
+        ...
+
+    def __call__(self, kept: Mapping[str, int]) -> int:
+        """The cost when each site keeps ``kept[site]`` units."""
+        ...
+
+    def step(self, site: str, kept: Mapping[str, int], by: int = 1) -> Fraction:
+        """What ``by`` more units of a site cost when the sites keep ``kept``; it may be 0."""
+        ...
+
+    def price(self, site: str) -> Fraction:
+        """What one unit of a site costs in the dense model: what a score is divided by."""
+        ...
+
+    def alone(self, site: str) -> list[Fraction]:
+        """[units + 1]: what a site adds to the cost when it keeps 0, 1, ... all of its units.
+
+        The cost of a plan is then that of the model without any of the sites' units, plus these.
+
+        Raises:
+            PrunusError: what the site adds depends on how many units another site keeps.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Counted:
+    """A :class:`Cost` that is counted, and so exact.
 
     Attributes:
         metric: units, params or flops.
@@ -45,6 +86,20 @@ class Cost:
         terms = self._by_site.get(site, ())
         return self._sum(terms, more) - self._sum(terms, kept)
 
+    def price(self, site: str) -> Fraction:
+        """What the last unit of a site costs in the dense model."""
+        return -self.step(site, {}, -1)
+
+    def alone(self, site: str) -> list[Fraction]:
+        """[units + 1]: what a site adds when it keeps 0, 1, ... units, see :meth:`Cost.alone`.
+
+        Raises:
+            PrunusError: what the site adds depends on how many units another site keeps.
+        """
+        terms = self._by_site.get(site, [])
+        require_alone(site, chain.from_iterable(sites for sites, _ in terms), self.metric)
+        return [self._sum(terms, {site: units}) for units in range(self.sizes[site] + 1)]
+
     def _sum(self, terms: Iterable[tuple[Monomial, Fraction]], kept: Mapping[str, int]) -> Fraction:
         products = (full * prod(self._fraction(s, kept) for s in sites) for sites, full in terms)
         return sum(products, start=Fraction(0))
@@ -62,10 +117,25 @@ class Cost:
         return found
 
 
-def units(sites: Mapping[str, Site]) -> Cost:
+def require_alone(site: str, counted: Iterable[str], metric: str) -> None:
+    """Check that a site's cost speaks of no other site.
+
+    Raises:
+        PrunusError: it does.
+    """
+    others = sorted(set(counted) - {site})
+    if others:
+        raise PrunusError(
+            f"site {site!r}: what it adds to the {metric} depends on how many units"
+            f" {others[0]!r} keeps, so the two cannot be weighed one by one; prune one of the two"
+            " kinds of sites, or select greedily"
+        )
+
+
+def units(sites: Mapping[str, Site]) -> Counted:
     """Every unit costs 1."""
     terms = tuple(((name,), Fraction(site.units)) for name, site in sites.items())
-    return Cost("units", terms, {name: site.units for name, site in sites.items()})
+    return Counted("units", terms, {name: site.units for name, site in sites.items()})
 
 
 def params(anatomy: Anatomy) -> Cost:
@@ -140,4 +210,4 @@ def _cost(metric: str, polynomials: Iterable[Polynomial], anatomy: Anatomy) -> C
     for polynomial in polynomials:
         for sites, full in polynomial.items():
             total[sites] += full
-    return Cost(metric, tuple(total.items()), {n: s.units for n, s in anatomy.items()})
+    return Counted(metric, tuple(total.items()), {n: s.units for n, s in anatomy.items()})

@@ -1,0 +1,220 @@
+"""Two models side by side: every batch's forward pass waits at the next reader until it is mended."""
+
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from functools import partial
+from typing import Any
+
+import torch
+from greenlet import getcurrent, greenlet
+from torch import Tensor, nn
+
+from prunus.errors import PrunusError
+from prunus.gram import Moments
+from prunus.probe._frozen import frozen
+from prunus.probe._room import Room
+from prunus.probe._tokens import flat, real_tokens
+from prunus.probe.loss import Batch
+from prunus.site import Site
+
+Computing = Callable[[], AbstractContextManager[Any]]
+
+
+class March:
+    """Student and teacher go through all batches in lockstep, from reader to reader.
+
+    Each batch's forward pass is suspended in the middle (a greenlet), so that what a reader sees
+    is computed once, with everything below it already mended, whatever the model's code is. Other
+    passes through the same models may run meanwhile. Use as a context manager.
+    """
+
+    def __init__(
+        self,
+        student: nn.Module,
+        teacher: nn.Module,
+        batches: Iterable[Batch],
+        readers: Iterable[Site],
+        *,
+        entries: bool = False,
+        room: Room | None = None,
+        computing: Computing = nullcontext,
+    ) -> None:
+        """Make ready.
+
+        Args:
+            student: the model that is mended on the way, in place.
+            teacher: the model that it is held to.
+            batches: mappings of keyword arguments.
+            readers: one site for every reader to stop at, in forward order.
+            entries: whether to stop at what a sublayer reads, too.
+            room: where the passes' tensors wait; None is memory.
+            computing: a context for the forward passes, such as autocast.
+        """
+        self.student, self.teacher = student, teacher
+        self.readers = list(readers)
+        self.entries, self.computing = entries, computing
+        self._pairs = [
+            (_Pass(student, batch, room), _Pass(teacher, batch, room)) for batch in batches
+        ]
+        self._passes = {run.let: run for pair in self._pairs for run in pair}
+        self._undo = ExitStack()
+
+    def __enter__(self) -> "March":
+        """Set the hooks."""
+        for model in (self.student, self.teacher):
+            self._undo.enter_context(frozen(model))
+        for site in self.readers:
+            producer = site.slices[0].tensor.rpartition(".")[0]
+            self._before(self.student, site.residual, _see_stream, site)
+            if self.entries:
+                self._before(self.student, producer, _stop_at_entry, site)
+            self._before(self.student, site.reader, _stop_at_reader, site)
+            self._before(self.teacher, site.residual, _pause_and_see_stream, site)
+            if self.entries:
+                self._before(self.teacher, producer, _see_input, site)
+            self._after(self.teacher, site.reader, site)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Take the hooks back and let the suspended passes go."""
+        self._undo.close()
+        for let in self._passes:
+            if let:
+                let.throw()
+        for run in self._passes.values():
+            run.seen.clear()
+
+    def entry(self, site: Site) -> Moments:
+        """Moments of what a sublayer reads in the student, and of what it reads in the teacher."""
+        return self._moments(site, "entry", first=False)
+
+    def reader(self, site: Site, *, first: bool = False) -> Moments:
+        """Moments of a reader's input in the student, and of what the reader should add.
+
+        The target is what makes the student's residual stream equal to the teacher's after this
+        sublayer: y = (r_teacher + out_teacher) - r_student (K-prune, arXiv 2308.03449, eq. 12).
+
+        Args:
+            site: the next reader.
+            first: count the first token of each sample only.
+        """
+        return self._moments(site, "reader", first=first)
+
+    def skip(self, site: Site) -> None:
+        """Go to a reader without counting anything."""
+        for student, teacher in self._pairs:
+            self._go(site, "reader", student, teacher)
+
+    def advance(self, stays: Tensor) -> None:
+        """Let the student go on from a reader with the inputs that stay, [inputs] bool."""
+        for student, _ in self._pairs:
+            x = student.seen.pop("x")
+            student.answer = None if stays.all() else (x[..., stays.to(x.device)],)
+
+    def _moments(self, site: Site, stop: str, *, first: bool) -> Moments:
+        found: Moments | None = None
+        for student, teacher in self._pairs:
+            self._go(site, stop, student, teacher)
+            x, y = _compared(stop, student.seen, teacher.seen)
+            real = None if first else real_tokens(student.batch, site.name, x)
+            x, y = ((t[:, 0] if first else flat(t, real)) for t in (x, y))
+            if found is None:
+                found = Moments.zeros(x.shape[-1], y.shape[-1], x.device)
+            found.add(x, y)
+        if found is None:
+            raise PrunusError("no batches: the calibration data is empty")
+        return found.flush()
+
+    def _go(self, site: Site, stop: str, student: "_Pass", teacher: "_Pass") -> None:
+        with torch.no_grad(), self.computing():
+            teacher.run_to(f"reader {site.name}")
+            student.run_to(f"{stop} {site.name}")
+
+    def _before(self, model: nn.Module, path: str, look: "Look", site: Site) -> None:
+        def hook(_: nn.Module, args: tuple[Any, ...]) -> Any:
+            run = self._passes.get(getcurrent())
+            return None if run is None else look(run, site, args[0])
+
+        self._undo.callback(model.get_submodule(path).register_forward_pre_hook(hook).remove)
+
+    def _after(self, model: nn.Module, path: str, site: Site) -> None:
+        def hook(_: nn.Module, __: Any, out: Tensor) -> None:
+            run = self._passes.get(getcurrent())
+            if run is not None:
+                _see_goal(run, site, out, last=site is self.readers[-1])
+
+        self._undo.callback(model.get_submodule(path).register_forward_hook(hook).remove)
+
+
+class _Pass:
+    """One batch's forward pass through one model, which can wait."""
+
+    def __init__(self, model: nn.Module, batch: Batch, room: Room | None) -> None:
+        self.batch, self.room = batch, room
+        self.seen: dict[str, Tensor] = {}
+        self.at = ""
+        self.answer: Any = None
+        self.main = getcurrent()
+        self.let = greenlet(partial(model, **batch))
+
+    def see(self, name: str, tensor: Tensor) -> None:
+        """Remember a tensor; where room is scarce its memory is swapped for a file's."""
+        self.seen[name] = tensor if self.room is None else self.room.put(tensor)
+
+    def wait(self, at: str) -> Any:
+        """Inside the pass: wait here; the answer is what the hook gives to its module."""
+        self.at = at
+        self.main.switch()
+        answer, self.answer = self.answer, None
+        return answer
+
+    def run_to(self, stop: str) -> None:
+        """Outside of it: let it run until it waits at a stop."""
+        while self.at != stop:
+            self.let.switch()
+            if self.let.dead:
+                raise PrunusError(f"the model's forward pass ended before {stop}: is it used?")
+
+
+Look = Callable[[_Pass, Site, Tensor], Any]
+
+
+def _see_stream(run: _Pass, _: Site, x: Tensor) -> None:
+    run.see("stream", x)
+
+
+def _see_input(run: _Pass, _: Site, x: Tensor) -> None:
+    run.see("input", x)
+
+
+def _stop_at_entry(run: _Pass, site: Site, x: Tensor) -> Any:
+    run.see("input", x)
+    return run.wait(f"entry {site.name}")
+
+
+def _stop_at_reader(run: _Pass, site: Site, x: Tensor) -> Any:
+    run.see("x", x)
+    return run.wait(f"reader {site.name}")
+
+
+def _pause_and_see_stream(run: _Pass, _: Site, x: Tensor) -> None:
+    """A teacher waits only when its next sublayer begins: by then the last one's input is freed."""
+    if run.at:
+        run.main.switch()
+    run.see("stream", x)
+
+
+def _see_goal(run: _Pass, site: Site, out: Tensor, *, last: bool) -> None:
+    run.see("goal", run.seen["stream"] + out)
+    run.at = f"reader {site.name}"
+    if last:
+        run.main.switch()
+
+
+def _compared(
+    stop: str, student: dict[str, Tensor], teacher: dict[str, Tensor]
+) -> tuple[Tensor, Tensor]:
+    """What the student has there, and what it should be."""
+    if stop == "entry":
+        return student["input"], teacher["input"]
+    return student["x"], teacher["goal"] - student["stream"]

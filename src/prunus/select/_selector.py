@@ -1,0 +1,30 @@
+"""The contract of a selector."""
+
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import ClassVar, Literal
+
+from prunus.registry import Part
+from prunus.select._pool import Pool
+
+
+class Selector(Part):
+    """Decides how many units each site of a pool keeps; which ones follows from its criterion.
+
+    Attributes:
+        reads: what it wants of a criterion: a score a unit, or a site's whole curve of losses.
+        fills: whether what still fits is put back afterwards, best first.
+    """
+
+    reads: ClassVar[Literal["score", "curve"]] = "score"
+    fills: ClassVar[bool] = True
+
+    def kept(self, pool: Pool, limit: Fraction, decided: Mapping[str, int]) -> dict[str, int]:
+        """Units kept by each candidate of the pool, at a cost within the limit.
+
+        Args:
+            pool: what may go; even its floors were found to be within the limit.
+            limit: the cost that may stay, everything outside the pool included.
+            decided: units kept by sites outside the pool.
+        """
+        raise NotImplementedError
