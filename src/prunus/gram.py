@@ -148,7 +148,9 @@ def factor_of(gram: Tensor, ridge: float) -> Tensor:
         ridge = max(10 * ridge, EPSILON)
 
 
-def removals(gram: Tensor, weight: Tensor, tile: int, ridge: float, share: float) -> Curve:
+def removals(
+    gram: Tensor, weight: Tensor, tile: int, ridge: float, share: float, until: int = 0
+) -> Curve:
     """The order in which units may go, and the loss as they go, the others making up for each.
 
     Optimal brain surgeon on groups (Hassibi & Stork 1993; Kurtic et al., ZipLM, arXiv 2302.04089):
@@ -162,13 +164,14 @@ def removals(gram: Tensor, weight: Tensor, tile: int, ridge: float, share: float
         tile: inputs of one unit.
         ridge: added to H, relative to its mean diagonal.
         share: of the units left, how many go at once; always at least one.
+        until: stop when so many units are left; the curve then ends there.
     """
     inverse = torch.cholesky_inverse(factor_of(gram, ridge))
     left = torch.arange(len(gram) // tile)
     order, loss = [], [0.0]
-    while len(left):
+    while len(left) > until:
         own = _own_costs(inverse, weight, tile)
-        count = max(1, int(len(left) * share))
+        count = min(max(1, int(len(left) * share)), len(left) - until)
         cheapest = own.argsort(stable=True)[:count]
         gone, stays = _split(cheapest, len(left), tile)
         column = inverse[:, gone]

@@ -43,7 +43,10 @@ def told(*parts):
         ({"score": {"lam_pred": 1}}, ["score", "'name'", "lam_pred"]),
         ({"drive": "swep"}, ["swep", "Did you mean 'sweep'", "oneshot"]),
         ({"recover": ["leastsquares"]}, ["leastsquares", "Did you mean 'least_squares'"]),
-        ({"recover": [{"name": "least_squares", "ridge": -1}]}, ["ridge", "greater than or equal to 0", "-1"]),
+        (
+            {"recover": [{"name": "least_squares", "ridge": -1}]},
+            ["ridge", "greater than or equal to 0", "-1"],
+        ),
         ({"sites": ["head"]}, ["site kind 'head'", "Did you mean 'heads'", "neurons"]),
         ({"sites": ["queries"]}, ["site kind 'queries'", "Known: channels, heads"]),
         ({"density": 0}, ["density", "greater than 0", "got 0"]),

@@ -135,7 +135,6 @@ def test_obs_is_the_surgeon_under_the_answers_curvature(site):
     _, losses = greedy(gram.numpy(), weight.numpy(), len(gram) // evidence.site.units)
     curve = criterion.curve(evidence)
     np.testing.assert_allclose(curve.loss.numpy(), losses, rtol=2e-2, atol=1e-4 * losses[-1])
-    assert evidence.curvature.first == (evidence.site.name.startswith("encoder.layer.1"))
 
 
 def test_a_span_head_and_numbers_have_curvature_too():

@@ -1,7 +1,7 @@
 """When things happen, and the one call that does it all."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from transformers import PreTrainedModel
@@ -19,9 +19,8 @@ from prunus.probe._tokens import mean_length
 from prunus.probe.loss import Batch
 from prunus.probe.work import single, work
 from prunus.registry import Part, build, parse
-from prunus.select import Budget, Cost
+from prunus.select import Budget, Cost, flops, params, units
 from prunus.select._budget import At
-from prunus.select._cost import flops, params, units
 
 __all__ = ["Drive", "Job", "Phase", "Step", "cost_of", "finish", "job_of", "prune", "shrink"]
 
@@ -40,7 +39,8 @@ def prune(
     select: Spec = "curves",
     drive: Spec = "oneshot",
     recover: Sequence[Spec] = ("reselect", "least_squares"),
-    precision: str = "float32",
+    precision: Literal["float32", "bfloat16"] = "float32",
+    memory: int = 1024,
 ) -> PreTrainedModel:
     """A physically smaller copy of a model, pruned without retraining.
 
@@ -55,7 +55,9 @@ def prune(
         select: how the budget is split: curves, greedy.
         drive: "oneshot" or "sweep".
         recover: repairs, in order.
-        precision: what forward passes compute in: float32 or bfloat16.
+        precision: what forward passes compute in.
+        memory: MiB of activations that may wait in memory while repairs go through the model; the
+            rest waits in temporary files.
 
     Returns:
         A new model: ``save_pretrained`` writes it, ``from_pretrained`` opens it.
@@ -68,6 +70,7 @@ def prune(
     job = job_of(
         model, anatomy(model).of(*sites), batches,
         score=score, budget=settings, select=select, recover=recover, precision=precision,
+        room=Room(memory * 2**20),
     )  # fmt: skip
     return finish(job, build("drive", drive).run(job))
 
@@ -81,7 +84,7 @@ def job_of(
     budget: Budget | Mapping[str, Any],
     recover: Sequence[Spec],
     select: Spec = "greedy",
-    precision: str = "float32",
+    precision: Literal["float32", "bfloat16"] = "float32",
     room: Room | None = None,
     phase: Phase = untimed,
     step: Step = unseen,

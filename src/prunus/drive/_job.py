@@ -4,6 +4,7 @@ import copy
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -97,7 +98,7 @@ class Job:
 
     def score(self, plan: Plan) -> Found:
         """What the selector reads of the sites that the plan leaves undecided, in the student."""
-        here = self._here()
+        here = self.here
         undecided = {name: here[name] for name in self.sites if name not in plan}
         also = [name for repair in self.repairs for name in repair.reads]
         with self.phase("score"), self.computing():
@@ -180,7 +181,7 @@ class Job:
             entry = [repair for repair in self.repairs if repair.at == "entry"]
             if entry:
                 self._apply(entry, self._waiting(march.entry(reader), names, plan))
-            seen = march.reader(reader, first=self._first(names))
+            seen = march.reader(reader)
             waiting = self._waiting(seen, names, plan)
             self._apply([repair for repair in self.repairs if repair.at == "reader"], waiting)
             march.advance(waiting.stays)
@@ -201,20 +202,17 @@ class Job:
                 gone[name] = own
                 self.alive[name] = self.alive[name][own]
         if gone:
-            cut(self.student, Plan(gone), self._here())
+            cut(self.student, Plan(gone), self.here)
+            del self.here
 
-    def _here(self) -> Anatomy:
+    @cached_property
+    def here(self) -> Anatomy:
         """The sites as the student has them now."""
         grids = {name: site for name, site in self.sites.items() if not site.removable}
         return anatomy(self.student) | grids
 
-    def _first(self, names: list[str]) -> bool:
-        """Whether the answer depends on first tokens only, from here on."""
-        seen = [self.evidence[name].curvature for name in names if name in self.evidence]
-        return any(curvature is not None and curvature.first for curvature in seen)
-
     def _waiting(self, seen: Moments, names: list[str], plan: Plan) -> Reader:
-        here = self._here()
+        here = self.here
         site = here[names[0]]
         width = self.student.get_parameter(site.inlet.tensor).shape[site.inlet.axis]
         stays = torch.ones(width, dtype=torch.bool)

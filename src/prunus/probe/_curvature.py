@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor, nn
 
-from prunus.gram import Moments
+from prunus.gram import Moments, root
 from prunus.probe.directions import Directions
 from prunus.probe.loss import Batch
 from prunus.site import Site
@@ -27,13 +27,16 @@ class Curvature:
         inputs: moments of the reader's input under the weights w.
         outer: [outputs, outputs] sum of d d^T.
         smoothing: g.
-        first: whether only first tokens are read.
     """
 
     inputs: Moments
     outer: Tensor
     smoothing: float
-    first: bool = True
+
+    @cached_property
+    def root(self) -> Tensor:
+        """[outputs, outputs] A^1/2; to be asked for when everything has been counted."""
+        return root(self.metric)
 
     @property
     def metric(self) -> Tensor:
@@ -47,7 +50,6 @@ class Curvature:
         """Count one batch: x [sample, token, inputs], gradients of [sample, token, outputs]."""
         square = torch.stack([g.double().square().sum(-1) for g in gradients]).sum(0)
         read = square > 0
-        self.first = self.first and not bool(read[:, 1:].any())
         if not read.any():
             return
         square = square[read]

@@ -49,14 +49,7 @@ def probe(
     found = {name: Evidence(site, _weights(site, tensors)) for name, site in sites.items()}
     if not reads or not found:
         return found
-    for site in sites.values():
-        if not site.has_inlet and BY_INPUT.intersection(reads):
-            raise PrunusError(
-                f"site {site.name!r} of kind {site.kind!r} is not the input of one module, which"
-                f" {sorted(BY_INPUT.intersection(reads))} need; use another criterion"
-            )
-    if ABLATION in reads:
-        require_few(sites)
+    _require(sites, reads)
     directions = directions or Directions()
     curved = curvatures(model, sites, directions.smoothing) if CURVATURE in reads else {}
     with frozen(model):
@@ -64,8 +57,6 @@ def probe(
             for evidence in found.values():
                 evidence.samples += samples_of(batch)
             _look(model, batch, found, reads, loss)
-            if ABLATION in reads and loss is not None:
-                ablate(model, batch, found, loss)
             if curved:
                 look_back(model, batch, curved, directions)
     for evidence in found.values() if curved else ():
@@ -80,6 +71,18 @@ def _weights(site: Site, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {part.tensor: tensors[part.tensor] for part in site.slices if part.tensor in tensors}
 
 
+def _require(sites: Mapping[str, Site], reads: tuple[str, ...]) -> None:
+    by_input = BY_INPUT.intersection(reads)
+    for site in sites.values():
+        if not site.has_inlet and by_input:
+            raise PrunusError(
+                f"site {site.name!r} of kind {site.kind!r} is not the input of one module, which"
+                f" {sorted(by_input)} need; use another criterion"
+            )
+    if ABLATION in reads:
+        require_few(sites)
+
+
 def _look(
     model: nn.Module,
     batch: Batch,
@@ -87,6 +90,8 @@ def _look(
     reads: tuple[str, ...],
     loss: Loss | None,
 ) -> None:
+    if ABLATION in reads and loss is not None:
+        ablate(model, batch, found, loss)
     activations = [name for name in reads if name in ACTIVATIONS]
     gradients = [name for name in reads if name in GRADIENTS]
     with ExitStack() as undo:

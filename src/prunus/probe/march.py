@@ -86,9 +86,9 @@ class March:
 
     def entry(self, site: Site) -> Moments:
         """Moments of what a sublayer reads in the student, and of what it reads in the teacher."""
-        return self._moments(site, "entry", first=False)
+        return self._moments(site, "entry")
 
-    def reader(self, site: Site, *, first: bool = False) -> Moments:
+    def reader(self, site: Site) -> Moments:
         """Moments of a reader's input in the student, and of what the reader should add.
 
         The target is what makes the student's residual stream equal to the teacher's after this
@@ -96,14 +96,8 @@ class March:
 
         Args:
             site: the next reader.
-            first: count the first token of each sample only.
         """
-        return self._moments(site, "reader", first=first)
-
-    def skip(self, site: Site) -> None:
-        """Go to a reader without counting anything."""
-        for student, teacher in self._pairs:
-            self._go(site, "reader", student, teacher)
+        return self._moments(site, "reader")
 
     def advance(self, stays: Tensor) -> None:
         """Let the student go on from a reader with the inputs that stay, [inputs] bool."""
@@ -111,13 +105,13 @@ class March:
             x = student.seen.pop("x")
             student.answer = None if stays.all() else (x[..., stays.to(x.device)],)
 
-    def _moments(self, site: Site, stop: str, *, first: bool) -> Moments:
+    def _moments(self, site: Site, stop: str) -> Moments:
         found: Moments | None = None
         for student, teacher in self._pairs:
             self._go(site, stop, student, teacher)
             x, y = _compared(stop, student.seen, teacher.seen)
-            real = None if first else real_tokens(student.batch, site.name, x)
-            x, y = ((t[:, 0] if first else flat(t, real)) for t in (x, y))
+            real = real_tokens(student.batch, site.name, x)
+            x, y = flat(x, real), flat(y, real)
             if found is None:
                 found = Moments.zeros(x.shape[-1], y.shape[-1], x.device)
             found.add(x, y)

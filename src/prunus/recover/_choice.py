@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field, NonNegativeInt, PositiveFloat
 from torch import Tensor
 
-from prunus.gram import fit, root
+from prunus.gram import fit
 from prunus.recover._repair import Reader, Repair
 
 
@@ -40,5 +40,5 @@ class Choice(Repair):
         weight, _ = fit(seen, reader.weight.double(), self.ridge, centred=biased)
         curvature = reader.evidence.curvature if reader.evidence else None
         if curvature is not None:
-            weight = weight @ root(curvature.metric)
+            weight = weight @ curvature.root
         return (seen.centred() if biased else seen).gram, weight

@@ -78,8 +78,6 @@ class Repair(Part):
     Attributes:
         reads: statistics that it wants of the scoring pass.
         at: whether it mends the reader, or what the sublayer makes of its own input ("entry").
-        moments: whether it needs moments at all.
-        first: whether it counts first tokens only where a head reads nothing else.
     """
 
     reads: ClassVar[tuple[str, ...]] = ()

@@ -13,9 +13,9 @@ class Rearrange(Repair):
     """Keep as many units as were planned, but those whose loss is least together.
 
     Removing the units S of a sublayer costs about 1/2 1^T F_S 1, F = sum over batches of g g^T, g
-    the gradient of the mean loss in the units' masks: the block-diagonal Fisher information (eq. 8,
-    section 3.3), with what units lose jointly beside what each loses alone. The gradients are those
-    of the criterion's loss.
+    the gradient of the mean loss in the units' masks: the block-diagonal Fisher information
+    (Fisher-based mask rearrangement), which knows what units lose jointly beside what each loses
+    alone. The gradients are those of the criterion's loss.
     """
 
     reads: ClassVar[tuple[str, ...]] = ("unit_batch_gradient_gram",)

@@ -33,5 +33,5 @@ class Reselect(Choice):
         if count in (0, len(units)):
             return
         gram, weight = self.objective(reader)
-        order = removals(gram, weight, reader.tile, self.ridge, self.share).order
-        reader.keep(mask_of(order[len(units) - count :], len(units)))
+        gone = removals(gram, weight, reader.tile, self.ridge, self.share, until=count).order
+        reader.keep(~mask_of(gone, len(units)))

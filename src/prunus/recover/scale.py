@@ -1,4 +1,4 @@
-"""One scale for every unit that stays (mask tuning; Kwon et al., arXiv 2204.09656, section 3.4)."""
+"""One scale for every unit that stays (mask tuning; Kwon et al., arXiv 2204.09656)."""
 
 import torch
 from scipy.sparse.linalg import lsmr
@@ -23,7 +23,7 @@ class Scale(Repair):
     sublayer comes before them, both as in the original.
 
     Where LSMR does not converge, or a scale leaves [-10, 10], the sublayer stays as it is; the
-    original leaves all later ones, too.
+    original then leaves all later ones untuned as well.
     """
 
     def mend(self, reader: Reader) -> None:

@@ -6,7 +6,7 @@ from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from prunus.curve import Curve
-from prunus.gram import removals, root
+from prunus.gram import removals
 from prunus.probe import Directions, Evidence
 from prunus.score import Criterion
 
@@ -48,7 +48,7 @@ class Obs(Criterion):
         """The loss as a site's units go."""
         seen = evidence.curvature
         assert seen is not None
-        weight = evidence.inlet.double() @ root(seen.metric)
+        weight = evidence.inlet.double() @ seen.root
         tile = len(weight) // evidence.site.units
         return removals(seen.inputs.centred().gram, weight, tile, self.ridge, self.share)
 

@@ -9,13 +9,13 @@ from prunus.curve import Curve
 from prunus.errors import PrunusError
 from prunus.plan import Plan
 from prunus.select._budget import Budget, Rule
-from prunus.select._cost import Cost, units
+from prunus.select._cost import Cost, flops, params, units
 from prunus.select._pool import Pool, candidate
 from prunus.select._selector import Selector
 from prunus.select.greedy import Greedy
 from prunus.site import Site
 
-__all__ = ["Budget", "Cost", "Rule", "Selector", "select"]
+__all__ = ["Budget", "Cost", "Rule", "Selector", "flops", "params", "select", "units"]
 
 Found = Tensor | Curve
 

@@ -98,7 +98,13 @@ class Counted:
         """
         terms = self._by_site.get(site, [])
         require_alone(site, chain.from_iterable(sites for sites, _ in terms), self.metric)
-        return [self._sum(terms, {site: units}) for units in range(self.sizes[site] + 1)]
+        powers: Polynomial = defaultdict(Fraction)
+        for sites, full in terms:
+            powers[sites] += full / self.sizes[site] ** len(sites)
+        return [
+            sum((full * units ** len(sites) for sites, full in powers.items()), start=Fraction(0))
+            for units in range(self.sizes[site] + 1)
+        ]
 
     def _sum(self, terms: Iterable[tuple[Monomial, Fraction]], kept: Mapping[str, int]) -> Fraction:
         products = (full * prod(self._fraction(s, kept) for s in sites) for sites, full in terms)
