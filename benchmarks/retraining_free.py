@@ -196,7 +196,8 @@ def _line(task: str, density: float, method: str, cells: list[dict], ours: dict)
     share = statistics.median(row["speedup"] / row["ideal"] for row in cells)
     return (
         f"| {task} | {density} | {method} | {len(cells)} | {mean['pruned']:.2f}{spread}"
-        f" | {mean['difference']:+.2f} | {gap} | {mean['kl']:.4f} | {cpu:.0f} | {peak} | {share:.2f} |"
+        f" | {mean['difference']:+.2f} | {gap} | {mean['kl']:.4f} | {cpu:.0f} | {peak}"
+        f" | {share:.2f} |"
     )
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from prunus.curve import Curve
 
 PANEL = 256
-CHUNK = 4096
+CHUNK = 2048
 EPSILON = 1e-12
 """Keeps the factor defined where no input varies at all."""
 

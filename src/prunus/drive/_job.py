@@ -107,6 +107,8 @@ class Job:
             )
             judge = getattr(self.criterion, self.selector.reads)
             self.found = {name: judge(evidence) for name, evidence in self.evidence.items()}
+        for evidence in self.evidence.values():
+            evidence.let_go()
         return self.found
 
     def select(self, found: Found, given: Plan) -> Plan:

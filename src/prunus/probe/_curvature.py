@@ -24,7 +24,7 @@ class Curvature:
     sum |d|^2 + g I / outputs.
 
     Attributes:
-        inputs: moments of the reader's input under the weights w.
+        inputs: moments of the reader's input under the weights w, as long as they are kept.
         outer: [outputs, outputs] sum of d d^T.
         smoothing: g.
     """

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from prunus.gram import Moments
 from prunus.probe._curvature import Curvature
 from prunus.site import Site
 
@@ -35,6 +36,11 @@ class Evidence:
         """Add to a sum."""
         value = value.detach().double()
         self.seen[name] = self.seen[name] + value if name in self.seen else value
+
+    def let_go(self) -> None:
+        """Free the largest statistics, which nothing needs once a site is scored."""
+        if self.curvature is not None:
+            self.curvature.inputs = Moments.zeros(0, 0, self.curvature.outer.device)
 
     @property
     def inlet(self) -> Tensor:

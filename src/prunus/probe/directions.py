@@ -1,4 +1,4 @@
-"""Scalars whose squared gradients add up to the curvature of the divergence from the dense model."""
+"""Scalars whose squared gradients add up to the curvature of the answers' divergence."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

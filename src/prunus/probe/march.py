@@ -1,4 +1,4 @@
-"""Two models side by side: every batch's forward pass waits at the next reader until it is mended."""
+"""Two models side by side: every batch's pass waits at the next reader until it is mended."""
 
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, ExitStack, nullcontext

@@ -33,7 +33,7 @@ class Criterion(Part):
         raise NotImplementedError
 
     def curve(self, evidence: Evidence) -> Curve:
-        """The loss as a site's units go; the sum of their scores unless a criterion knows better."""
+        """The loss as a site's units go: sums of scores, unless a criterion knows better."""
         return Curve.of(self.score(evidence))
 
     def teacher(self, model: nn.Module, batches: Iterable[Batch]) -> Teacher:

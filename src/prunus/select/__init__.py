@@ -10,7 +10,7 @@ from prunus.errors import PrunusError
 from prunus.plan import Plan
 from prunus.select._budget import Budget, Rule
 from prunus.select._cost import Cost, flops, params, units
-from prunus.select._pool import Pool, candidate
+from prunus.select._pool import Candidate, Pool, candidate
 from prunus.select._selector import Selector
 from prunus.select.greedy import Greedy
 from prunus.site import Site
@@ -64,13 +64,7 @@ def select(
         metric = _by_units(members, free, density) if local else cost
         for pool in [[name] for name in members] if local else [members]:
             found = {
-                name: candidate(
-                    free[name],
-                    scores[name],
-                    float(metric.price(name)) if per_cost else 1.0,
-                    budget,
-                    rules[name],
-                )  # fmt: skip
+                name: _candidate(name, free, scores, budget, rules, metric if per_cost else None)
                 for name in pool
                 if name in free
             }
@@ -81,6 +75,18 @@ def select(
                 )
                 kept |= plan.counts()
     return plan
+
+
+def _candidate(
+    name: str,
+    sites: Mapping[str, Site],
+    scores: Mapping[str, Found],
+    budget: Budget,
+    rules: Mapping[str, Rule | None],
+    cost: Cost | None,
+) -> Candidate:
+    price = 1.0 if cost is None else float(cost.price(name))
+    return candidate(sites[name], scores[name], price, budget, rules[name])
 
 
 def _chosen(
