@@ -26,26 +26,35 @@ SAMPLES = {"sst2": 476, "mrpc": 256, "stsb": 256, "rte": 128, "cola": 476, "squa
 METHODS = {
     "prunus": {"recipe": "prunus"},
     "prunus, units kept": {"recipe": "prunus", "recover": ["least_squares"]},
+    "prunus, bfloat16": {"recipe": "prunus", "precision": "bfloat16"},
     "K-prune": {"recipe": "kprune"},
     "Kwon et al.": {"recipe": "kwon"},
     "Fisher, least squares": {"recipe": "fisher"},
     "random, least squares": {"recipe": "random", "recover": ["least_squares"]},
     "magnitude": {"recipe": "magnitude"},
 }
-MAIN = ("prunus", "prunus, units kept", "K-prune", "Kwon et al.")
-BASELINES = ("Fisher, least squares", "random, least squares", "magnitude")
+HEADLINE = ("prunus", "Kwon et al.", "K-prune")
+VARIANTS = ("prunus, units kept", "prunus, bfloat16", "Fisher, least squares",
+            "random, least squares", "magnitude")  # fmt: skip
 
 
 def _cells() -> list[dict]:
-    spec = [("sst2", MAIN, (0.5, 0.2), (0, 1, 2)), ("mrpc", MAIN, (0.5, 0.2), (0, 1, 2))]
-    spec += [("sst2", MAIN, (0.6, 0.4, 0.25, 0.1), (0,)), ("sst2", BASELINES, (0.5, 0.2), (0,))]
-    spec += [("mrpc", BASELINES, (0.5, 0.2), (0,))]
-    spec += [(task, MAIN, (0.5, 0.2), (0,)) for task in ("stsb", "cola", "squad")]
+    spec = [(task, HEADLINE, (0.5, 0.2), (0, 1, 2)) for task in ("sst2", "mrpc")]
+    spec += [
+        ("sst2", HEADLINE, (0.6, 0.4, 0.25, 0.1), (0,)),
+        ("sst2", ("prunus",), (0.25,), (1, 2)),
+    ]
+    spec += [("sst2", VARIANTS, (0.5, 0.2), (0,)), ("mrpc", VARIANTS, (0.2,), (0,))]
+    for task in ("stsb", "cola", "squad"):
+        spec += [
+            (task, ("prunus", "Kwon et al."), (0.5, 0.2), (0,)),
+            (task, ("K-prune",), (0.2,), (0,)),
+        ]
     return [
         {"task": task, "method": method, "density": density, "seed": seed}
         for task, methods, densities, seeds in spec
-        for density in densities
         for method in methods
+        for density in densities
         for seed in seeds
     ]
 
