@@ -105,6 +105,7 @@ class Job:
             self.evidence = look(
                 self.student, self.batches, undecided, self.criterion, self.teacher, also
             )
+        with self.phase("score"):
             judge = getattr(self.criterion, self.selector.reads)
             self.found = {name: judge(evidence) for name, evidence in self.evidence.items()}
         for evidence in self.evidence.values():
@@ -160,7 +161,7 @@ class Job:
         masks = {}
         for reader in self.readers():
             names = self.at(reader)
-            if len(names) == 1 and names[0] in plan:
+            if len(names) == 1 and names[0] in plan and self.sites[names[0]].even == 1:
                 masks[names[0]] = self._widened(names[0], plan[names[0]])
         self.cut(masks)
 

@@ -101,8 +101,9 @@ def look_back(
     ]
     for index, (path, x) in enumerate(tape.inputs.items()):
         own = [g[index] for g in gradients if g[index] is not None]
-        if own:
-            found[path].add(x, own)
+        with torch.autocast(x.device.type, enabled=False):
+            if own:
+                found[path].add(x, own)
 
 
 def _record(tape: Tape, path: str, _: nn.Module, args: tuple[Tensor, ...], out: Tensor) -> None:
