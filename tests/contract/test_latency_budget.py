@@ -1,14 +1,17 @@
 """Budgets of latency: costs that jump and stay flat, met by every selector, best by brute force."""
 
 from fractions import Fraction
-from itertools import product
+from itertools import pairwise, product
+from types import SimpleNamespace
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from prunus.anatomy import anatomy
 from prunus.curve import Curve
+from prunus.drive import job_of
 from prunus.errors import PrunusError
 from prunus.probe.work import work
 from prunus.registry import build, parse
@@ -208,3 +211,30 @@ def test_what_a_budget_cannot_mean_is_told(said, told):
     with pytest.raises(PrunusError) as error:
         parse(Budget, "budget", said)
     assert told in str(error.value)
+
+
+@pytest.mark.parametrize("slower", [1.0, 1.25])
+def test_a_plan_is_timed_once_and_the_limit_corrected(slower, monkeypatch):
+    """A machine on which the pruned model takes ``slower`` times what the table says."""
+    case = case_of("bert")
+    cost, _, _ = latency_of(case, "heads", "neurons")
+    monkeypatch.setattr("prunus.drive.cost_of", lambda *_: cost)
+    timed = []
+
+    def paired(dense, small, batch, at):
+        timed.append((dense, small, at))
+        kept = {name: site.units for name, site in anatomy(small).items()}
+        predicted = cost({name: kept.get(name, 0) for name in cost.sizes})
+        return SimpleNamespace(speedup=cost({}) / (predicted * slower))
+
+    monkeypatch.setattr("prunus.drive._job.paired", paired)
+    budget = {"metric": "latency", "density": 0.6, "of": "model"}
+    job = job_of(
+        case.model, case.of("heads", "neurons"), [case.batch],
+        score="magnitude", select="curves", budget=budget, recover=(),
+    )  # fmt: skip
+    plan = build("drive", "oneshot").run(job)
+    assert len(timed) == 1
+    assert cost(plan.counts()) * slower <= 0.6 * cost({}) * (1 + 1e-9)
+    dearest = max(max(b - a for a, b in pairwise(cost.alone(name))) for name in cost.sizes)
+    assert cost(plan.counts()) * slower > 0.6 * cost({}) - slower * dearest
