@@ -26,7 +26,7 @@ SAMPLES = {"sst2": 476, "mrpc": 256, "stsb": 256, "rte": 128, "cola": 476, "squa
 METHODS = {
     "prunus": {"recipe": "prunus"},
     "prunus, units kept": {"recipe": "prunus", "recover": ["least_squares"]},
-    "prunus, bfloat16": {"recipe": "prunus", "precision": "bfloat16"},
+    "prunus, fast": {"recipe": "prunus", "scored": 0.5, "precision": "bfloat16"},
     "K-prune": {"recipe": "kprune"},
     "Kwon et al.": {"recipe": "kwon"},
     "Fisher, least squares": {"recipe": "fisher"},
@@ -34,7 +34,7 @@ METHODS = {
     "magnitude": {"recipe": "magnitude"},
 }
 HEADLINE = ("prunus", "Kwon et al.", "K-prune")
-VARIANTS = ("prunus, units kept", "prunus, bfloat16", "Fisher, least squares",
+VARIANTS = ("prunus, units kept", "prunus, fast", "Fisher, least squares",
             "random, least squares", "magnitude")  # fmt: skip
 
 

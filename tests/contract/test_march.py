@@ -9,6 +9,7 @@ import prunus
 from prunus.anatomy import anatomy
 from prunus.drive import finish, job_of
 from prunus.errors import PrunusError
+from prunus.plan import Plan
 from prunus.probe import March, Room
 from prunus.registry import build
 from tests.tiny import FAMILIES, batch_of, far, outputs, tiny
@@ -108,3 +109,17 @@ def test_bfloat16_passes_give_a_like_model_in_float32(family):
     assert half.dtype == torch.float32
     dense = outputs(model, data[0])
     assert far(outputs(half, data[0]), dense) < 2 * far(outputs(full, data[0]), dense) + 0.1
+
+
+def test_scores_may_be_made_of_some_of_the_batches():
+    model = tiny("bert")
+    data = data_of(model, (4, 3, 4, 5))
+    whole, half, tenth = (
+        job_of(
+            model, anatomy(model).of("neurons"), data, score="fisher", select="greedy",
+            budget={"density": 0.5}, recover=(), scored=share,
+        ) for share in (1, 0.5, 0.1)
+    )  # fmt: skip
+    for job, seen in ((whole, 16), (half, 8), (tenth, 4)):
+        job.score(Plan())
+        assert {evidence.samples for evidence in job.evidence.values()} == {seen}

@@ -39,6 +39,7 @@ def prune(
     select: Spec = "curves",
     drive: Spec = "oneshot",
     recover: Sequence[Spec] = ("reselect", "least_squares"),
+    scored: float = 1.0,
     precision: Literal["float32", "bfloat16"] = "float32",
     memory: int = 1024,
 ) -> PreTrainedModel:
@@ -55,6 +56,7 @@ def prune(
         select: how the budget is split: curves, greedy.
         drive: "oneshot" or "sweep".
         recover: repairs, in order.
+        scored: the fraction of the batches, evenly spaced, that scoring sees; repairs see all.
         precision: what forward passes compute in.
         memory: MiB of activations that may wait in memory while repairs go through the model; the
             rest waits in temporary files.
@@ -69,8 +71,8 @@ def prune(
     settings = {"density": density} if budget is None else budget
     job = job_of(
         model, anatomy(model).of(*sites), batches,
-        score=score, budget=settings, select=select, recover=recover, precision=precision,
-        room=Room(memory * 2**20),
+        score=score, budget=settings, select=select, recover=recover,
+        scored=scored, precision=precision, room=Room(memory * 2**20),
     )  # fmt: skip
     return finish(job, build("drive", drive).run(job))
 
@@ -84,6 +86,7 @@ def job_of(
     budget: Budget | Mapping[str, Any],
     recover: Sequence[Spec],
     select: Spec = "greedy",
+    scored: float = 1.0,
     precision: Literal["float32", "bfloat16"] = "float32",
     room: Room | None = None,
     phase: Phase = untimed,
@@ -100,7 +103,7 @@ def job_of(
     repairs = tuple(build("recover", spec) for spec in recover)
     return Job(
         model, sites, batches, build("score", score), build("select", select), parsed, cost,
-        repairs, precision=PRECISIONS[precision], room=room, phase=phase, step=step,
+        repairs, scored=scored, precision=PRECISIONS[precision], room=room, phase=phase, step=step,
     )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import ceil
 from typing import Any
 
 import torch
@@ -51,6 +52,7 @@ class Job:
         budget: how much stays.
         cost: the budget's metric.
         repairs: what is mended, in order.
+        scored: the fraction of the batches, evenly spaced, that scoring sees; repairs see all.
         precision: what forward passes compute in; statistics are summed in float64 in any case.
         room: where suspended passes' tensors wait; None is memory.
         phase: opens a timed phase by name (score, select, recover).
@@ -69,6 +71,7 @@ class Job:
     budget: Budget
     cost: Cost
     repairs: tuple[Repair, ...] = ()
+    scored: float = 1.0
     precision: torch.dtype = torch.float32
     room: Room | None = None
     phase: Phase = untimed
@@ -103,7 +106,7 @@ class Job:
         also = [name for repair in self.repairs for name in repair.reads]
         with self.phase("score"), self.computing():
             self.evidence = look(
-                self.student, self.batches, undecided, self.criterion, self.teacher, also
+                self.student, self._scored(), undecided, self.criterion, self.teacher, also
             )
         with self.phase("score"):
             judge = getattr(self.criterion, self.selector.reads)
@@ -127,6 +130,13 @@ class Job:
             found, self.sites, budget, self.cost, given,
             per_cost=self.criterion.per_cost, selector=self.selector, aim=aim,
         )  # fmt: skip
+
+    def _scored(self) -> Iterable[Batch]:
+        """The batches that scoring sees."""
+        if self.scored == 1:
+            return self.batches
+        steps = enumerate(self.batches, 1)
+        return [b for i, b in steps if ceil(i * self.scored) > ceil((i - 1) * self.scored)]
 
     def _aim(self, plan: Plan) -> float:
         """By how much to miss a latency on purpose, so that it is met: predicted / measured."""

@@ -100,7 +100,7 @@ def prune(stage: Stage, opened: Opened) -> Cut:
     job = job_of(
         opened.model, sites, stage.bars.over(opened.batches, "calibration data"),
         score=chosen.score, budget=chosen.budget, select=chosen.select, recover=chosen.recover,
-        precision=recipe.calibration.precision,
+        scored=recipe.calibration.scored, precision=recipe.calibration.precision,
         room=Room(recipe.calibration.memory * 2**20, stage.folder),
         phase=stage.watch, step=stage.step,
     )  # fmt: skip
