@@ -84,6 +84,16 @@ def test_evaluation_leaves_every_module_in_its_mode(prepared):
     assert not model.dropout.training
 
 
+def test_batches_of_equal_lengths_pad_nothing(prepared):
+    batches = prepared.batches("train", batch_size=3, order="equal")
+    lengths = prepared.lengths("train")
+    assert all(bool(batch["attention_mask"].all()) for batch in batches)
+    assert max(len(batch["labels"]) for batch in batches) == 3
+    assert sorted(batches.order.tolist()) == list(range(len(lengths)))
+    seen = torch.cat([batch["attention_mask"].sum(-1) for batch in batches])
+    assert torch.equal(seen, lengths[batches.order])
+
+
 def test_progress_wraps_the_batches(prepared):
     counts = []
     prepared.evaluate(Oracle(), batch_size=4, progress=lambda b: counts.append(len(b)) or b)

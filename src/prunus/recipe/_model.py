@@ -68,7 +68,7 @@ class Calibration(Part):
         batch_size: examples in a batch; some criteria (knowledge) depend on it.
         split: the task's split.
         order: ``length`` puts examples of like lengths into one batch, so that little is padded;
-            ``drawn`` leaves them as they were drawn.
+            ``equal`` those of equal lengths, so that nothing is; ``drawn`` leaves them as drawn.
         scored: the fraction of the batches that scores are made of; repairs see all of them.
         precision: what the models compute in while they are looked at.
         memory: MiB that may wait in memory while a repair goes through the model; the rest waits in
@@ -78,7 +78,7 @@ class Calibration(Part):
     samples: PositiveInt = 512
     batch_size: PositiveInt = 32
     split: str = "calibration"
-    order: Literal["length", "drawn"] = "length"
+    order: Literal["length", "equal", "drawn"] = "length"
     scored: Annotated[float, Field(gt=0, le=1)] = 1.0
     precision: Literal["float32", "bfloat16"] = "float32"
     memory: PositiveInt = 1024

@@ -17,6 +17,7 @@ Batch = dict[str, Tensor]
 Example = dict[str, Any]
 Progress = Callable[["Batches"], Iterable[Batch]]
 Rows = TypeVar("Rows")
+Order = Literal["length", "equal", "drawn"]
 
 
 class Batches(list[Batch]):
@@ -92,7 +93,7 @@ class Prepared(ABC, Generic[Rows]):
         split: str,
         batch_size: int = 32,
         limit: int | None = None,
-        order: Literal["length", "drawn"] = "length",
+        order: Order = "length",
     ) -> Batches:
         """A split in batches, each padded to its own longest example.
 
@@ -100,7 +101,8 @@ class Prepared(ABC, Generic[Rows]):
             split: its name.
             batch_size: examples in a batch; the last one may be smaller.
             limit: take only the first so many examples of the split.
-            order: ``length`` puts examples of like lengths together, the longest first;
+            order: ``length`` puts examples of like lengths together, the longest first; ``equal``
+                only those of equal lengths, so that nothing is padded and batches may be small;
                 ``drawn`` keeps the order of the split.
 
         Returns:
@@ -113,11 +115,14 @@ class Prepared(ABC, Generic[Rows]):
         if self.tokenizer.pad_token is None:
             raise PrunusError("the tokenizer has no padding token: set tokenizer.pad_token")
         rows = self.examples(split)[:limit]
-        place = torch.arange(len(rows))
-        if order == "length":
-            place = self.lengths(split)[:limit].argsort(descending=True, stable=True)
+        lengths, place = self.lengths(split)[:limit], torch.arange(len(rows))
+        if order != "drawn":
+            place = lengths.argsort(descending=True, stable=True)
+        groups = [place]
+        if order == "equal":
+            groups = place.split(lengths[place].unique_consecutive(return_counts=True)[1].tolist())
         collate = DataCollatorWithPadding(self.tokenizer)
-        chunks = [chunk.tolist() for chunk in place.split(batch_size)]
+        chunks = [chunk.tolist() for group in groups for chunk in group.split(batch_size)]
         return Batches((dict(collate([rows[i] for i in chunk])) for chunk in chunks), place)
 
     def evaluate(
