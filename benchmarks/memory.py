@@ -1,9 +1,10 @@
-"""Resident memory against calibration tokens: 2 k and 50 k, scoring and least squares.
+"""Resident memory against calibration tokens: scoring alone, and with repairs going through.
 
     python benchmarks/memory.py
 
-A random BERT of 4 x 256 and batches made on the fly, each size in a process of its own. About
-three minutes, one thread.
+A random BERT of 4 x 256 and batches made on the fly, each size in a process of its own. ``memory``
+is the MiB of activations that may wait in memory; the rest waits in files, whose pages count as
+resident while they are used, but are the system's to take back. Three minutes, one thread.
 """
 
 import subprocess
@@ -14,8 +15,8 @@ from cells import fill
 
 LENGTH, BATCH = 64, 8
 CELLS = [
-    {"score": score, "drive": drive, "tokens": tokens}
-    for score, drive in (("fisher", "oneshot"), ("knowledge", "sweep"))
+    {"repairs": repairs, "memory": memory, "tokens": tokens}
+    for repairs, memory in (("none", 0), ("least_squares", 1024), ("least_squares", 16))
     for tokens in (2_048, 51_200)
 ]
 
@@ -35,13 +36,13 @@ class Batches:
             yield {"input_ids": ids, "labels": torch.randint(2, (BATCH,), generator=draw)}
 
 
-def measure(score: str, drive: str, tokens: int) -> dict:
-    command = [sys.executable, __file__, score, drive, str(tokens)]
+def measure(repairs: str, memory: int, tokens: int) -> dict:
+    command = [sys.executable, __file__, repairs, str(memory), str(tokens)]
     peak = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1]
     return {"peak_rss_mib": round(int(peak) / 1024, 1)}
 
 
-def one(score: str, drive: str, tokens: int) -> None:
+def one(repairs: str, memory: int, tokens: int) -> None:
     import resource
 
     import torch
@@ -58,12 +59,14 @@ def one(score: str, drive: str, tokens: int) -> None:
         num_attention_heads=4,
         intermediate_size=1024,
     )
-    prunus.prune(BertForSequenceClassification(config), Batches(tokens), score=score, drive=drive)
+    recover = [] if repairs == "none" else [repairs]
+    model = BertForSequenceClassification(config)
+    prunus.prune(model, Batches(tokens), recover=recover, memory=memory)
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 
 if __name__ == "__main__":
     if len(sys.argv) > 1:
-        one(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+        one(sys.argv[1], *map(int, sys.argv[2:]))
     else:
         fill("memory", CELLS, measure)

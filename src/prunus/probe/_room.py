@@ -3,7 +3,7 @@
 import mmap
 import tempfile
 from pathlib import Path
-from weakref import finalize
+from weakref import WeakSet, finalize
 
 import torch
 from torch import Tensor
@@ -20,6 +20,7 @@ class Room:
         """Keep up to ``size`` bytes in memory; files lie in ``folder``, or among temporary ones."""
         self.size, self.folder = size, folder
         self.held = self.filed = 0
+        self._pages: WeakSet[mmap.mmap] = WeakSet()
 
     def put(self, tensor: Tensor) -> Tensor:
         """The same tensor; counted until it is freed, moved into a file where it does not fit."""
@@ -32,6 +33,11 @@ class Room:
             tensor.data = self._mapped(tensor)
         return tensor
 
+    def rest(self) -> None:
+        """Take what waits in files out of memory, until it is used again."""
+        for pages in self._pages:
+            pages.madvise(mmap.MADV_DONTNEED)
+
     def _freed(self, size: int) -> None:
         self.held -= size
 
@@ -42,5 +48,6 @@ class Room:
             pages = mmap.mmap(file.fileno(), 0)
         copy = torch.frombuffer(pages, dtype=tensor.dtype, count=tensor.numel()).view(tensor.shape)
         copy.copy_(tensor)
+        self._pages.add(pages)
         pages.madvise(mmap.MADV_DONTNEED)
         return copy

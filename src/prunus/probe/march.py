@@ -52,7 +52,7 @@ class March:
         """
         self.student, self.teacher = student, teacher
         self.readers = list(readers)
-        self.entries, self.computing = entries, computing
+        self.entries, self.room, self.computing = entries, room, computing
         self._pairs = [
             (_Pass(student, batch, room), _Pass(teacher, batch, room)) for batch in batches
         ]
@@ -115,6 +115,8 @@ class March:
             if found is None:
                 found = Moments.zeros(x.shape[-1], y.shape[-1], x.device)
             found.add(x, y)
+            if self.room is not None:
+                self.room.rest()
         if found is None:
             raise PrunusError("no batches: the calibration data is empty")
         return found.flush()
@@ -193,9 +195,10 @@ def _stop_at_reader(run: _Pass, site: Site, x: Tensor) -> Any:
 
 def _pause_and_see_stream(run: _Pass, _: Site, x: Tensor) -> None:
     """A teacher waits only when its next sublayer begins: by then the last one's input is freed."""
+    run.see("next", x)
     if run.at:
         run.main.switch()
-    run.see("stream", x)
+    run.seen["stream"] = run.seen.pop("next")
 
 
 def _see_goal(run: _Pass, site: Site, out: Tensor, *, last: bool) -> None:
