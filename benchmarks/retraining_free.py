@@ -72,11 +72,13 @@ def task_of(task: str) -> object:
     from prunus.task.question_answering import QuestionAnswering
 
     splits = {"calibration": SAMPLES[task]}
-    if task == "squad":
-        return QuestionAnswering(data="rajpurkar/squad", max_length=256, stride=96, splits=splits)
-    if task != "sst2":
-        splits["development"] = 256
-    return Glue(subset=task, splits=splits)
+    if task == "sst2":
+        return Glue(subset=task, splits=splits)
+    splits["development"] = 300 if task == "squad" else 256  # which training left out
+    if task != "squad":
+        return Glue(subset=task, splits=splits)
+    source = {"data": "rajpurkar/squad", "config": "plain_text"}
+    return QuestionAnswering(**source, max_length=256, stride=96, splits=splits)
 
 
 def divergence(dense: object, small: object, batches: list[dict], hidden: tuple[str, ...]) -> float:
