@@ -158,9 +158,13 @@ def time_all(stage: Stage, opened: Opened, cut: Cut) -> list[Latency]:
     if settings is None:
         return []
     models, length = (opened.model, cut.model), settings.length or opened.lengths[1]
+    at = cut.job.budget.at
+    meant = None if at is None else (at.batch, at.length, at.threads)
+    others = [size for size in settings.batch if (size, length, settings.threads) != meant]
     with stage.phase("latency"):
-        found = list(latencies(models, opened.probe, settings, length, stage.bars))
-        if (at := cut.job.budget.at) is not None:
+        usual = settings.model_copy(update={"batch": others})
+        found = list(latencies(models, opened.probe, usual, length, stage.bars))
+        if at is not None:
             cost, bars = cut.job.cost, stage.bars
             found.append(aimed(models, opened.probe, at, settings.pairs, cost, cut.plan, bars))
     return found
