@@ -44,7 +44,7 @@ def svg(task: str, dense: float) -> str:
     parts = [
         f'<line x1="{EDGE}" x2="{WIDTH - EDGE}" y1="{level}" y2="{level}" stroke="#888"'
         ' stroke-dasharray="4"/>',
-        f'<text x="{EDGE}" y="{level - 6}">dense {dense:.2f}</text>',
+        f'<text x="{WIDTH - EDGE}" y="{level - 6}" text-anchor="end">dense {dense:.2f}</text>',
         f'<text x="{WIDTH / 2}" y="{HEIGHT - 8}" text-anchor="middle">FLOPs that stay</text>',
         f'<text x="{EDGE}" y="20">{task}: accuracy, %</text>',
     ]

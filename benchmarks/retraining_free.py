@@ -185,7 +185,7 @@ def table() -> None:
           " | KL | CPU s | MiB | speed-up / ideal |")  # fmt: skip
     print("|---|---|---|---|---|---|---|---|---|---|---|")
     keys = dict.fromkeys((row["cell"]["task"], row["cell"]["density"]) for row in found)
-    for task, density in keys:
+    for task, density in sorted(keys, key=lambda key: (list(SAMPLES).index(key[0]), -key[1])):
         own = [r for r in found if (r["cell"]["task"], r["cell"]["density"]) == (task, density)]
         by_seed = {r["cell"]["seed"]: r for r in own if r["cell"]["method"] == "prunus"}
         for method in METHODS:
