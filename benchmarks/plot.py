@@ -2,17 +2,19 @@
 
     python benchmarks/plot.py
 
-Reads ``results/retraining_free.jsonl`` and writes ``results/retraining_free.svg``: SST-2, the mean
-over calibration seeds.
+Reads ``results/retraining_free.jsonl`` and writes ``docs/retraining-free.svg``: SST-2, the mean over
+calibration seeds.
 """
 
 import statistics
 from collections import defaultdict
+from pathlib import Path
 
-from cells import RESULTS, rows
+from cells import rows
 
 COLOURS = {"prunus": "#b8005c", "K-prune": "#2563eb", "Kwon et al.": "#059669"}
 WIDTH, HEIGHT, EDGE = 640, 360, 48
+DOCS = Path(__file__).parents[1] / "docs"
 
 
 def curves(task: str) -> dict[str, list[tuple[float, float]]]:
@@ -71,4 +73,4 @@ def svg(task: str, dense: float) -> str:
 
 if __name__ == "__main__":
     dense = next(r["dense"] for r in rows("retraining_free") if r["cell"]["task"] == "sst2")
-    (RESULTS / "retraining_free.svg").write_text(svg("sst2", dense))
+    (DOCS / "retraining-free.svg").write_text(svg("sst2", dense))
