@@ -2,7 +2,7 @@
 
     python benchmarks/plot.py
 
-Reads ``results/retraining_free.jsonl`` and writes ``docs/retraining-free.svg``: SST-2, the mean over
+Reads ``results/retraining_free.jsonl``, writes ``docs/retraining-free.svg``: SST-2, the mean over
 calibration seeds.
 """
 
