@@ -47,6 +47,7 @@ def told(*parts):
             {"recover": [{"name": "least_squares", "ridge": -1}]},
             ["ridge", "greater than or equal to 0", "-1"],
         ),
+        ({"score": "random"}, ["score: random only ranks", "select: greedy"]),
         ({"sites": ["head"]}, ["site kind 'head'", "Did you mean 'heads'", "neurons"]),
         ({"sites": ["queries"]}, ["site kind 'queries'", "Known: channels, heads"]),
         ({"density": 0}, ["density", "greater than 0", "got 0"]),

@@ -86,8 +86,15 @@ class Job:
         """The student begins as a copy of the dense model, the teacher is the dense model.
 
         Raises:
-            PrunusError: repairs are asked for where they cannot mend (see :meth:`readers`).
+            PrunusError: repairs are asked for where they cannot mend (see :meth:`readers`), or
+                curves of losses of a criterion that only ranks.
         """
+        if self.selector.reads == "curve" and not self.criterion.per_cost:
+            name = type(self.criterion).__name__.lower()
+            raise PrunusError(
+                f"score: {name} only ranks units, its scores do not add up to a loss that"
+                " select: curves could split a budget by; use select: greedy"
+            )
         if self.repairs:
             self.readers()
         self.student = copy.deepcopy(self.model)
