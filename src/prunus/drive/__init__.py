@@ -53,8 +53,8 @@ def prune(
         sites: kinds of sites: heads, queries, neurons, sublayers, layers, channels.
         score: a criterion's name, or a mapping with ``name`` and settings.
         budget: the whole budget instead of ``density`` (whose metric is FLOPs).
-        select: how the budget is split: curves, greedy.
-        drive: "oneshot" or "sweep".
+        select: how the budget is split: curves, greedy, knapsack or threshold.
+        drive: oneshot, sweep or iterative.
         recover: repairs, in order.
         scored: the fraction of the batches, evenly spaced, that scoring sees; repairs see all.
         precision: what forward passes compute in.

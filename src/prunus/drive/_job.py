@@ -9,7 +9,7 @@ from math import ceil
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from prunus.anatomy import Anatomy, anatomy
 from prunus.curve import Curve
@@ -182,10 +182,10 @@ class Job:
                 masks[names[0]] = self._widened(names[0], plan[names[0]])
         self.cut(masks)
 
-    def march(self, teacher: nn.Module | None = None) -> March:
+    def march(self) -> March:
         """Student and teacher side by side, to be entered."""
         return March(
-            self.student, teacher or self.model, self.batches, self.readers(),
+            self.student, self.model, self.batches, self.readers(),
             entries=any(repair.at == "entry" for repair in self.repairs),
             room=self.room, computing=self.computing,
         )  # fmt: skip
