@@ -1,6 +1,9 @@
 """What second moments answer: the best weights for the inputs that stay, and which may go first."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -31,6 +34,7 @@ class Moments:
     y: Tensor
     tokens: float = 0.0
     _waiting: list[tuple[Tensor, Tensor]] = field(default_factory=list, repr=False)
+    _rounded: bool = field(default=False, repr=False)
 
     @classmethod
     def zeros(cls, inputs: int, outputs: int, device: torch.device) -> "Moments":
@@ -45,14 +49,16 @@ class Moments:
         """Count tokens.
 
         Products are taken in float32 a chunk at a time and summed in float64: as exact as float64
-        throughout where it matters, at the speed of float32. What has been added counts once
-        :meth:`flush` was called.
+        throughout where it matters, at the speed of float32. Of inputs in half precision the
+        factors are rounded to it, where that is faster; their products are summed as ever. What has
+        been added counts once :meth:`flush` was called.
 
         Args:
             x: [token, inputs].
             y: [token, outputs], where the moments have outputs.
             weight: [token] above 0; None weighs each token 1.
         """
+        self._rounded = x.dtype.itemsize < torch.float32.itemsize
         x = x.detach().to(torch.promote_types(x.dtype, torch.float32))
         y = x[:, :0] if y is None else y.detach().to(x.dtype)
         self.tokens += len(x) if weight is None else float(weight.double().sum())
@@ -73,10 +79,14 @@ class Moments:
         if self._waiting:
             xs, ys = zip(*self._waiting, strict=True)
             self._waiting.clear()
-            for x, y in zip(torch.cat(xs).split(CHUNK), torch.cat(ys).split(CHUNK), strict=True):
-                _add_gram(self.gram, x)
-                self.cross += x.T @ y
+            with _products(xs[0].device, rounded=self._rounded):
+                self._add_products(torch.cat(xs), torch.cat(ys))
         return self
+
+    def _add_products(self, x: Tensor, y: Tensor) -> None:
+        for some, others in zip(x.split(CHUNK), y.split(CHUNK), strict=True):
+            _add_gram(self.gram, some)
+            self.cross += some.T @ others
 
     def centred(self) -> "Moments":
         """Covariances: the same moments about the means, which is what fitting a bias asks for."""
@@ -98,6 +108,21 @@ class Moments:
         """The moments of some inputs, a mask or indices."""
         rows = self.gram[inputs]
         return Moments(rows[:, inputs], self.cross[inputs], self.x[inputs], self.y, self.tokens)
+
+
+@contextmanager
+def _products(device: torch.device, *, rounded: bool) -> Iterator[None]:
+    """Products of float32 matrices whose factors may be rounded, for hardware that gains by it."""
+    cuda = device.type == "cuda"
+    backends: Any = torch.backends
+    backend = backends.cuda.matmul if cuda else backends.mkldnn.matmul
+    before = backend.fp32_precision
+    try:
+        if rounded:
+            backend.fp32_precision = "tf32" if cuda else "bf16"
+        yield
+    finally:
+        backend.fp32_precision = before
 
 
 def _add_gram(total: Tensor, x: Tensor) -> None:

@@ -2,22 +2,34 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from torch import nn
 
 
 @contextmanager
 def frozen(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode and no parameter with a gradient while the block runs."""
+    """Evaluation mode, no parameter with a gradient, no cached keys while the block runs."""
     training = [module for module in model.modules() if module.training]
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    caching = _caching(model)
     try:
         model.eval()
         for parameter in trained:
             parameter.requires_grad_(False)
+        for config in caching:
+            config.use_cache = False
         yield
     finally:
         for module in training:
             module.training = True
         for parameter in trained:
             parameter.requires_grad_(True)
+        for config in caching:
+            config.use_cache = True
+
+
+def _caching(model: nn.Module) -> list[Any]:
+    """Configurations, each once, of the parts that keep keys and values for generation."""
+    configs = {id(c): c for module in model.modules() if (c := getattr(module, "config", None))}
+    return [config for config in configs.values() if getattr(config, "use_cache", False)]

@@ -6,13 +6,14 @@ from functools import partial
 from typing import Any
 
 import torch
-from greenlet import getcurrent, greenlet
+from greenlet import getcurrent
 from torch import Tensor, nn
 
 from prunus.errors import PrunusError
 from prunus.gram import Moments
 from prunus.probe._frozen import frozen
 from prunus.probe._room import Room
+from prunus.probe._suspended import Suspended
 from prunus.probe._tokens import flat, real_tokens
 from prunus.probe.loss import Batch
 from prunus.site import Site
@@ -25,7 +26,9 @@ class March:
 
     Each batch's forward pass is suspended in the middle (a greenlet), so that what a reader sees
     is computed once, with everything below it already mended, whatever the model's code is. Other
-    passes through the same models may run meanwhile. Use as a context manager.
+    passes through the same models may run meanwhile. Attentions, which hold much more than they
+    give, are not left waiting: they are tried out up to the reader, and run when it is mended.
+    Use as a context manager.
     """
 
     def __init__(
@@ -54,7 +57,7 @@ class March:
         self.readers = list(readers)
         self.entries, self.room, self.computing = entries, room, computing
         self._pairs = [
-            (_Pass(student, batch, room), _Pass(teacher, batch, room)) for batch in batches
+            (Suspended(student, batch, room), Suspended(teacher, batch, room)) for batch in batches
         ]
         self._passes = {run.let: run for pair in self._pairs for run in pair}
         self._undo = ExitStack()
@@ -68,6 +71,8 @@ class March:
             self._before(self.student, site.residual, _see_stream, site)
             if self.entries:
                 self._before(self.student, producer, _stop_at_entry, site)
+            if _holds_much(site):
+                self._try_first(site)
             self._before(self.student, site.reader, _stop_at_reader, site)
             self._before(self.teacher, site.residual, _pause_and_see_stream, site)
             if self.entries:
@@ -78,11 +83,8 @@ class March:
     def __exit__(self, *_: object) -> None:
         """Take the hooks back and let the suspended passes go."""
         self._undo.close()
-        for let in self._passes:
-            if let:
-                let.throw()
         for run in self._passes.values():
-            run.seen.clear()
+            run.end()
 
     def entry(self, site: Site) -> Moments:
         """Moments of what a sublayer reads in the student, and of what it reads in the teacher."""
@@ -101,15 +103,15 @@ class March:
 
     def advance(self, stays: Tensor) -> None:
         """Let the student go on from a reader with the inputs that stay, [inputs] bool."""
+        device = next(self.student.parameters()).device
         for student, _ in self._pairs:
-            x = student.seen.pop("x")
-            student.answer = None if stays.all() else (x[..., stays.to(x.device)],)
+            student.answer = None if stays.all() else stays.to(device)
 
     def _moments(self, site: Site, stop: str) -> Moments:
         found: Moments | None = None
         for student, teacher in self._pairs:
             self._go(site, stop, student, teacher)
-            x, y = _compared(stop, student.seen, teacher.seen)
+            x, y = _compared(stop, student, teacher)
             real = real_tokens(student.batch, site.name, x)
             x, y = flat(x, real), flat(y, real)
             if found is None:
@@ -121,79 +123,83 @@ class March:
             raise PrunusError("no batches: the calibration data is empty")
         return found.flush()
 
-    def _go(self, site: Site, stop: str, student: "_Pass", teacher: "_Pass") -> None:
+    def _go(self, site: Site, stop: str, student: "Suspended", teacher: "Suspended") -> None:
         with torch.no_grad(), self.computing():
             teacher.run_to(f"reader {site.name}")
             student.run_to(f"{stop} {site.name}")
 
     def _before(self, model: nn.Module, path: str, look: "Look", site: Site) -> None:
         def hook(_: nn.Module, args: tuple[Any, ...]) -> Any:
-            run = self._passes.get(getcurrent())
-            return None if run is None else look(run, site, args[0])
+            run = self._passing()
+            return None if run is None or run.is_past(site.name) else look(run, site, args[0])
 
         self._undo.callback(model.get_submodule(path).register_forward_pre_hook(hook).remove)
 
+    def _try_first(self, site: Site) -> None:
+        """A block's forward goes as far as the reader, waits until it is mended, and begins."""
+        block: Any = self.student.get_submodule(site.block)
+
+        def forward(*args: Any, **kwargs: Any) -> Any:
+            run = self._passing()
+            if run is not None:
+                run.try_out(partial(type(block).forward, block, *args, **kwargs))
+                run.wait(f"reader {site.name}")
+                run.pass_by(site.name)
+            return type(block).forward(block, *args, **kwargs)
+
+        block.forward = forward  # a hook would come too late: mending may change the class
+        self._undo.callback(delattr, block, "forward")
+
     def _after(self, model: nn.Module, path: str, site: Site) -> None:
         def hook(_: nn.Module, __: Any, out: Tensor) -> None:
-            run = self._passes.get(getcurrent())
+            run = self._passing()
             if run is not None:
                 _see_goal(run, site, out, last=site is self.readers[-1])
 
         self._undo.callback(model.get_submodule(path).register_forward_hook(hook).remove)
 
-
-class _Pass:
-    """One batch's forward pass through one model, which can wait."""
-
-    def __init__(self, model: nn.Module, batch: Batch, room: Room | None) -> None:
-        self.batch, self.room = batch, room
-        self.seen: dict[str, Tensor] = {}
-        self.at = ""
-        self.answer: Any = None
-        self.main = getcurrent()
-        self.let = greenlet(partial(model, **batch))
-
-    def see(self, name: str, tensor: Tensor) -> None:
-        """Remember a tensor; where room is scarce its memory is swapped for a file's."""
-        self.seen[name] = tensor if self.room is None else self.room.put(tensor)
-
-    def wait(self, at: str) -> Any:
-        """Inside the pass: wait here; the answer is what the hook gives to its module."""
-        self.at = at
-        self.main.switch()
-        answer, self.answer = self.answer, None
-        return answer
-
-    def run_to(self, stop: str) -> None:
-        """Outside of it: let it run until it waits at a stop."""
-        while self.at != stop:
-            self.let.switch()
-            if self.let.dead:
-                raise PrunusError(f"the model's forward pass ended before {stop}: is it used?")
+    def _passing(self) -> Suspended | None:
+        """The pass that runs now, if it is one of ours."""
+        here = getcurrent()
+        return self._passes.get(here) or self._passes.get(here.parent or here)
 
 
-Look = Callable[[_Pass, Site, Tensor], Any]
+Look = Callable[[Suspended, Site, Tensor], Any]
 
 
-def _see_stream(run: _Pass, _: Site, x: Tensor) -> None:
+def _holds_much(site: Site) -> bool:
+    """Whether a pass that waits at the reader holds queries, keys, values and probabilities."""
+    weights = [part for part in site.slices if part.tensor.endswith(".weight")]
+    return site.reader.startswith(f"{site.block}.") and len(weights) > GATED
+
+
+GATED = 3
+"""Weights of a gated feed-forward part; attentions have more."""
+
+
+def _see_stream(run: Suspended, _: Site, x: Tensor) -> None:
     run.see("stream", x)
 
 
-def _see_input(run: _Pass, _: Site, x: Tensor) -> None:
+def _see_input(run: Suspended, _: Site, x: Tensor) -> None:
     run.see("input", x)
 
 
-def _stop_at_entry(run: _Pass, site: Site, x: Tensor) -> Any:
+def _stop_at_entry(run: Suspended, site: Site, x: Tensor) -> Any:
     run.see("input", x)
     return run.wait(f"entry {site.name}")
 
 
-def _stop_at_reader(run: _Pass, site: Site, x: Tensor) -> Any:
+def _stop_at_reader(run: Suspended, site: Site, x: Tensor) -> Any:
+    if run.is_trying:
+        run.seen["x"] = x
+        run.tried()
     run.see("x", x)
-    return run.wait(f"reader {site.name}")
+    stays = run.wait(f"reader {site.name}")
+    return None if stays is None else (x[..., stays],)
 
 
-def _pause_and_see_stream(run: _Pass, _: Site, x: Tensor) -> None:
+def _pause_and_see_stream(run: Suspended, _: Site, x: Tensor) -> None:
     """A teacher waits only when its next sublayer begins: by then the last one's input is freed."""
     run.see("next", x)
     if run.at:
@@ -201,17 +207,15 @@ def _pause_and_see_stream(run: _Pass, _: Site, x: Tensor) -> None:
     run.seen["stream"] = run.seen.pop("next")
 
 
-def _see_goal(run: _Pass, site: Site, out: Tensor, *, last: bool) -> None:
+def _see_goal(run: Suspended, site: Site, out: Tensor, *, last: bool) -> None:
     run.see("goal", run.seen["stream"] + out)
     run.at = f"reader {site.name}"
     if last:
         run.main.switch()
 
 
-def _compared(
-    stop: str, student: dict[str, Tensor], teacher: dict[str, Tensor]
-) -> tuple[Tensor, Tensor]:
+def _compared(stop: str, student: Suspended, teacher: Suspended) -> tuple[Tensor, Tensor]:
     """What the student has there, and what it should be."""
     if stop == "entry":
-        return student["input"], teacher["input"]
-    return student["x"], teacher["goal"] - student["stream"]
+        return student.seen["input"], teacher.seen["input"]
+    return student.seen.pop("x"), teacher.seen.pop("goal") - student.seen["stream"]
