@@ -55,7 +55,7 @@ def _compared(here: Installation, facts: Mapping[str, Any]) -> Iterator[Finding]
             why="pruning takes longer, and timings say little about other machines",
             mend=(f"unset {' '.join(brakes)}" if brakes else reinstalled,),
         )
-    elif least < MODEST * most:
+    elif slow == "BLAS" and least < MODEST * most:
         yield Finding(
             what=f"float32 products of torch do not use all that this processor has: {told}",
             why="MKL chooses by the processor's maker. Dense and pruned models are slowed alike:"
