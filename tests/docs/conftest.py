@@ -43,5 +43,5 @@ def workshop(template, tmp_path, monkeypatch):
     shutil.copytree(template, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PRUNUS_DATA", str(tmp_path / "mirror"))
-    monkeypatch.setenv("PRUNUS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PRUNUS_CACHE", str(template / "cache"))
     return tmp_path

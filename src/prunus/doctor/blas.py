@@ -13,7 +13,7 @@ SLOW = 1 / 3
 MODEST = 2 / 3
 """Below it a library does not use all that the processor has."""
 BRAKES = {
-    "BLAS": ("MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS", "OPENBLAS_CORETYPE"),
+    "BLAS": ("MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS"),
     "oneDNN": ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"),
 }
 """Environment variables that keep a library from instructions that the processor has."""
