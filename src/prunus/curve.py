@@ -13,6 +13,9 @@ class Curve:
     Attributes:
         order: [units] flat indices, the first to go first.
         loss: [units + 1] the loss when the first 0, 1, 2 ... of them are gone.
+
+    >>> Curve.of(torch.tensor([3.0, 1.0, 2.0]))
+    Curve(order=tensor([1, 2, 0]), loss=tensor([0., 1., 3., 6.], dtype=torch.float64))
     """
 
     order: Tensor

@@ -16,6 +16,9 @@ def unknown(what: str, got: str, known: Iterable[str], mend: str = "") -> Prunus
         got: the name that was given.
         known: every name that would have been right.
         mend: one more sentence on how to mend it.
+
+    >>> unknown("criterion", "fischer", ["fisher", "taylor"])
+    PrunusError("unknown criterion 'fischer'. Did you mean 'fisher'? Known: fisher, taylor.")
     """
     names = sorted(known)
     near = get_close_matches(got, names, n=3)

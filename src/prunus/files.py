@@ -3,9 +3,14 @@
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+
+
+def cache(environment: Mapping[str, str]) -> Path:
+    """Where measurements are kept: $PRUNUS_CACHE, or ~/.cache/prunus."""
+    return Path(environment.get("PRUNUS_CACHE") or "~/.cache/prunus").expanduser()
 
 
 def write_bytes(path: Path, data: bytes) -> None:

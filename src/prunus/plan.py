@@ -22,6 +22,14 @@ class Plan(Mapping[str, Tensor]):
 
     A site that a plan does not name is left whole. Plans are immutable by convention: every
     operation returns a new one.
+
+    >>> here = Plan({"layer.0:heads": torch.tensor([True, True, False])})
+    >>> there = Plan({"layer.0:heads": torch.tensor([True, False, True])})
+    >>> here & there
+    Plan of 1 sites
+      layer.0:heads: 1 of 3
+    >>> here.diff(there)
+    {'layer.0:heads': (tensor([1]), tensor([2]))}
     """
 
     def __init__(self, keep: Mapping[str, Tensor] | None = None, model: str = "") -> None:

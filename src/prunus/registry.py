@@ -91,6 +91,9 @@ def build(folder: str, spec: "str | Mapping[str, Any] | Part") -> Any:
 
     Raises:
         PrunusError: the name is unknown, a setting is unknown or out of range.
+
+    >>> build("score", {"name": "fisher", "per": "batch"})
+    Fisher(per='batch')
     """
     if isinstance(spec, Part):
         return spec

@@ -130,6 +130,13 @@ def expand(part: Slice, values: Tensor, shape: torch.Size | tuple[int, ...]) -> 
 
     Returns:
         A tensor of ``shape``: ``out[i] = values[unit of i]``.
+
+    >>> heads = Slice("query.weight", axes=(0,), tile=(2,))
+    >>> expand(heads, torch.tensor([1.0, 0.0]), (4, 3))
+    tensor([[1., 1., 1.],
+            [1., 1., 1.],
+            [0., 0., 0.],
+            [0., 0., 0.]])
     """
     merged, places = _merge(part, tuple(shape))
     for dim, (place, tile) in enumerate(zip(places, part.tile, strict=True)):
@@ -156,6 +163,10 @@ def reduce(part: Slice, tensor: Tensor, grid: tuple[int, ...]) -> Tensor:
 
     Returns:
         [*grid]: the sum of the entries of every unit.
+
+    >>> heads = Slice("query.weight", axes=(0,), tile=(2,))
+    >>> reduce(heads, torch.ones(4, 3), (2,))
+    tensor([6., 6.])
     """
     merged, places = _merge(part, tuple(tensor.shape))
     tensor = tensor.reshape(merged)

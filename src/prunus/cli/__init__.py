@@ -8,6 +8,7 @@ from typing import Annotated
 from cyclopts import App, CycloptsError, Parameter
 
 from prunus.cli._checkpoints import bench, evaluate, show
+from prunus.cli._doctor import doctor
 from prunus.cli._recipes import check, copy, listing, run, train
 from prunus.errors import PrunusError
 
@@ -28,6 +29,7 @@ for command, name in (
     (check, "check"),
     (listing, "ls"),
     (copy, "cp"),
+    (doctor, "doctor"),
 ):
     app.command(command, name=name)
 app.meta.suppress_keyboard_interrupt = False  # not taken over from the app
@@ -39,13 +41,12 @@ def _launch(
     debug: Annotated[bool, Parameter(help="Show where in the code an error came from.")] = False,
 ) -> int:
     try:
-        app(tokens, exit_on_error=False, result_action="return_value")
+        return app(tokens, exit_on_error=False, result_action="return_value") or 0
     except (PrunusError, OSError) as error:
         if debug:
             raise
         print(f"prunus: {error}", file=sys.stderr)
         return 2
-    return 0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -55,7 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: instead of those of the process.
 
     Returns:
-        0; 2 for bad input, whose message stands on standard error; 130 when interrupted.
+        0; 1 where ``doctor`` finds a fault; 2 for bad input, whose message stands on standard
+        error; 130 when interrupted.
     """
     try:
         return app.meta(arguments, exit_on_error=False, result_action="return_value") or 0

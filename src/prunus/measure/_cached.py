@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from prunus.errors import PrunusError
-from prunus.files import write_bytes
+from prunus.files import cache, write_bytes
 
 FORMAT = 1
 
@@ -17,8 +17,7 @@ Facts = Mapping[str, Any]
 
 def place(facts: Facts, what: str) -> Path:
     """The file of a measurement: $PRUNUS_CACHE (or ~/.cache/prunus) / what / fingerprint.json."""
-    home = os.environ.get("PRUNUS_CACHE") or "~/.cache/prunus"
-    return Path(home).expanduser() / what / f"{_digest(facts)[:32]}.json"
+    return cache(os.environ) / what / f"{_digest(facts)[:32]}.json"
 
 
 def recall(facts: Facts, what: str) -> Any:

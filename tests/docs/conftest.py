@@ -1,0 +1,47 @@
+import shutil
+
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+import prunus
+from tests.recipes.dense import reviews, wordpiece
+from tests.tiny import tiny
+
+CHECKPOINTS = ("quickstart-dense", "sst2-dense", "mrpc-dense", "qqp-dense", "mine/model")
+COLUMNS = {
+    "sst2": ("sentence",),
+    "mrpc": ("sentence1", "sentence2"),
+    "qqp": ("question1", "question2"),
+}
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory):
+    """What the pages take for granted: checkpoints below runs/, a table, a mirror of GLUE."""
+    folder = tmp_path_factory.mktemp("template")
+    sizes = {"layers": 4, "max_position_embeddings": 128, "num_labels": 2}
+    model = tiny("bert", "BertForSequenceClassification", **sizes, id2label={0: "bad", 1: "good"})
+    prunus.save(model, folder / "dense", wordpiece())
+    for checkpoint in CHECKPOINTS:
+        shutil.copytree(folder / "dense", folder / "runs" / checkpoint)
+    reviews(folder / "reviews.csv")
+    for subset, columns in COLUMNS.items():
+        place = folder / "mirror" / "nyu-mll" / "glue" / subset
+        place.mkdir(parents=True)
+        rows = {name: [f"good film word{row}" for row in range(40)] for name in columns}
+        for split in ("train", "validation"):
+            parquet.write_table(
+                pa.table({**rows, "label": [0, 1] * 20}), place / f"{split}.parquet"
+            )
+    return folder
+
+
+@pytest.fixture
+def workshop(template, tmp_path, monkeypatch):
+    """A folder of one's own with all that, in which a page's examples run."""
+    shutil.copytree(template, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PRUNUS_DATA", str(tmp_path / "mirror"))
+    monkeypatch.setenv("PRUNUS_CACHE", str(template / "cache"))
+    return tmp_path
