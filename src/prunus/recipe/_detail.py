@@ -34,9 +34,7 @@ def detail(
     )
 
 
-def _recall(
-    prepared: Prepared[Any], dense: Quality, pruned: Quality
-) -> dict[str, schema.Recall]:
+def _recall(prepared: Prepared[Any], dense: Quality, pruned: Quality) -> dict[str, schema.Recall]:
     before, after = prepared.recalls(dense), prepared.recalls(pruned)
     return {
         name: schema.Recall(dense=before[name].value, pruned=own.value, n=own.n)
