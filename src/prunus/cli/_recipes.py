@@ -31,13 +31,13 @@ def run(
     """
     asked = ["compare=true"] if baselines else []
     with waiting("reading the recipe", quiet):
-        settings = read(recipe, [*overrides, *asked])
+        settings = read(recipe, [*asked, *overrides])
         from prunus.recipe.run import run as carry_out
-        from prunus.report import table
+        from prunus.report import comparison, table
     folder = out or Path(settings.out or RUNS / _folder_name(recipe))
     report = carry_out(settings, folder, quiet)
     if not quiet:
-        say(table(report))
+        say(*filter(None, (table(report), comparison(report))))
         say(f"model:  {folder / 'model'}", f"report: {folder / 'report.html'}")
 
 

@@ -17,8 +17,9 @@ def bytes(source: nn.Module | Path | str) -> int:
     """How many bytes the weights take.
 
     Args:
-        source: a model (its parameters and saved buffers, tied ones counted once) or a checkpoint
-            folder (its ``*.safetensors`` files as they lie on the disk).
+        source: a model (its parameters and saved buffers, tied ones counted once, quantized
+            weights without their scales) or a checkpoint folder (its ``*.safetensors`` files as
+            they lie on the disk).
 
     Raises:
         PrunusError: the folder holds no safetensors file.

@@ -98,7 +98,7 @@ class Detail(_Value):
         recall: of each class.
         worst_class: the class that the pruned model finds least often.
         changes: by kind: ``right_to_wrong``, ``wrong_to_right``, ``wrong_otherwise``; of numbers
-            ``largest``.
+            ``largest_change``.
     """
 
     calibration_error: Calibration | None = None

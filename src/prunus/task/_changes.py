@@ -49,12 +49,12 @@ def changed(dense: Quality, pruned: Quality) -> dict[str, list[int]]:
     Returns:
         For classes and spans ``right_to_wrong``, ``wrong_to_right`` and ``wrong_otherwise``: the
         most confident of the pruned model's answers first, or the greatest change of F1; a span is
-        right from an F1 of a half. For numbers ``largest``: every example, the largest change
-        first.
+        right from an F1 of a half. For numbers ``largest_change``: every example, the
+        largest change first.
     """
     if pruned.predictions.is_floating_point():
         gap = (pruned.predictions - dense.predictions).abs()
-        return {"largest": gap.argsort(descending=True, stable=True).tolist()}
+        return {"largest_change": gap.argsort(descending=True, stable=True).tolist()}
     before, after = dense.scores >= RIGHT, pruned.scores >= RIGHT
     kinds = {
         "right_to_wrong": before & ~after,
