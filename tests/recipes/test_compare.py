@@ -109,7 +109,7 @@ def test_a_shallower_model_has_whole_layers_and_loses_the_least(made):
 def test_scores_that_only_rank_let_the_last_layers_go():
     found, _ = rivals(score="random", select="greedy", recover=())
     made = found.make("shallower")
-    assert "without encoder.layer.2, encoder.layer.3: the last; not mended" in made.made
+    assert "without encoder.layer 2, 3: the last; not mended" in made.made
 
 
 def test_chance_is_seeded_and_mended(made):

@@ -17,7 +17,10 @@ def with_detail(**changes):
 
 def test_the_terminal_and_the_page_say_what_the_mean_hides():
     found = {row.label: row for row in rows(sample())}
-    assert (found["flips"].pruned, found["flips"].change) == ("41, 15", f"{show.MINUS}26 right")
+    assert (found["flips"].pruned, found["flips"].change) == (
+        "41 lost, 15 won",
+        f"{show.MINUS}26 right",
+    )
     assert found["calibration error"].change == "+2.22 points"
     worst = found["worst class: good"]
     assert (worst.dense, worst.pruned, worst.note) == (

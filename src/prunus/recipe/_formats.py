@@ -2,6 +2,7 @@
 
 import copy
 import warnings
+from typing import Any
 
 import torch
 from transformers import PreTrainedModel
@@ -11,7 +12,8 @@ from prunus.errors import PrunusError
 
 def bfloat16(model: PreTrainedModel) -> PreTrainedModel:
     """A copy that computes in bfloat16."""
-    return copy.deepcopy(model).to(torch.bfloat16)  # pyright: ignore[reportCallIssue]
+    twin: Any = copy.deepcopy(model)
+    return twin.to(torch.bfloat16)
 
 
 def int8(model: PreTrainedModel) -> PreTrainedModel:
@@ -27,7 +29,8 @@ def int8(model: PreTrainedModel) -> PreTrainedModel:
     if model.device.type != "cpu":
         raise PrunusError(f"int8 runs on the processor only; the model is on {model.device}")
     try:
-        from torch.ao.quantization import per_channel_dynamic_qconfig, quantize_dynamic
+        from torch.ao.quantization import quantize_dynamic
+        from torch.ao.quantization.qconfig import per_channel_dynamic_qconfig
     except ImportError:
         raise PrunusError(f"torch {torch.__version__} has no quantize_dynamic any more") from None
     with warnings.catch_warnings():

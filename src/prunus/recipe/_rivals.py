@@ -125,7 +125,7 @@ class Rivals:
         if len(gone) == len(order) or not self._fits(plan):
             raise PrunusError("even a single layer takes more FLOPs than the pruned model")
         model = self._mended(self._like(self.scored[0]), plan)
-        names = ", ".join(sorted(gone, key=list(layers).index)) or "none"
+        names = _told([layer for layer in layers if layer in gone])
         which = "the least by the same scores" if self.job.criterion.per_cost else "the last"
         return Rival(model, f"without {names}: {which}; {self._repairs}")
 
@@ -181,3 +181,12 @@ class Rivals:
 def _loss(found: Tensor | Curve) -> float:
     """What it costs that all of a site's units go."""
     return float(found.loss[-1] if isinstance(found, Curve) else found.sum())
+
+
+def _told(layers: list[str]) -> str:
+    """Layers by their stacks: ``encoder.layer 1, 3 and decoder.layer 0``."""
+    stacks = dict[str, list[str]]()
+    for layer in layers:
+        stack, _, index = layer.rpartition(".")
+        stacks.setdefault(stack, []).append(index)
+    return " and ".join(f"{stack} {', '.join(own)}" for stack, own in stacks.items()) or "none"

@@ -1,6 +1,7 @@
 """Baselines that keep a pruned model honest, measured on the same examples and the same machine."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from torch import Tensor
@@ -48,7 +49,8 @@ def compare(
         except PrunusError as error:
             yield schema.Baseline(name=name, made=f"not made: {error}")
             continue
-        quality = prepared.evaluate(rival.model, evaluation.split, evaluation.batch_size)
+        shown = partial(bars.over, what=f"evaluate {name}")
+        quality = prepared.evaluate(rival.model, evaluation.split, evaluation.batch_size, shown)
         ahead = difference(pruned, quality)
         yield schema.Baseline(
             name=name,

@@ -61,7 +61,7 @@ def _detail(detail: Detail | None) -> Iterator[Row]:
     lost, won = (detail.changes.get(kind, Changes(n=0)).n for kind in TURNS)
     if detail.changes.keys() >= set(TURNS):
         net = f"{won - lost:+,} right".replace("-", show.MINUS)
-        yield Row("flips", "right to wrong, wrong to right", "", f"{lost:,}, {won:,}", net)
+        yield Row("flips", "right to wrong, wrong to right", "", f"{lost:,} lost, {won:,} won", net)
     error = detail.calibration_error
     if error is not None:
         yield _both("calibration error", f"expected, %, {error.bins} bins", error)
