@@ -4,6 +4,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import cached_property
 from typing import Any
 
@@ -27,6 +28,10 @@ from prunus.select.greedy import Greedy
 STEPS = 1000
 """How finely densities are tried."""
 
+ROUNDING = Fraction(5, 1000)
+"""How much more than the pruned model's FLOPs still counts as equal: a plan ends up to a unit below
+its budget, which must not cost a rival a whole layer."""
+
 
 @dataclass(frozen=True)
 class Rival:
@@ -43,7 +48,8 @@ class Rivals:
 
     Attributes:
         job: the job that found the plan.
-        plan: what it keeps; its FLOPs are what narrower and shallower models may take.
+        plan: what it keeps; its FLOPs are what narrower and shallower models may take, but for
+            :data:`ROUNDING`.
         drive: the job's drive; rivals are mended as it does.
         seed: of what is drawn.
     """
@@ -160,7 +166,7 @@ class Rivals:
         return plan | {n: plan[n].logical_not() for layer in gone for n in layers[layer]}
 
     def _fits(self, plan: Plan) -> bool:
-        return self.flops(plan.counts()) <= self.flops(self.plan.counts())
+        return self.flops(plan.counts()) <= (1 + ROUNDING) * self.flops(self.plan.counts())
 
     def _like(self, found: Found, **parts: Any) -> Job:
         """A job that begins again from what was scored."""
