@@ -42,6 +42,21 @@ def test_run_makes_a_folder_of_its_own(place, prunus_, tmp_path, monkeypatch):
     assert str(seen["out"]) == f"runs/{place.name}"
 
 
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (["--baselines"], ("random", "narrower", "shallower", "bfloat16", "int8")),
+        (["--baselines", "compare=int8"], ("int8",)),
+        ([], ()),
+    ],
+)
+def test_run_measures_baselines_on_request(place, prunus_, monkeypatch, said, expected):
+    seen = []
+    monkeypatch.setattr("prunus.recipe.run.run", lambda recipe, *_: seen.append(recipe.compare))
+    assert prunus_("run", place / "recipe.yaml", "--quiet", *said)[0] == 0
+    assert seen == [expected]
+
+
 def test_train_makes_what_run_prunes(place, prunus_, tmp_path):
     path = tmp_path / "train.yaml"
     recipe = yaml.safe_load((place / "recipe.yaml").read_text())

@@ -8,6 +8,25 @@ from prunus.report import Report
 def sample(**changes: Any) -> Report:
     """The report of an invented run; ``changes`` replace whole fields."""
     wall = {"dense": 48.2, "pruned": 26.1, "speedup": 1.85, "speedup_iqr": [1.75, 2.03]}
+    latency = {
+        "runtime": "torch-eager",
+        "batch": 8,
+        "length": 24,
+        "threads": 1,
+        "dense": 47.3,
+        "pruned": 25.1,
+        "speedup": 1.88,
+        "speedup_iqr": [1.85, 1.93],
+        "ideal": 2.0,
+        "wall": wall,
+        "pairs": 15,
+    }
+    change = {
+        "texts": ["a film that is not good"],
+        "right": "bad",
+        "dense": {"text": "bad", "confidence": 0.61},
+        "pruned": {"text": "good", "confidence": 0.97},
+    }
     fields: dict[str, Any] = {
         "recipe": {"model": "dense", "budget": {"density": 0.5}, "recover": ["least_squares"]},
         "model": "runs/dense",
@@ -21,6 +40,34 @@ def sample(**changes: Any) -> Report:
             "agreement": 0.912,
             "baselines": {"majority": 43.25, "bag_of_words": 70.15},
         },
+        "detail": {
+            "calibration_error": {"dense": 3.21, "pruned": 5.43, "bins": 15},
+            "recall": {
+                "bad": {"dense": 80.5, "pruned": 77.25, "n": 900},
+                "good": {"dense": 70.75, "pruned": 71.5, "n": 1100},
+            },
+            "worst_class": "good",
+            "changes": {
+                "right_to_wrong": {"n": 41, "examples": [change]},
+                "wrong_to_right": {"n": 15, "examples": []},
+                "wrong_otherwise": {"n": 0},
+            },
+        },
+        "compared": [
+            {
+                "name": "random",
+                "made": "units drawn by chance",
+                "quality": 70.1,
+                "stderr": 1.02,
+                "ahead": 3.75,
+                "margin": 1.5,
+                "params": 17_400_000,
+                "flops": 281_000_000,
+                "bytes": 69_600_000,
+                "latency_ms": [latency | {"speedup": 1.77}],
+            },
+            {"name": "int8", "made": "not made: no such function"},
+        ],
         "density": {"metric": "flops", "of_sites": 0.472, "of_model": 0.4998},
         "params": {"dense": 22_714_755, "pruned": 17_402_115},
         "flops": {
@@ -31,21 +78,7 @@ def sample(**changes: Any) -> Report:
             "padded": {"dense": 1_541_341_888, "pruned": 770_320_416, "length": 64},
         },
         "bytes": {"dense": 90_868_376, "pruned": 69_611_040},
-        "latency_ms": [
-            {
-                "runtime": "torch-eager",
-                "batch": 8,
-                "length": 24,
-                "threads": 1,
-                "dense": 47.3,
-                "pruned": 25.1,
-                "speedup": 1.88,
-                "speedup_iqr": [1.85, 1.93],
-                "ideal": 2.0,
-                "wall": wall,
-                "pairs": 15,
-            }
-        ],
+        "latency_ms": [latency],
         "equivalence": {
             "masked_vs_shrunk": 4.1e-7,
             "dense_vs_shrunk": 0.31,

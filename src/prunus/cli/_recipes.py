@@ -11,23 +11,33 @@ from prunus.recipe import find, label, read, read_training, shipped
 RUNS = Path("runs")
 
 
-def run(recipe: str, /, *overrides: str, out: Path | None = None, quiet: bool = False) -> None:
+def run(
+    recipe: str,
+    /,
+    *overrides: str,
+    out: Path | None = None,
+    baselines: bool = False,
+    quiet: bool = False,
+) -> None:
     """Prune, shrink, save, reload, measure and report.
 
     Args:
         recipe: a YAML file, a folder with recipe.yaml, or the name of a shipped recipe.
         overrides: settings put over the recipe's: budget.density=.4
         out: the folder to write, runs/NAME where left out.
+        baselines: measure what else could have been done beside it: random units, a narrower and
+            a shallower model, bfloat16, int8.
         quiet: show no progress, print nothing but errors.
     """
+    asked = ["compare=true"] if baselines else []
     with waiting("reading the recipe", quiet):
-        settings = read(recipe, overrides)
+        settings = read(recipe, [*asked, *overrides])
         from prunus.recipe.run import run as carry_out
-        from prunus.report import table
+        from prunus.report import comparison, table
     folder = out or Path(settings.out or RUNS / _folder_name(recipe))
     report = carry_out(settings, folder, quiet)
     if not quiet:
-        say(table(report))
+        say(*filter(None, (table(report), comparison(report))))
         say(f"model:  {folder / 'model'}", f"report: {folder / 'report.html'}")
 
 

@@ -25,8 +25,11 @@ class Oneshot(Drive):
     def run(self, job: Job) -> Plan:
         """Score, select, recover."""
         found = job.score(Plan())
-        plan = job.select(found, Plan())
-        with self._teaching(job, found):
+        return self.recover(job, job.select(found, Plan()))
+
+    def recover(self, job: Job, plan: Plan) -> Plan:
+        """Mend under a plan for a job that was scored, however the plan was chosen."""
+        with self._teaching(job, job.found):
             return mended(job, plan)
 
     def _teaching(self, job: Job, found: Found) -> AbstractContextManager:

@@ -73,11 +73,20 @@ def density(cost: Cost, plan: Plan) -> schema.Density:
 
 
 def latencies(
-    models: Models, batch: Batch, settings: Latency, length: int, bars: Bars
-) -> Iterator[Any]:
-    """One paired measurement for each batch size, on like samples of ``length`` tokens."""
+    models: Models,
+    batch: Batch,
+    settings: Latency,
+    length: int,
+    bars: Bars,
+    ideal: float | None = None,
+) -> Iterator[schema.Latency]:
+    """One paired measurement for each batch size, on like samples of ``length`` tokens.
+
+    ``ideal`` is the ratio of the models' FLOPs; None counts them.
+    """
     sample = single(batch, length)
-    dense, pruned = (flops(model, sample) for model in models)
+    if ideal is None:
+        ideal = flops(models[0], sample) / flops(models[1], sample)
     for size in settings.batch:
         inputs = {name: torch.cat([tensor] * size) for name, tensor in sample.items()}
         taken = timing.latency(
@@ -92,7 +101,7 @@ def latencies(
             runtime="torch-eager",
             batch=size,
             length=length,
-            ideal=dense / pruned,
+            ideal=ideal,
         )
 
 

@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BeforeValidator, Field, PositiveInt, field_validator
+from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt, field_validator
 
 from prunus.errors import PrunusError, unknown
 from prunus.registry import Part, Pattern, parse, require
 
+BASELINES = ("random", "narrower", "shallower", "bfloat16", "int8")
 KINDS = ("heads", "queries", "neurons", "sublayers", "layers", "channels")
 Settings = dict[str, Any]
 Item = TypeVar("Item")
@@ -57,6 +58,17 @@ def _listed(value: Any) -> Any:
     return [value] if isinstance(value, str | int | Mapping | Part) else value
 
 
+def _baselines(value: Any) -> Any:
+    """True is all of them, false none."""
+    if isinstance(value, bool):
+        return BASELINES if value else ()
+    names = _listed(value)
+    for name in names if isinstance(names, list | tuple) else ():
+        if name not in BASELINES:
+            raise unknown("baseline", str(name), BASELINES)
+    return names
+
+
 Many = Annotated[tuple[Item, ...], BeforeValidator(_listed)]
 
 
@@ -92,11 +104,13 @@ class Evaluation(Part):
         batch_size: examples in a batch.
         baselines: also measure the majority class and a bag of words, where there is a training
             split to learn them from.
+        examples: how many examples of each kind of change the report lists, with their texts.
     """
 
     split: str = "validation"
     batch_size: PositiveInt = 32
     baselines: bool = True
+    examples: NonNegativeInt = 20
 
 
 class Latency(Part):
@@ -130,6 +144,8 @@ class Recipe(Part):
         calibration: the data that scores and repairs see.
         evaluation: how quality is measured.
         latency: how latency is measured; None measures none.
+        compare: what else is made of the dense model and measured beside the pruned one: random,
+            narrower, shallower, bfloat16, int8; true for all of them.
         device: where torch computes.
         seed: of everything that is drawn.
         out: the run's folder, where the command line names none.
@@ -150,6 +166,7 @@ class Recipe(Part):
     calibration: Calibration = Calibration()
     evaluation: Evaluation = Evaluation()
     latency: Latency | None = Latency()
+    compare: Annotated[tuple[str, ...], BeforeValidator(_baselines)] = ()
     device: str = "cpu"
     seed: int = 0
     out: str | None = None

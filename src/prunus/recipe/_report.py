@@ -23,7 +23,9 @@ class Findings:
     Attributes:
         settings: the recipe with its defaults.
         qualities: of both models.
+        detail: what the qualities hide.
         baselines: what needs no network, in percent.
+        compared: what could have been done instead.
         models: both models.
         claims: the costs.
         cost: in the budget's metric.
@@ -38,7 +40,9 @@ class Findings:
 
     settings: Settings
     qualities: tuple[Quality, Quality]
+    detail: schema.Detail
     baselines: dict[str, float]
+    compared: list[schema.Baseline]
     models: tuple[PreTrainedModel, PreTrainedModel]
     claims: Claims
     cost: Cost
@@ -63,6 +67,8 @@ def report_of(recipe: Recipe, found: Findings) -> Report:
         model=recipe.model,
         task=_task(recipe.task),
         quality=_quality(*found.qualities, found.baselines),
+        detail=found.detail,
+        compared=tuple(found.compared),
         density=density(found.cost, found.plan),
         params=_pair(parameters, found.models),
         flops=_flops(found),

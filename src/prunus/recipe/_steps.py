@@ -17,9 +17,11 @@ from prunus.probe._tokens import mean_length
 from prunus.recipe._fresh import answer, difference, fresh_answer
 from prunus.recipe._measured import Claims, aimed, latencies, longest
 from prunus.recipe._open import open_model, prepare, sites_of, to, tokenizer_of
+from prunus.recipe._rivals import Rivals
 from prunus.recipe._stage import Stage
-from prunus.report._schema import Latency
-from prunus.task import Prepared
+from prunus.recipe.compare import compare
+from prunus.report._schema import Baseline, Latency
+from prunus.task import Prepared, Quality
 from prunus.task._network import hushed
 
 PROBES = 8
@@ -167,4 +169,22 @@ def time_all(stage: Stage, opened: Opened, cut: Cut) -> list[Latency]:
         if at is not None:
             cost, bars = cut.job.cost, stage.bars
             found.append(aimed(models, opened.probe, at, settings.pairs, cost, cut.plan, bars))
+    return found
+
+
+def compare_all(stage: Stage, opened: Opened, cut: Cut, pruned: Quality) -> list[Baseline]:
+    """What could have been done instead, as the recipe asks for it."""
+    recipe = stage.recipe
+    if not recipe.compare:
+        return []
+    rivals = Rivals(cut.job, cut.plan, stage.parts.drive, recipe.seed)
+    found = []
+    with stage.phase("compare"):
+        for row in compare(
+            recipe.compare, rivals, opened.prepared, pruned, evaluation=recipe.evaluation,
+            latency=recipe.latency, length=opened.lengths[1], bars=stage.bars,
+        ):  # fmt: skip
+            stage.log.info("%s: %s, pruned ahead by %s", row.name, row.quality, row.ahead)
+            found.append(row)
+    stage.bars.clear()
     return found

@@ -9,6 +9,7 @@ from prunus.errors import PrunusError
 from prunus.files import folder_beside
 from prunus.measure.memory import Peak, peak_memory
 from prunus.recipe._bars import Bars
+from prunus.recipe._detail import detail
 from prunus.recipe._fresh import difference
 from prunus.recipe._log import logged
 from prunus.recipe._model import Recipe
@@ -16,7 +17,7 @@ from prunus.recipe._open import folder_of
 from prunus.recipe._parts import parts, resolved
 from prunus.recipe._report import Findings, report_of
 from prunus.recipe._stage import Stage
-from prunus.recipe._steps import baselines, open_all, prune, save_all, time_all
+from prunus.recipe._steps import baselines, compare_all, open_all, prune, save_all, time_all
 from prunus.report import Report, write
 
 
@@ -73,15 +74,19 @@ def _carry_out(stage: Stage, source: Path, peak: Peak) -> Report:
     cut = prune(stage, opened)
     reloaded = save_all(stage, opened, cut)
     pruned = stage.evaluate(cut.model, opened.prepared, "pruned")
+    qualities = dense, pruned
+    latencies = time_all(stage, opened, cut)
     found = Findings(
         settings=settings,
-        qualities=(dense, pruned),
+        qualities=qualities,
+        detail=detail(opened.prepared, stage.recipe.evaluation, *qualities),
         baselines=baselines(stage, opened.prepared),
+        compared=compare_all(stage, opened, cut, pruned),
         models=(opened.model, cut.model),
         claims=cut.claims,
         cost=cut.job.cost,
         plan=cut.plan,
-        latencies=time_all(stage, opened, cut),
+        latencies=latencies,
         equivalence={
             "masked_vs_shrunk": cut.apart,
             "dense_vs_shrunk": difference(cut.dense, cut.shrunk),

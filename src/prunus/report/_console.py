@@ -1,8 +1,9 @@
-"""The headline table for the terminal."""
+"""The tables for the terminal."""
 
 from rich.table import Table
 from rich.text import Text
 
+from prunus.report._compared import COLUMNS, lines, timed
 from prunus.report._rows import Row, removed, rows
 from prunus.report._schema import Report
 
@@ -15,6 +16,24 @@ def table(report: Report) -> Table:
         made.add_column(name, justify="right")
     for row in rows(report):
         made.add_row(_label(row), Text(row.dense), Text(row.pruned), _change(row))
+    return made
+
+
+def comparison(report: Report) -> Table | None:
+    """The pruned model beside its baselines; None where none was asked for."""
+    found = lines(report)
+    if not found:
+        return None
+    made = Table(
+        title="What else could have been done",
+        caption=f"speed: {timed(report)}",
+        title_justify="left",
+    )
+    for name in ("", *COLUMNS):
+        made.add_column(name, justify="right" if name else "left")
+    for line in found:
+        name = Text.assemble((line.name, "bold" if line.strong else ""), (f"  {line.made}", "dim"))
+        made.add_row(name, *map(Text, line.cells))
     return made
 
 

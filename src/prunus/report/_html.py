@@ -1,15 +1,16 @@
 """The page: one file with its style inside, no script, nothing loaded from anywhere."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from prunus.report import _units as show
+from prunus.report._compared import COLUMNS, lines, timed
 from prunus.report._heat import heats
 from prunus.report._rows import clock, label, removed, rows
-from prunus.report._schema import Quality, Report
+from prunus.report._schema import Answer, Detail, Quality, Report
 
 
 @dataclass(frozen=True)
@@ -50,12 +51,19 @@ def html(report: Report) -> str:
         tiles=_tiles(report),
         rows=rows(report),
         quality=_quality(report.quality),
+        detail=report.detail,
+        recall=_recall(report.detail),
+        compared=lines(report),
+        columns=COLUMNS,
+        timed=timed(report),
         heats=heats(report.kept),
         phases=_phases(report),
         equivalence=_equivalence(report),
         recipe=yaml.safe_dump(report.recipe, sort_keys=False, allow_unicode=True, width=76),
         facts=_facts(report.hardware),
         show=show,
+        label=label,
+        said=_said,
     )
 
 
@@ -87,9 +95,36 @@ def _quality(quality: Quality) -> list[Bar]:
     bars = []
     for name, value in named.items():
         error = quality.stderr or 0.0 if name == "pruned" else 0.0
-        width = min(max(value or 0.0, 0.0), 100.0)
-        bars.append(Bar(name, show.points(value), width, error, name == "pruned"))
+        bars.append(replace(_bar(name, value, name == "pruned"), error=error))
     return bars
+
+
+def _recall(detail: Detail | None) -> list[tuple[str, list[Bar]]]:
+    """The classes with a bar for each model; the worst one is strong."""
+    if detail is None:
+        return []
+    return [
+        (
+            f"{name}, {own.n:,} examples",
+            [
+                _bar("dense", own.dense),
+                _bar("pruned", own.pruned, strong=name == detail.worst_class),
+            ],
+        )
+        for name, own in detail.recall.items()
+    ]
+
+
+def _bar(name: str, value: float | None, strong: bool = False) -> Bar:
+    return Bar(name, show.points(value), min(max(value or 0.0, 0.0), 100.0), strong=strong)
+
+
+def _said(answer: Answer) -> str:
+    """An answer with its confidence, or its F1."""
+    text = show.shortened(answer.text) or "no answer"
+    if answer.score is not None:
+        return f"{text} (F1 {show.points(100 * answer.score)})"
+    return text if answer.confidence is None else f"{text} ({show.percent(answer.confidence)})"
 
 
 def _phases(report: Report) -> list[Bar]:

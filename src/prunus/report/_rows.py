@@ -4,7 +4,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from prunus.report import _units as show
-from prunus.report._schema import Latency, Pair, Predicted, Quality, Report, Timing
+from prunus.report._schema import (
+    Both,
+    Changes,
+    Detail,
+    Latency,
+    Pair,
+    Predicted,
+    Quality,
+    Report,
+    Timing,
+)
+
+TURNS = ("right_to_wrong", "wrong_to_right")
 
 
 @dataclass(frozen=True)
@@ -21,7 +33,12 @@ class Row:
 
 def rows(report: Report) -> list[Row]:
     """Every line, in the order of the questions: how good, how large, how fast."""
-    return [*_quality(report.quality), *_sizes(report), *_latencies(report.latency_ms)]
+    return [
+        *_quality(report.quality),
+        *_detail(report.detail),
+        *_sizes(report),
+        *_latencies(report.latency_ms),
+    ]
 
 
 def _quality(quality: Quality) -> Iterator[Row]:
@@ -37,10 +54,32 @@ def _quality(quality: Quality) -> Iterator[Row]:
         yield Row("agreement", "with the dense model", "", show.percent(quality.agreement), "")
 
 
-def _points_lost(quality: Quality) -> str:
-    if quality.dense is None or quality.pruned is None:
+def _detail(detail: Detail | None) -> Iterator[Row]:
+    """What the mean hides: answers that turned, calibration, the worst class."""
+    if detail is None:
+        return
+    lost, won = (detail.changes.get(kind, Changes(n=0)).n for kind in TURNS)
+    if detail.changes.keys() >= set(TURNS):
+        net = f"{won - lost:+,} right".replace("-", show.MINUS)
+        yield Row("flips", "right to wrong, wrong to right", "", f"{lost:,} lost, {won:,} won", net)
+    error = detail.calibration_error
+    if error is not None:
+        yield _both("calibration error", f"expected, %, {error.bins} bins", error)
+    worst = detail.worst_class
+    if worst is not None:
+        recall = detail.recall[worst]
+        yield _both(f"worst class: {worst}", f"% found of {recall.n:,} examples", recall)
+
+
+def _both(what: str, note: str, both: Both) -> Row:
+    dense, pruned = show.points(both.dense), show.points(both.pruned)
+    return Row(what, note, dense, pruned, _points_lost(both))
+
+
+def _points_lost(both: Both | Quality) -> str:
+    if both.dense is None or both.pruned is None:
         return show.NONE
-    return f"{show.signed(quality.pruned - quality.dense)} points"
+    return f"{show.signed(both.pruned - both.dense)} points"
 
 
 def _sizes(report: Report) -> Iterator[Row]:

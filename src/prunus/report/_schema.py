@@ -41,6 +41,72 @@ class Quality(_Value):
     baselines: dict[str, Number] = {}
 
 
+class Both(_Value):
+    """A number of the dense and of the pruned model, in percent."""
+
+    dense: Number
+    pruned: Number
+
+
+class Recall(Both):
+    """Of ``n`` examples of a class, the share that is found."""
+
+    n: Count
+
+
+class Calibration(Both):
+    """The expected calibration error, by ``bins`` of equal width."""
+
+    bins: Count
+
+
+class Answer(_Value):
+    """What a model said.
+
+    Attributes:
+        text: the answer: a class, a number, or a text.
+        confidence: the probability that the model gave to the class.
+        score: F1 of the text, from 0 to 1.
+    """
+
+    text: str
+    confidence: Number = None
+    score: Number = None
+
+
+class Change(_Value):
+    """An example that both models answer differently: its texts, what is right, what they said."""
+
+    texts: tuple[str, ...]
+    right: str
+    dense: Answer
+    pruned: Answer
+
+
+class Changes(_Value):
+    """How many examples changed in one way, and those of them that say most."""
+
+    n: Count
+    examples: tuple[Change, ...] = ()
+
+
+class Detail(_Value):
+    """What the mean hides; what a task does not have is left empty.
+
+    Attributes:
+        calibration_error: how far confidence is from accuracy.
+        recall: of each class.
+        worst_class: the class that the pruned model finds least often.
+        changes: by kind: ``right_to_wrong``, ``wrong_to_right``, ``wrong_otherwise``; of numbers
+            ``largest_change``.
+    """
+
+    calibration_error: Calibration | None = None
+    recall: dict[str, Recall] = {}
+    worst_class: str | None = None
+    changes: dict[str, Changes] = {}
+
+
 class Pair(_Value):
     """A whole number, of the dense and of the pruned model."""
 
@@ -111,6 +177,35 @@ class Latency(Timing):
     predicted: Predicted | None = None
 
 
+class Baseline(_Value):
+    """What could have been done instead of pruning so, measured on the same examples.
+
+    Attributes:
+        name: ``random``, ``narrower``, ``shallower``, ``bfloat16`` or ``int8``.
+        made: how it was made, in words; where it could not be, why, and there are no numbers.
+        quality: the metric's value, in percent.
+        stderr: its standard error.
+        ahead: by how many points the pruned model is ahead.
+        margin: half the width of the 95 % interval of ``ahead``, which is paired by example.
+        params: parameters.
+        flops: of one sequence of the data's mean length; a narrower number format saves none.
+        bytes: of the weights in memory.
+        latency_ms: paired with the dense model, which stands under ``dense``; this one stands
+            under ``pruned``.
+    """
+
+    name: str
+    made: str
+    quality: Number = None
+    stderr: Number = None
+    ahead: Number = None
+    margin: Number = None
+    params: Count | None = None
+    flops: Count | None = None
+    bytes: Count | None = None
+    latency_ms: tuple[Latency, ...] = ()
+
+
 class Equivalence(_Value):
     """Largest difference of the outputs relative to the largest output; the dense must differ."""
 
@@ -151,6 +246,8 @@ class Report(_Value):
     model: str
     task: str
     quality: Quality
+    detail: Detail | None = None
+    compared: tuple[Baseline, ...] = ()
     density: Density
     params: Pair
     flops: Flops

@@ -65,6 +65,11 @@ def small(value: float | None) -> str:
     return f"{digits}×10⁻{power.lstrip('0').translate(RAISED)}"
 
 
+def shortened(text: str, most: int = 400) -> str:
+    """A text, cut off where it is long."""
+    return text if len(text) <= most else f"{text[:most].rstrip()} …"
+
+
 def _three(value: float) -> str:
     digits = 2 if abs(value) < 9.995 else 1 if abs(value) < 99.95 else 0
     return f"{value:.{digits}f}"

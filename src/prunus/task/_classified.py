@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 
 from prunus.errors import PrunusError
+from prunus.task._changes import Answer, Asked
+from prunus.task._confidence import Recall, recalls
 from prunus.task._prepared import Example, Prepared
 from prunus.task._quality import Quality, assess
 
@@ -83,6 +85,13 @@ class Classified(Prepared[Split]):
         train, test = self._split("train"), self._split("validation")
         return baselines(train, test, self.metrics[0], self.regression)
 
+    def recalls(self, quality: Quality) -> dict[str, Recall]:
+        """How many examples of each class are found, by its name; nothing for a regression."""
+        if self.regression or quality.labels is None:
+            return {}
+        found = recalls(quality.predictions, quality.labels, len(self.label_names))
+        return dict(zip(self.label_names, found, strict=True))
+
     def _encode(self, split: str) -> list[Example]:
         rows = self._split(split)
         limit = min(self.max_length, self.tokenizer.model_max_length)
@@ -102,5 +111,24 @@ class Classified(Prepared[Split]):
                 f"the model's head has {logits.shape[-1]} outputs, the task"
                 f" {len(self.label_names)} labels: {', '.join(self.label_names)}"
             )
-        said = logits.squeeze(-1) if self.regression else logits.argmax(-1)
-        return assess(said, self.labels(split), self.metrics, self.seed)
+        if self.regression:
+            return assess(logits.squeeze(-1), self.labels(split), self.metrics, self.seed)
+        confidences, said = logits.softmax(-1).max(-1)
+        return assess(said, self.labels(split), self.metrics, self.seed, confidences)
+
+    def _asked(self, split: str, row: int) -> Asked:
+        rows = self._split(split)
+        texts = tuple(part[row] for part in rows.texts)
+        return Asked(texts, self._called(rows.labels[row]))
+
+    def _said(self, quality: Quality, row: int) -> Answer:
+        confidences = quality.confidences
+        sure = None if confidences is None else float(confidences[row])
+        return Answer(self._called(quality.predictions[row]), sure)
+
+    def _called(self, value: Tensor) -> str:
+        """A class by its name, a number as people read it."""
+        if self.regression:
+            return f"{float(value):.2f}"
+        index = int(value)
+        return self.label_names[index] if index < len(self.label_names) else f"output {index}"

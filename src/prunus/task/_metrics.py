@@ -52,14 +52,10 @@ def ranks(values: Tensor) -> Tensor:
     return (counts.cumsum(0) - (counts - 1) / 2).double()[place]
 
 
-def bootstrap(metric: "Metric", predictions: Tensor, labels: Tensor, seed: int) -> float:
-    """Standard error of a metric: its spread over 1000 resamples of the examples."""
+def bootstrap(statistic: Callable[[Tensor], float], n: int, seed: int) -> float:
+    """Standard error of a statistic of rows: its spread over 1000 resamples of ``n`` examples."""
     generator = torch.Generator().manual_seed(seed)
-    n = len(labels)
-    samples = []
-    for _ in range(REPEATS):
-        rows = torch.randint(n, (n,), generator=generator)
-        samples.append(metric(predictions[rows], labels[rows]))
+    samples = [statistic(torch.randint(n, (n,), generator=generator)) for _ in range(REPEATS)]
     return torch.tensor(samples).std().item()
 
 

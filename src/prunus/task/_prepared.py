@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from transformers import DataCollatorWithPadding, PreTrainedTokenizerBase
 
 from prunus.errors import PrunusError, unknown
+from prunus.task._changes import Answer, Asked, Change, Changes, changed
+from prunus.task._confidence import Recall
 from prunus.task._quality import Quality
 
 Batch = dict[str, Tensor]
@@ -73,6 +75,42 @@ class Prepared(ABC, Generic[Rows]):
     @abstractmethod
     def _judge(self, split: str, answers: list[Tensor]) -> Quality:
         """The quality of answers ``[output, ...]``, one an example in the order of the split."""
+
+    @abstractmethod
+    def _asked(self, split: str, row: int) -> Asked:
+        """What an example asks, and what is right."""
+
+    @abstractmethod
+    def _said(self, quality: Quality, row: int) -> Answer:
+        """What a model said to an example."""
+
+    def recalls(self, quality: Quality) -> dict[str, Recall]:
+        """How many examples of each class are found; nothing where answers are no classes."""
+        del quality
+        return {}
+
+    def changes(self, split: str, dense: Quality, pruned: Quality, most: int) -> dict[str, Changes]:
+        """The examples that the pruned model answers otherwise than the dense one.
+
+        Args:
+            split: the split that both answered.
+            dense: what the dense model answered.
+            pruned: what the pruned model answered.
+            most: how many of each kind are listed.
+
+        Returns:
+            By kind, see :func:`prunus.task._changes.changed`.
+        """
+        return {
+            kind: Changes(
+                len(rows), [self._change(split, row, dense, pruned) for row in rows[:most]]
+            )
+            for kind, rows in changed(dense, pruned).items()
+        }
+
+    def _change(self, split: str, row: int, dense: Quality, pruned: Quality) -> Change:
+        said = self._said(dense, row), self._said(pruned, row)
+        return Change(self._asked(split, row), *said)
 
     def examples(self, split: str) -> list[Example]:
         """The tokenised examples of a split in its order: ``input_ids`` and such, and the labels.

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from prunus.task._changes import Answer, Asked
 from prunus.task._prepared import Example, Prepared
 from prunus.task._quality import Quality
 from prunus.task._squad import fingerprint, normal, score
@@ -108,6 +109,7 @@ class Spans(Prepared[Questions]):
             predictions=torch.tensor([fingerprint(answer) for answer in answers]),
             scores=f1,
             extra={"exact_match": 100 * exact.mean().item()},
+            said=tuple(answers),
         )
 
     def answers(self, split: str, logits: Sequence[Tensor]) -> list[str]:
@@ -148,6 +150,13 @@ class Spans(Prepared[Questions]):
 
     def _judge(self, split: str, answers: list[Tensor]) -> Quality:
         return self.assess(split, self.answers(split, answers))
+
+    def _asked(self, split: str, row: int) -> Asked:
+        rows = self._split(split)
+        return Asked((rows.questions[row],), " / ".join(dict.fromkeys(rows.golds[row])))
+
+    def _said(self, quality: Quality, row: int) -> Answer:
+        return Answer(quality.said[row], score=float(quality.scores[row]))
 
     def _unpadded(self, window: Window, logits: Tensor) -> Tensor:
         tokens = len(window.inputs["input_ids"])
