@@ -16,7 +16,7 @@ from prunus.site import Site, Slice, reduce
 from tests.contract.draw import KINDS, Case, cases, each, random_plan
 from tests.tiny import FAMILIES, HEADS, far, outputs
 
-GRID = r".*(query|q_proj|q_lin|q|dense|up_proj|fc1|lin1|wi)"
+GRID = r".*(query|query_proj|q_proj|q_lin|q|dense|up_proj|fc1|lin1|wi)"
 
 
 def usual(family, **config):

@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Iterator
+from itertools import chain
 
 from torch import nn
 
-from prunus.anatomy._family import Attention, Family, FeedForward, Stack
+from prunus.anatomy._family import Attention, Channels, Family, FeedForward, Stack
 from prunus.anatomy._tensors import Tensors
 from prunus.site import Site, Slice
 
@@ -23,14 +24,17 @@ def sites_of(model: nn.Module, family: Family, tensors: Tensors) -> dict[str, Si
     for stack in family.stacks:
         if has(model, base + stack.layers):
             sites += _Reader(model, tensors, base, stack).sites()
-    channels = _channels(model, family, tensors, base)
-    return {site.name: site for site in [*sites, *channels]}
+    streams: dict[str, Site] = {}
+    for data in family.streams:
+        if data.name not in streams and has(model, base + data.when):
+            streams |= {data.name: site for site in _channels(model, data, tensors, base)}
+    return {site.name: site for site in [*sites, *streams.values()]}
 
 
 def has(model: nn.Module, path: str) -> bool:
     """Whether a model has a module of that name."""
     try:
-        model.get_submodule(path)
+        model.get_submodule(path.rstrip("."))
     except AttributeError:
         return False
     return True
@@ -64,13 +68,16 @@ class _Reader:
         share = queries // groups
         out = f"{path}.{data.out}"
         query = self._outputs(f"{block}.{data.query}", width * share)
-        shared = [self._outputs(f"{block}.{p}", width) for p in (data.key, data.value)]
-        slices = [*query, *shared[0], *shared[1], *self._inputs(out, width * share)]
+        more = [p for _, p in data.positions if has(self.model, f"{block}.{p}")]
+        shared = [self._outputs(f"{block}.{p}", width) for p in (data.key, data.value, *more)]
+        slices = [*query, *chain.from_iterable(shared), *self._inputs(out, width * share)]
         attrs = tuple(f"{block}.{attr}" for attr in data.attrs)
         residual = f"{path}.{data.residual}"
+        aside = tuple(f"{block}.{p if p in more else own}" for own, p in data.positions)
         heads = Site(
-            f"{name}:heads", "heads", (groups,), tuple(slices), out, attrs, residual=residual
-        )
+            f"{name}:heads", "heads", (groups,), tuple(slices), out, attrs, residual=residual,
+            aside=aside,
+        )  # fmt: skip
         yield heads
         yield heads.coarse(f"{name or layer}.attention:sublayers", "sublayers")
         if data.groups and share > 1:
@@ -117,9 +124,9 @@ class _Reader:
         return [Slice(f"{module}.weight", (1,), (tile,))]
 
 
-def _channels(model: nn.Module, family: Family, tensors: Tensors, base: str) -> list[Site]:
+def _channels(model: nn.Module, data: Channels, tensors: Tensors, base: str) -> list[Site]:
     found: dict[Slice, None] = {}
-    for pattern, axis, *only in family.channels.slices:
+    for pattern, axis, *only in data.slices:
         if only and not re.search(only[0], type(model).__name__):
             continue
         for alias, owner in tensors.aliases.items():
@@ -132,6 +139,6 @@ def _channels(model: nn.Module, family: Family, tensors: Tensors, base: str) -> 
     norms = [
         name
         for name, _ in model.named_modules()
-        if re.fullmatch(family.channels.norms, name.removeprefix(base))
+        if re.fullmatch(data.norms, name.removeprefix(base))
     ]
-    return [Site("stream:channels", "channels", (width,), tuple(found), norms=tuple(norms))]
+    return [Site(f"{data.name}:channels", "channels", (width,), tuple(found), norms=tuple(norms))]

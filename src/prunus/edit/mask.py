@@ -57,21 +57,33 @@ def _hooks(model: nn.Module, site: Site, value: Tensor) -> Iterator[Callable[[],
     """Sets the hooks of a site; yields what takes each of them back."""
     if site.norms:
         for norm in site.norms:
-            yield model.get_submodule(norm).register_forward_hook(partial(_norm, value)).remove
+            yield _crossing(site, norm, model.get_submodule(norm), value)
     elif not site.removable:
         for part in site.slices:
             yield from _weight(model, part, value)
     elif site.has_inlet:
-        scale = partial(_scale_input, site, value)
+        scale = partial(_scale_input, site.inlet.tile[0], value)
         yield model.get_submodule(site.reader).register_forward_pre_hook(scale).remove
     else:
         pass_by = partial(_pass_by, value)
         yield model.get_submodule(site.reader).register_forward_hook(pass_by).remove
 
 
-def _scale_input(site: Site, value: Tensor, _: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+def _crossing(site: Site, path: str, module: nn.Module, value: Tensor) -> Callable[[], None]:
+    """Sets the hook where a stream crosses a norm, or a projection that makes or reads it."""
+    if not isinstance(module, nn.Linear):
+        return module.register_forward_hook(partial(_norm, value)).remove
+    if any(part.tensor == f"{path}.weight" and part.axis == 0 for part in site.slices):
+        return module.register_forward_hook(partial(_scale_output, value)).remove
+    return module.register_forward_pre_hook(partial(_scale_input, 1, value)).remove
+
+
+def _scale_output(value: Tensor, _: nn.Module, args: tuple[Any, ...], out: Tensor) -> Tensor:
+    return out * per_token(value.to(out), out)
+
+
+def _scale_input(tile: int, value: Tensor, _: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
     x = args[0]
-    tile = site.inlet.tile[0]
     wide = value.to(x).repeat_interleave(tile, dim=-1)
     return (x * per_token(wide, x), *args[1:])
 

@@ -1,0 +1,14 @@
+"""CLIP (Radford et al., arXiv 2103.00020): a text and a vision encoder, each with its own stream."""
+
+from prunus.anatomy._clip import NoHeads, stack, text, vision
+from prunus.anatomy._family import Family
+
+FAMILY = Family(
+    stacks=(stack("text_model.", "text_config."), stack("vision_model.", "vision_config.")),
+    channels=(text("text_model."), vision("vision_model.")),
+    empty=NoHeads,
+    plain=(
+        ("text_config.intermediate_size", "neurons", "text_model."),
+        ("vision_config.intermediate_size", "neurons", "vision_model."),
+    ),
+)
