@@ -75,7 +75,7 @@ UNIFORM = [
     ("xlm_roberta", "XLMRobertaModel", {"layers": (1,)}),
     ("mpnet", "MPNetModel", {"neurons": 5, "layers": (0, 1)}),
     ("electra", "ElectraForMaskedLM", {"neurons": 7, "layers": (1, 2)}),
-    ("deberta_v2", None, {"heads": 2, "neurons": 9, "layers": (0, 2)}),
+    ("deberta_v2", None, {"neurons": 9, "layers": (0, 2)}),
     ("deit", "DeiTForImageClassificationWithTeacher", {"heads": 3, "neurons": 11}),
     ("clip", None, {"neurons": 7, "layers": (2,)}),
     ("clip", "CLIPModel", {"neurons": 9, "layers": (0, 2)}),

@@ -27,6 +27,4 @@ FAMILY = replace(
         ),
     ),
     channels=(),  # the positions' embeddings lie on it, and are no sample's own to be masked
-    plain=(("num_attention_heads", "heads"), ("intermediate_size", "neurons")),
-    head_dim="attention_head_size",
 )
