@@ -43,7 +43,7 @@ def vision(tower: str = "") -> Channels:
             (r"(visual_projection|classifier)\.weight", 1),
         ),
         r"pre_layrnorm|post_layernorm",
-        r"|classifier",
+        entries="classifier",
     )
 
 
@@ -57,7 +57,7 @@ def text(tower: str = "") -> Channels:
 
 
 def _channels(
-    tower: str, slices: tuple[tuple[str, int], ...], norms: str, bare: str = ""
+    tower: str, slices: tuple[tuple[str, int], ...], norms: str, entries: str = ""
 ) -> Channels:
     layer = rf"{tower}encoder\.layers\.\d+\."
     crossed = rf"{layer}layer_norm[12]|{tower}({norms})"
@@ -69,6 +69,7 @@ def _channels(
             (layer + r"(self_attn\.out_proj|mlp\.fc2)\..*", 0),
             (rf"({crossed})\..*", 0),
         ),
-        norms=crossed + bare,
+        norms=crossed,
+        entries=entries,
         name=tower.rstrip(".") or "stream",
     )

@@ -77,14 +77,16 @@ class Channels:
     Attributes:
         slices: (regular expression on tensor names relative to the base, axis) or, with a third
             entry, only in model classes whose name it matches.
-        norms: regular expression on module names: the norms that the stream crosses, and every
-            projection that makes or reads it with no norm between.
+        norms: regular expression on module names: the norms that the stream crosses.
+        entries: regular expression on module names: what reads the stream with no norm before,
+            such as the first layer after embeddings without one.
         name: the stream's name; a model has one site for each name.
         when: a module that a model must have; of streams of one name the first that fits counts.
     """
 
     slices: tuple[tuple[str, int] | tuple[str, int, str], ...]
     norms: str
+    entries: str = ""
     name: str = "stream"
     when: str = ""
 

@@ -136,9 +136,9 @@ def _channels(model: nn.Module, data: Channels, tensors: Tensors, base: str) -> 
         return []
     first = next(iter(found))
     width = tensors.shapes[first.tensor][first.axis]
-    norms = [
-        name
-        for name, _ in model.named_modules()
-        if re.fullmatch(data.norms, name.removeprefix(base))
-    ]
-    return [Site(f"{data.name}:channels", "channels", (width,), tuple(found), norms=tuple(norms))]
+    norms, entries = (
+        tuple(n for n, _ in model.named_modules() if n and re.fullmatch(p, n.removeprefix(base)))
+        for p in (data.norms, data.entries)
+    )
+    name = f"{data.name}:channels"
+    return [Site(name, "channels", (width,), tuple(found), norms=norms, entries=entries)]

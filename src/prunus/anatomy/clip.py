@@ -4,8 +4,8 @@ from prunus.anatomy._clip import NoHeads, stack, text, vision
 from prunus.anatomy._family import Family
 
 FAMILY = Family(
-    stacks=(stack("text_model.", "text_config."), stack("vision_model.", "vision_config.")),
-    channels=(text("text_model."), vision("vision_model.")),
+    stacks=(stack("vision_model.", "vision_config."), stack("text_model.", "text_config.")),
+    channels=(vision("vision_model."), text("text_model.")),
     empty=NoHeads,
     plain=(
         ("text_config.intermediate_size", "neurons", "text_model."),

@@ -17,7 +17,8 @@ BLOCKS = tuple(part for part in BERT.streams[0].slices if part[0].startswith(LAY
 PROJECTED = Channels(
     when="embeddings_project",
     slices=((r"embeddings_project\..*", 0), *BLOCKS, *HEADS),
-    norms=r"embeddings_project|encoder\..*output\.LayerNorm",
+    norms=r"encoder\..*output\.LayerNorm",
+    entries=r"encoder\.layer\.0",
 )
 """Embeddings, and the generator's output that is tied to them, are not of the stream's width."""
 

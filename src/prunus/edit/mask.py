@@ -20,8 +20,8 @@ def mask(
 
     Where the product is taken follows from the site: at the reader's input (heads, neurons,
     sublayers), in the weight itself (grids), at every norm that it crosses, whose statistics then
-    weigh each channel by its value (channels), or between a layer's output and its input (layers:
-    0 passes the layer by).
+    weigh each channel by its value, and where no norm comes before (channels), or between a
+    layer's output and its input (layers: 0 passes the layer by).
 
     Args:
         model: the model that the sites were read from.
@@ -57,7 +57,10 @@ def _hooks(model: nn.Module, site: Site, value: Tensor) -> Iterator[Callable[[],
     """Sets the hooks of a site; yields what takes each of them back."""
     if site.norms:
         for norm in site.norms:
-            yield _crossing(site, norm, model.get_submodule(norm), value)
+            yield model.get_submodule(norm).register_forward_hook(partial(_norm, value)).remove
+        for entry in site.entries:
+            scale = partial(_scale_input, 1, value)
+            yield model.get_submodule(entry).register_forward_pre_hook(scale).remove
     elif not site.removable:
         for part in site.slices:
             yield from _weight(model, part, value)
@@ -67,19 +70,6 @@ def _hooks(model: nn.Module, site: Site, value: Tensor) -> Iterator[Callable[[],
     else:
         pass_by = partial(_pass_by, value)
         yield model.get_submodule(site.reader).register_forward_hook(pass_by).remove
-
-
-def _crossing(site: Site, path: str, module: nn.Module, value: Tensor) -> Callable[[], None]:
-    """Sets the hook where a stream crosses a norm, or a projection that makes or reads it."""
-    if not isinstance(module, nn.Linear):
-        return module.register_forward_hook(partial(_norm, value)).remove
-    if any(part.tensor == f"{path}.weight" and part.axis == 0 for part in site.slices):
-        return module.register_forward_hook(partial(_scale_output, value)).remove
-    return module.register_forward_pre_hook(partial(_scale_input, 1, value)).remove
-
-
-def _scale_output(value: Tensor, _: nn.Module, args: tuple[Any, ...], out: Tensor) -> Tensor:
-    return out * per_token(value.to(out), out)
 
 
 def _scale_input(tile: int, value: Tensor, _: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
