@@ -113,9 +113,7 @@ def test_a_model_without_a_loss():
 
 def test_an_unknown_family(data):
     stranger = GPT2Model(GPT2Config(n_layer=1, n_head=1, n_embd=4, vocab_size=9, n_positions=8))
-    with told(
-        "unknown model family 'gpt2'", ", ".join(families()), "add one", "anatomy/"
-    ):
+    with told("unknown model family 'gpt2'", ", ".join(families()), "add one", "anatomy/"):
         prunus.prune(stranger, data)
     with told("Linear has no config.model_type", "bert", "llama"):
         anatomy(nn.Linear(2, 2))

@@ -24,11 +24,13 @@ def sites_of(model: nn.Module, family: Family, tensors: Tensors) -> dict[str, Si
     for stack in family.stacks:
         if has(model, base + stack.layers):
             sites += _Reader(model, tensors, base, stack).sites()
-    streams: dict[str, Site] = {}
+    streams: dict[str, Channels] = {}
     for data in family.streams:
-        if data.name not in streams and has(model, base + data.when):
-            streams |= {data.name: site for site in _channels(model, data, tensors, base)}
-    return {site.name: site for site in [*sites, *streams.values()]}
+        if has(model, base + data.when):
+            streams.setdefault(data.name, data)
+    for data in streams.values():
+        sites += _channels(model, data, tensors, base)
+    return {site.name: site for site in sites}
 
 
 def has(model: nn.Module, path: str) -> bool:

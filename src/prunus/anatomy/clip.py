@@ -1,4 +1,4 @@
-"""CLIP (Radford et al., arXiv 2103.00020): a text and a vision encoder, each with its own stream."""
+"""CLIP (Radford et al., arXiv 2103.00020): an encoder of images and one of texts, a stream each."""
 
 from prunus.anatomy._clip import NoHeads, stack, text, vision
 from prunus.anatomy._family import Family

@@ -1,4 +1,4 @@
-"""ELECTRA (Clark et al., arXiv 2003.10555): BERT's layers behind embeddings of a width of their own."""
+"""ELECTRA (Clark et al., arXiv 2003.10555): BERT behind embeddings of another width."""
 
 from dataclasses import replace
 
