@@ -8,7 +8,13 @@ import transformers
 from torch import Tensor, nn
 from transformers import (
     BertConfig,
+    CLIPConfig,
+    CLIPTextConfig,
+    CLIPVisionConfig,
+    DebertaV2Config,
+    DeiTConfig,
     DistilBertConfig,
+    ElectraConfig,
     LlamaConfig,
     MPNetConfig,
     PretrainedConfig,
@@ -63,13 +69,39 @@ def _llama(heads: int = 6, groups: int = 3, layers: int = 2, **more: object) -> 
     return LlamaConfig(**{**sizes, **more})
 
 
-def _vit(heads: int = 4, layers: int = 2, **more: object) -> ViTConfig:
+def _vit(
+    heads: int = 4, layers: int = 2, made: type = ViTConfig, **more: object
+) -> PretrainedConfig:
     sizes = {
         "hidden_size": 8 * heads, "num_hidden_layers": layers, "num_attention_heads": heads,
         "intermediate_size": 24, "image_size": 16, "patch_size": 8, "encoder_stride": 8,
         "num_labels": 3,
     }  # fmt: skip
-    return ViTConfig(**{**sizes, **more})
+    return made(**{**sizes, **more})
+
+
+def _deberta(heads: int = 4, **more: object) -> PretrainedConfig:
+    positions = {
+        "relative_attention": True, "share_att_key": True, "pos_att_type": ["p2c", "c2p"],
+        "norm_rel_ebd": "layer_norm", "position_buckets": 4, "position_biased_input": False,
+    }  # fmt: skip
+    return _bert(heads, made=DebertaV2Config, **{**positions, **more})
+
+
+def _clip_text(heads: int = 4, **more: object) -> PretrainedConfig:
+    return _bert(heads, made=CLIPTextConfig, **{"eos_token_id": EOS, "pad_token_id": 0, **more})
+
+
+def _clip_vision(heads: int = 4, **more: object) -> PretrainedConfig:
+    return _vit(heads, made=CLIPVisionConfig, **more)
+
+
+def _clip(heads: int = 4, layers: int = 2, **more: object) -> CLIPConfig:
+    sizes = {
+        "text_config": _clip_text(heads, layers=layers + 1).to_dict(), "projection_dim": 12,
+        "vision_config": _clip_vision(2 * heads, layers=layers).to_dict(), "num_labels": 3,
+    }  # fmt: skip
+    return CLIPConfig(**{**sizes, **more})
 
 
 CONFIGS = {
@@ -81,6 +113,12 @@ CONFIGS = {
     "roberta": partial(_bert, made=RobertaConfig),
     "xlm_roberta": partial(_bert, made=XLMRobertaConfig),
     "mpnet": partial(_bert, made=MPNetConfig),
+    "electra": partial(_bert, made=ElectraConfig, embedding_size=16),
+    "deberta_v2": _deberta,
+    "deit": partial(_vit, made=DeiTConfig),
+    "clip": _clip,
+    "clip_text_model": _clip_text,
+    "clip_vision_model": _clip_vision,
 }
 HEADS = {
     "bert": transformers.BertForSequenceClassification,
@@ -91,8 +129,16 @@ HEADS = {
     "roberta": transformers.RobertaForSequenceClassification,
     "xlm_roberta": transformers.XLMRobertaForSequenceClassification,
     "mpnet": transformers.MPNetForSequenceClassification,
+    "electra": transformers.ElectraForSequenceClassification,
+    "deberta_v2": transformers.DebertaV2ForSequenceClassification,
+    "deit": transformers.DeiTForImageClassification,
+    "clip": transformers.CLIPForImageClassification,
+    "clip_text_model": transformers.CLIPTextModel,
+    "clip_vision_model": transformers.CLIPVisionModel,
 }
-DECODERS = ("BertLMHeadModel", "RobertaForCausalLM", "XLMRobertaForCausalLM")
+DECODERS = (
+    "BertLMHeadModel", "RobertaForCausalLM", "XLMRobertaForCausalLM", "ElectraForCausalLM"
+)  # fmt: skip
 FAMILIES = tuple(CONFIGS)
 
 
@@ -136,7 +182,7 @@ def scramble(model: PreTrainedModel) -> PreTrainedModel:
     """Random values for every parameter, of a size at which every part of the model matters."""
     for name, parameter in model.named_parameters():
         near = 1.0 if "norm" in name.lower() and name.endswith("weight") else 0.0
-        spread = 0.5 if parameter.dim() == 1 else parameter.shape[-1] ** -0.5
+        spread = 0.5 if parameter.dim() < 2 else parameter.shape[-1] ** -0.5
         nn.init.normal_(parameter, near, 0.3 if near else spread)
     return model
 
@@ -152,14 +198,14 @@ def batch_of(
     """A random batch, its last sample padded where the model reads text; labels for the task."""
     torch.manual_seed(seed)
     head = type(model).__name__.removeprefix("Prunus")
-    if family_of(model.config) == "vit":
+    if model.main_input_name == "pixel_values":
         return _images(model, head, size)
     ids = torch.randint(3, VOCAB, (size, length))
     attention = torch.ones_like(ids)
     attention[-1, length - 2 :] = 0
-    if head.startswith("T5"):
+    if head.startswith(("T5", "CLIP")):
         ids[:, -3] = EOS
-    ids = ids.masked_fill(attention == 0, model.config.pad_token_id)
+    ids = ids.masked_fill(attention == 0, model.config.get_text_config().pad_token_id)
     if "MultipleChoice" in head:
         choices = [torch.stack([x, x.roll(1, 0)], 1) for x in (ids, attention)]
         ids, attention = choices
@@ -168,16 +214,19 @@ def batch_of(
         width = model.config.hidden_size
         batch["encoder_hidden_states"] = torch.randn(size, length + 2, width)
         batch["encoder_attention_mask"] = torch.ones(size, length + 2).tril(length).long()
+    if hasattr(model.config, "vision_config"):
+        batch |= _images(model, head, size)
     return batch | _targets(model, head, ids, attention)
 
 
 def _images(model: PreTrainedModel, head: str, size: int) -> dict[str, Tensor]:
-    side = model.config.image_size
+    config = getattr(model.config, "vision_config", model.config)
+    side = config.image_size
     batch = {"pixel_values": torch.randn(size, 3, side, side)}
-    patches = (side // model.config.patch_size) ** 2
+    patches = (side // config.patch_size) ** 2
     if "MaskedImage" in head:
         return batch | {"bool_masked_pos": torch.arange(patches).expand(size, patches) % 2 == 0}
-    if "Classification" in head:
+    if head.endswith("ForImageClassification"):
         return batch | {"labels": torch.randint(model.config.num_labels, (size,))}
     return batch
 

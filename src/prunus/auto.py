@@ -107,5 +107,6 @@ def register_models(config: type) -> None:
         mapping = getattr(auto, "_model_mapping", None) if isinstance(auto, type) else None
         found = None if mapping is None else mapping.get(stock, None)
         if found is not None:
-            cls = found[0] if isinstance(found, tuple) else found
-            auto.register(config, model_class(cls), exist_ok=True)
+            several = isinstance(found, tuple)  # of which the checkpoint's architecture is opened
+            made = tuple(map(model_class, found)) if several else model_class(found)
+            auto.register(config, made, exist_ok=True)

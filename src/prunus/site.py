@@ -53,8 +53,10 @@ class Site:
         reader: the module whose input carries the units ("" where there are several).
         attrs: module attributes (dotted paths) that shrink in proportion with the site.
         norms: norms whose axis the site crosses; masked, they count only the units that stay.
+        entries: modules whose input carries the units before they cross any norm.
         even: length of runs of units that must keep equal counts (query heads of one KV group).
         residual: the module whose input is the stream that the reader's output is added to.
+        aside: modules on the slices that read something else than the stream, or more.
     """
 
     name: str
@@ -64,8 +66,10 @@ class Site:
     reader: str = ""
     attrs: tuple[str, ...] = ()
     norms: tuple[str, ...] = ()
+    entries: tuple[str, ...] = ()
     even: int = 1
     residual: str = ""
+    aside: tuple[str, ...] = ()
 
     @property
     def units(self) -> int:
@@ -95,6 +99,12 @@ class Site:
     def block(self) -> str:
         """The module in which the units are computed: the parent of the first slice's module."""
         return self.slices[0].tensor.rsplit(".", 2)[0]
+
+    @property
+    def producers(self) -> list[str]:
+        """The modules that make the units of the stream that a sublayer reads, and of it alone."""
+        names = dict.fromkeys(part.tensor.rpartition(".")[0] for part in self.slices)
+        return [name for name in names if name not in (self.reader, *self.aside)]
 
     @property
     def has_inlet(self) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 import pytest
 import torch
@@ -77,7 +77,31 @@ def _distilbert(heads: int, times: int, flags: list[bool]) -> dict[str, object]:
     }  # fmt: skip
 
 
-WIDTHS = {"t5": _t5, "llama": _llama, "vit": _vit, "distilbert": _distilbert}
+def _electra(heads: int, times: int, flags: list[bool]) -> dict[str, object]:
+    widths = _bert(heads, times, flags)
+    return {**widths, "embedding_size": widths["width"] if flags[1] else 16}
+
+
+def _deberta(heads: int, times: int, flags: list[bool]) -> dict[str, object]:
+    return {
+        **_bert(heads, times, flags), "share_att_key": flags[1], "legacy": flags[2],
+        "pos_att_type": [["c2p"], ["p2c"], ["p2c", "c2p"]][times - 1],
+        "conv_kernel_size": 3 * flags[2], "position_buckets": 4 * flags[0] or -1,
+    }  # fmt: skip
+
+
+def _clip_vision(heads: int, times: int, flags: list[bool]) -> dict[str, object]:
+    return {"hidden_size": 8 * heads * times, "intermediate_size": 7 * times}
+
+
+def _clip(heads: int, times: int, flags: list[bool]) -> dict[str, object]:
+    return {"projection_dim": 8 * times}
+
+
+WIDTHS = {
+    "t5": _t5, "llama": _llama, "vit": _vit, "distilbert": _distilbert, "electra": _electra,
+    "deberta_v2": _deberta, "deit": _vit, "clip": _clip, "clip_vision_model": _clip_vision,
+}  # fmt: skip
 
 
 @st.composite
@@ -132,6 +156,12 @@ def counts(plan: Mapping[str, Tensor]) -> dict[str, int]:
     return {name: int(mask.sum()) for name, mask in plan.items()}
 
 
+@cache
+def kinds_of(family: str) -> frozenset[str]:
+    """The kinds of sites of a family, and grids, which every model has."""
+    return frozenset(site.kind for site in anatomy(tiny(family)).values()) | {"grid"}
+
+
 def each(*combinations: tuple[str, ...]) -> pytest.MarkDecorator:
     """Every family with every combination of kinds that means something to it."""
     names = {kinds: "+".join(kinds) if len(kinds) < len(KINDS) else "all" for kinds in combinations}
@@ -139,6 +169,6 @@ def each(*combinations: tuple[str, ...]) -> pytest.MarkDecorator:
         pytest.param(family, kinds, id=f"{family}-{names[kinds]}")
         for family in FAMILIES
         for kinds in combinations
-        if family == "llama" or "queries" not in kinds or len(kinds) > 3
+        if kinds_of(family).issuperset(kinds) or len(kinds) > 3
     ]  # fmt: skip
     return pytest.mark.parametrize(("family", "kinds"), known)

@@ -3,11 +3,11 @@
 import pytest
 import torch
 from torch import nn
-from transformers import GPT2Config, GPT2Model
+from transformers import AlbertModel, GPT2Config, GPT2Model, SwinModel
 
 import prunus
 from prunus import registry
-from prunus.anatomy import anatomy
+from prunus.anatomy import anatomy, families
 from prunus.errors import PrunusError
 from prunus.probe import Teacher
 from prunus.score import score
@@ -113,12 +113,18 @@ def test_a_model_without_a_loss():
 
 def test_an_unknown_family(data):
     stranger = GPT2Model(GPT2Config(n_layer=1, n_head=1, n_embd=4, vocab_size=9, n_positions=8))
-    with told(
-        "unknown model family 'gpt2'", "bert, distilbert, llama, mpnet", "add one", "anatomy/"
-    ):
+    with told("unknown model family 'gpt2'", ", ".join(families()), "add one", "anatomy/"):
         prunus.prune(stranger, data)
     with told("Linear has no config.model_type", "bert", "llama"):
         anatomy(nn.Linear(2, 2))
+
+
+@pytest.mark.parametrize(("made", "why"), [(AlbertModel, "same layer"), (SwinModel, "windows")])
+def test_a_family_whose_form_does_not_allow_pruning(made, why):
+    with torch.device("meta"):
+        model = made(made.config_class())
+    with told(f"{made.__name__} cannot be pruned", why):
+        anatomy(model)
 
 
 def test_what_the_anatomy_lacks(model):

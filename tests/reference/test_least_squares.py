@@ -19,12 +19,12 @@ def data_of(model, sizes=(4, 3), **how):
     return [batch_of(model, size, seed=seed, **how) for seed, size in enumerate(sizes)]
 
 
-def real(batch, site):
-    """[sample, token] where a site sees real tokens."""
+def real(batch, site, x):
+    """[sample, token] where a site that saw x sees real tokens."""
     if site.name.startswith("decoder."):
         return batch["labels"] != -100
     mask = batch.get("attention_mask")
-    return torch.ones(len(batch["labels"]), 5).bool() if mask is None else mask.bool()
+    return torch.ones(x.shape[:2]).bool() if mask is None else mask.bool()
 
 
 def seen_at(model, site, batches):
@@ -44,7 +44,7 @@ def seen_at(model, site, batches):
         outputs(model, batch)
         for handle in handles:
             handle.remove()
-        kept = real(batch, site)
+        kept = real(batch, site, here["x"])
         rows.append([here[key][kept].double().numpy() for key in ("x", "out", "stream")])
     return [np.concatenate(parts) for parts in zip(*rows, strict=True)]
 

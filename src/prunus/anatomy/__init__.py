@@ -7,6 +7,7 @@ from pathlib import Path
 from torch import nn
 
 from prunus.anatomy._family import Family
+from prunus.anatomy._refused import REFUSED
 from prunus.anatomy._stack import sites_of
 from prunus.anatomy._tensors import Tensors
 from prunus.errors import PrunusError, unknown
@@ -106,12 +107,15 @@ def family_of(model: nn.Module) -> Family:
     """The family of a model.
 
     Raises:
-        PrunusError: the model has no configuration, or its family is unknown.
+        PrunusError: the model has no configuration, its family is unknown, or one whose form does
+            not allow pruning.
     """
     kind = getattr(getattr(model, "config", None), "model_type", None)
     if kind is None:
         raise PrunusError(f"{type(model).__name__} has no config.model_type; known: {families()}")
     name = str(kind).removeprefix("prunus_").replace("-", "_")
+    if name in REFUSED:
+        raise PrunusError(f"{type(model).__name__} cannot be pruned: {REFUSED[name]}")
     if name not in families():
         mend = "To add one, write src/prunus/anatomy/<model_type>.py: docs/how-to/add-a-family.md."
         raise unknown("model family", name, families(), mend)

@@ -18,6 +18,8 @@ class Attention:
         head_dim: attribute of ``block`` that says how wide a head is.
         attrs: attributes of ``block`` that follow the number of heads.
         groups: attribute of ``block`` that follows the number of query heads per KV group.
+        positions: (projection, what projects relative positions in its place), both relative to
+            ``block``; where a model lacks the latter, the former reads the positions too.
     """
 
     block: str
@@ -30,6 +32,7 @@ class Attention:
     attrs: tuple[str, ...] = ()
     groups: str = ""
     name: str = ""
+    positions: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,8 @@ class Stack:
         attention: the attentions of a layer; one that a model lacks is passed over.
         feed_forward: its feed-forward part.
         fixed: how many first layers cannot be removed as a whole.
-        count: the configuration key that says how many layers there are.
+        count: the configuration key that says how many layers there are; dotted where a
+            configuration holds others.
         attrs: attributes of the module that holds the list, which say so too.
     """
 
@@ -68,16 +72,23 @@ class Stack:
 
 @dataclass(frozen=True)
 class Channels:
-    """The residual stream.
+    """A residual stream.
 
     Attributes:
         slices: (regular expression on tensor names relative to the base, axis) or, with a third
             entry, only in model classes whose name it matches.
         norms: regular expression on module names: the norms that the stream crosses.
+        entries: regular expression on module names: what reads the stream with no norm before,
+            such as the first layer after embeddings without one.
+        name: the stream's name; a model has one site for each name.
+        when: a module that a model must have; of streams of one name the first that fits counts.
     """
 
     slices: tuple[tuple[str, int] | tuple[str, int, str], ...]
     norms: str
+    entries: str = ""
+    name: str = "stream"
+    when: str = ""
 
 
 @dataclass(frozen=True)
@@ -86,19 +97,25 @@ class Family:
 
     Attributes:
         stacks: its stacks of layers, in forward order.
-        channels: its residual stream.
+        channels: its residual stream, or streams; () where none can be cut.
         empty: a mixin that computes an attention without heads: same outputs, no work.
         indexed: a mixin for attentions that must know which heads stayed, where there are such.
-        plain: (configuration key, site kind): the stock configuration's words for how many units
-            every layer has; of two entries for a key the last whose kind the model has is meant.
-            What cannot be said this way makes a checkpoint of prunus' own type.
+        plain: (configuration key, site kind) or, with a third entry, only for sites whose name
+            begins so: the stock configuration's words for how many units every layer has; of two
+            entries for a key the last whose kind the model has is meant. What cannot be said this
+            way makes a checkpoint of prunus' own type.
         head_dim: the stock configuration's word for the width of a head, which it must say once
             there are fewer heads than the width of the stream holds; also attentions' word.
     """
 
     stacks: tuple[Stack, ...]
-    channels: Channels
+    channels: Channels | tuple[Channels, ...]
     empty: type[nn.Module]
     indexed: type[nn.Module] | None = None
-    plain: tuple[tuple[str, str], ...] = ()
+    plain: tuple[tuple[str, str] | tuple[str, str, str], ...] = ()
     head_dim: str = ""
+
+    @property
+    def streams(self) -> tuple[Channels, ...]:
+        """Its residual streams."""
+        return (self.channels,) if isinstance(self.channels, Channels) else self.channels

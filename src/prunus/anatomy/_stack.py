@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Iterator
+from itertools import chain
 
 from torch import nn
 
-from prunus.anatomy._family import Attention, Family, FeedForward, Stack
+from prunus.anatomy._family import Attention, Channels, Family, FeedForward, Stack
 from prunus.anatomy._tensors import Tensors
 from prunus.site import Site, Slice
 
@@ -23,14 +24,19 @@ def sites_of(model: nn.Module, family: Family, tensors: Tensors) -> dict[str, Si
     for stack in family.stacks:
         if has(model, base + stack.layers):
             sites += _Reader(model, tensors, base, stack).sites()
-    channels = _channels(model, family, tensors, base)
-    return {site.name: site for site in [*sites, *channels]}
+    streams: dict[str, Channels] = {}
+    for data in family.streams:
+        if has(model, base + data.when):
+            streams.setdefault(data.name, data)
+    for data in streams.values():
+        sites += _channels(model, data, tensors, base)
+    return {site.name: site for site in sites}
 
 
 def has(model: nn.Module, path: str) -> bool:
     """Whether a model has a module of that name."""
     try:
-        model.get_submodule(path)
+        model.get_submodule(path.rstrip("."))
     except AttributeError:
         return False
     return True
@@ -64,13 +70,16 @@ class _Reader:
         share = queries // groups
         out = f"{path}.{data.out}"
         query = self._outputs(f"{block}.{data.query}", width * share)
-        shared = [self._outputs(f"{block}.{p}", width) for p in (data.key, data.value)]
-        slices = [*query, *shared[0], *shared[1], *self._inputs(out, width * share)]
+        more = [p for _, p in data.positions if has(self.model, f"{block}.{p}")]
+        shared = [self._outputs(f"{block}.{p}", width) for p in (data.key, data.value, *more)]
+        slices = [*query, *chain.from_iterable(shared), *self._inputs(out, width * share)]
         attrs = tuple(f"{block}.{attr}" for attr in data.attrs)
         residual = f"{path}.{data.residual}"
+        aside = tuple(f"{block}.{p if p in more else own}" for own, p in data.positions)
         heads = Site(
-            f"{name}:heads", "heads", (groups,), tuple(slices), out, attrs, residual=residual
-        )
+            f"{name}:heads", "heads", (groups,), tuple(slices), out, attrs, residual=residual,
+            aside=aside,
+        )  # fmt: skip
         yield heads
         yield heads.coarse(f"{name or layer}.attention:sublayers", "sublayers")
         if data.groups and share > 1:
@@ -117,9 +126,9 @@ class _Reader:
         return [Slice(f"{module}.weight", (1,), (tile,))]
 
 
-def _channels(model: nn.Module, family: Family, tensors: Tensors, base: str) -> list[Site]:
+def _channels(model: nn.Module, data: Channels, tensors: Tensors, base: str) -> list[Site]:
     found: dict[Slice, None] = {}
-    for pattern, axis, *only in family.channels.slices:
+    for pattern, axis, *only in data.slices:
         if only and not re.search(only[0], type(model).__name__):
             continue
         for alias, owner in tensors.aliases.items():
@@ -129,9 +138,9 @@ def _channels(model: nn.Module, family: Family, tensors: Tensors, base: str) -> 
         return []
     first = next(iter(found))
     width = tensors.shapes[first.tensor][first.axis]
-    norms = [
-        name
-        for name, _ in model.named_modules()
-        if re.fullmatch(family.channels.norms, name.removeprefix(base))
-    ]
-    return [Site("stream:channels", "channels", (width,), tuple(found), norms=tuple(norms))]
+    norms, entries = (
+        tuple(n for n, _ in model.named_modules() if n and re.fullmatch(p, n.removeprefix(base)))
+        for p in (data.norms, data.entries)
+    )
+    name = f"{data.name}:channels"
+    return [Site(name, "channels", (width,), tuple(found), norms=norms, entries=entries)]

@@ -1,6 +1,7 @@
 """Whether the stock configuration can say what a shrunk model looks like."""
 
 import copy
+from functools import reduce
 from typing import Any
 
 import torch
@@ -35,12 +36,13 @@ def plain_config(model: PreTrainedModel, stock: type[PreTrainedModel]) -> Pretra
 
 def _say(config: PretrainedConfig, model: PreTrainedModel, sites: Anatomy) -> bool:
     """Write the uniform sizes into a configuration; False where they are not uniform."""
-    for key, kind in sites.family.plain:
-        counts = {site.units for site in sites.values() if site.kind == kind}
+    for key, kind, *under in sites.family.plain:
+        of_kind = (site for site in sites.values() if site.kind == kind)
+        counts = {site.units for site in of_kind if site.name.startswith("".join(under))}
         if len(counts) > 1:
             return False
         if counts:
-            setattr(config, key, counts.pop())
+            _put(config, key, counts.pop())
     for site in sites.values():
         if site.kind == "heads" and sites.family.head_dim:
             width = getattr(model.get_submodule(site.block), sites.family.head_dim)
@@ -48,8 +50,13 @@ def _say(config: PretrainedConfig, model: PreTrainedModel, sites: Anatomy) -> bo
     for stack in sites.family.stacks:
         path = base_of(model) + stack.layers
         if has(model, path):
-            setattr(config, stack.count, len(list(model.get_submodule(path).children())))
+            _put(config, stack.count, len(list(model.get_submodule(path).children())))
     return True
+
+
+def _put(config: Any, key: str, value: int) -> None:
+    *inner, leaf = key.split(".")
+    setattr(reduce(getattr, inner, config), leaf, value)
 
 
 def _alike(model: nn.Module, built: nn.Module) -> bool:

@@ -5,24 +5,30 @@ from typing import Any
 
 import transformers
 from safetensors import SafetensorError
-from transformers import AutoConfig, PreTrainedModel
+from transformers import AutoConfig, AutoModel, PreTrainedModel
 
 from prunus.checkpoint._classes import adopt, align, model_class, refuse_gaps
 from prunus.checkpoint._files import seal, verify
+from prunus.checkpoint._sentences import MODULES, keep_around, transformer_of
 from prunus.errors import PrunusError
 from prunus.files import folder_beside
 
 
-def save(model: PreTrainedModel, folder: str | Path, *others: Any) -> None:
+def save(
+    model: PreTrainedModel, folder: str | Path, *others: Any, around: str | Path | None = None
+) -> None:
     """Write a model as safetensors and JSON; ``folder`` holds the old files or all of the new.
 
     Args:
         model: dense or shrunk.
         folder: a checkpoint that is there already is replaced.
         others: tokenizers or processors, saved beside.
+        around: the checkpoint that the model was opened from. Where it is a sentence-transformers
+            model, its pooling, its other modules and files are kept, and so is its kind.
 
     Raises:
-        PrunusError: ``folder`` holds something that is no checkpoint, which is not replaced.
+        PrunusError: ``folder`` holds something that is no checkpoint, which is not replaced; or
+            ``around`` is broken.
     """
     folder = Path(folder)
     empty = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
@@ -30,6 +36,8 @@ def save(model: PreTrainedModel, folder: str | Path, *others: Any) -> None:
         raise PrunusError(f"{folder} exists and is no checkpoint; name another folder")
     adopt(model)
     with folder_beside(folder) as fresh:
+        if around is not None:
+            keep_around(Path(around), fresh)
         model.save_pretrained(fresh)
         for other in others:
             other.save_pretrained(fresh)
@@ -40,19 +48,20 @@ def load(folder: str | Path, **kwargs: Any) -> PreTrainedModel:
     """Open a checkpoint that prunus (or transformers) saved, with every tensor checked.
 
     Args:
-        folder: a local folder.
+        folder: a local folder; of a sentence-transformers model the transformer is opened.
         **kwargs: passed to ``from_pretrained``: dtype, device_map, ...
 
     Raises:
         PrunusError: not a checkpoint, an incomplete or damaged one.
     """
-    folder = Path(folder)
+    sentences = (Path(folder) / MODULES).is_file()
+    folder = transformer_of(Path(folder))
     if not (folder / "config.json").exists():
         raise PrunusError(f"{folder} is not a checkpoint: it has no config.json")
     verify(folder)
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
-        cls = _class_of(config, folder)
+        cls = _class_of(config, folder, sentences=sentences)
         model, info = cls.from_pretrained(
             folder, output_loading_info=True, local_files_only=True, **kwargs
         )
@@ -68,8 +77,10 @@ def load(folder: str | Path, **kwargs: Any) -> PreTrainedModel:
     return model
 
 
-def _class_of(config: Any, folder: Path) -> Any:
+def _class_of(config: Any, folder: Path, *, sentences: bool) -> Any:
     name = (config.architectures or [""])[0]
+    if sentences and not name.endswith("Model"):  # what it was trained from, not what is saved
+        return AutoModel
     stock = getattr(transformers, name.removeprefix("Prunus"), None)
     if stock is None:
         raise PrunusError(f"{folder}: transformers has no class {name!r}")

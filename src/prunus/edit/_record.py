@@ -1,6 +1,7 @@
 """What a shrunk model remembers of its dense form, so that its shapes can be built again."""
 
 from collections.abc import Mapping
+from operator import attrgetter
 from typing import Any
 
 import torch
@@ -86,7 +87,7 @@ def _dense_name(name: str, kept: Mapping[str, Any], family: Family) -> str:
 
 def _dense_count(model: nn.Module, stack: str, family: Family) -> int:
     data = next(data for data in family.stacks if data.layers == stack)
-    return getattr(model.config, data.count)
+    return attrgetter(data.count)(model.config)
 
 
 def _split(layer: str) -> tuple[str, int]:

@@ -42,7 +42,8 @@ def require_positions(model: Any, length: int) -> None:
     Raises:
         PrunusError: it cannot.
     """
-    positions = getattr(model.config, "max_position_embeddings", None) or length
+    config = getattr(model.config, "text_config", model.config)
+    positions = getattr(config, "max_position_embeddings", None) or length
     if length > positions:
         raise PrunusError(f"length {length}: the model has positions for {positions} tokens")
 

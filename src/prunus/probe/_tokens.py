@@ -12,9 +12,12 @@ def real_tokens(batch: Mapping[str, Tensor], site: str, x: Tensor) -> Tensor | N
 
     Args:
         batch: keyword arguments of the model.
-        site: name of the site; those of a decoder see the target's tokens.
+        site: name of the site; those of a decoder see the target's tokens, those of a vision tower
+            patches.
         x: what was seen there, [sample, token, ...]: decides between masks by its length.
     """
+    if site.startswith("vision_model."):
+        return None
     candidates = [batch.get("attention_mask")]
     if site.startswith("decoder."):
         labels = batch.get("labels")

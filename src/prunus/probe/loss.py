@@ -92,7 +92,7 @@ class Teacher:
 
 
 LOGITS = ("logits", "prediction_logits", "seq_relationship_logits", "start_logits", "end_logits")
-VALUES = ("last_hidden_state", "reconstruction")
+VALUES = ("last_hidden_state", "reconstruction", "text_embeds", "image_embeds")
 
 
 def distance(out: Any, target: Mapping[str, Tensor], batch: Batch, temperature: float) -> Tensor:

@@ -67,7 +67,7 @@ class March:
         for model in (self.student, self.teacher):
             self._undo.enter_context(frozen(model))
         for site in self.readers:
-            producer = site.slices[0].tensor.rpartition(".")[0]
+            producer = site.producers[0]
             self._before(self.student, site.residual, _see_stream, site)
             if self.entries:
                 self._before(self.student, producer, _stop_at_entry, site)

@@ -9,7 +9,7 @@ from huggingface_hub import snapshot_download
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from prunus.anatomy import Anatomy, anatomy
-from prunus.checkpoint import load
+from prunus.checkpoint import load, transformer_of
 from prunus.errors import PrunusError
 from prunus.recipe._model import Grid
 from prunus.task import Batches, Prepared, Task, resolve
@@ -56,7 +56,7 @@ def tokenizer_of(folder: Path) -> PreTrainedTokenizerBase:
         PrunusError: the folder holds none, or none that opens.
     """
     try:
-        return open_tokenizer(folder)
+        return open_tokenizer(transformer_of(folder))
     except PrunusError:
         raise
     except Exception as error:  # a broken file makes transformers raise anything

@@ -32,6 +32,7 @@ PROBES = 8
 class Opened:
     """The dense model and its data: calibration batches, and one batch to compare outputs on."""
 
+    source: Path
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     prepared: Prepared
@@ -69,7 +70,7 @@ def open_all(stage: Stage, source: Path) -> Opened:
     for key in prepared.label_keys:
         del probe[key]
     lengths = mean_length(batches) or 1, longest(model, tokenizer, prepared.max_length)
-    opened = Opened(model, tokenizer, prepared, batches, probe, lengths)
+    opened = Opened(source, model, tokenizer, prepared, batches, probe, lengths)
     stage.log.info("calibration: %s, lengths %s", opened.calibration, lengths)
     return opened
 
@@ -132,7 +133,7 @@ def save_all(stage: Stage, opened: Opened, cut: Cut) -> float:
         PrunusError: at all.
     """
     with stage.phase("save"), hushed():
-        save(cut.model, stage.folder / "model", opened.tokenizer)
+        save(cut.model, stage.folder / "model", opened.tokenizer, around=opened.source)
         cut.plan.save(stage.folder / "plan.safetensors")
     with stage.phase("reload"):
         again = fresh_answer(stage.folder / "model", opened.probe, stage.recipe.device)

@@ -107,20 +107,29 @@ def table_of(checkpoint: str, batch: int, length: int, threads: int, quiet: bool
 
 def _random(model: PreTrainedModel, length: int) -> dict[str, Tensor]:
     """One random sample for any model that reads text or images."""
-    config: Any = model.config
+    takes = inspect.signature(model.forward).parameters
     draw = torch.Generator().manual_seed(0)
-    if model.main_input_name == "pixel_values":
+    found = {}
+    if "input_ids" in takes:
+        require_positions(model, length)
+        ids = _text(model.config, length, draw)
+        found = {name: ids for name in ("input_ids", "decoder_input_ids") if name in takes}
+    if "pixel_values" in takes:
+        config: Any = getattr(model.config, "vision_config", model.config)
         side = config.image_size
         shape = (1, config.num_channels, side, side)
-        return {"pixel_values": torch.randn(shape, generator=draw)}
-    require_positions(model, length)
+        found["pixel_values"] = torch.randn(shape, generator=draw)
+    return found
+
+
+def _text(config: Any, length: int, draw: torch.Generator) -> Tensor:
+    config = getattr(config, "text_config", config)
     ids = torch.randint(2, config.vocab_size, (1, length), generator=draw)
     end = config.eos_token_id
     if isinstance(end, int):  # some heads read at the end of the text, which must be there once
         ids = ids.masked_fill(ids == end, 2 if end != 2 else 3)
         ids[:, -1] = end
-    takes = inspect.signature(model.forward).parameters
-    return {name: ids for name in ("input_ids", "decoder_input_ids") if name in takes}
+    return ids
 
 
 def look(what: str) -> tuple[list[Any], Kept]:

@@ -4,7 +4,7 @@ from typing import ClassVar, Literal
 
 import torch
 from pydantic import PositiveFloat
-from torch import Tensor, nn
+from torch import Tensor
 
 from prunus.gram import fit
 from prunus.recover import Reader, Repair
@@ -26,7 +26,7 @@ class InputMap(Repair):
     def mend(self, reader: Reader) -> None:
         """Write the mapped weights into the sublayer's projections."""
         seen = reader.moments
-        producers = producers_of(reader)
+        producers = [reader.student.get_submodule(name) for name in reader.site.producers]
         biased = all(isinstance(getattr(p, "bias", None), Tensor) for p in producers)
         identity = torch.eye(len(seen.gram), dtype=torch.float64, device=seen.gram.device)
         mapped, constant = fit(seen, identity, self.ridge, centred=biased)
@@ -36,9 +36,3 @@ class InputMap(Repair):
             weight.copy_(weight.double() @ mapped.T)
             if biased:
                 module.get_parameter("bias").detach().add_(shift.to(weight))
-
-
-def producers_of(reader: Reader) -> list[nn.Module]:
-    """The modules of a sublayer that read the stream: those that make its units."""
-    names = dict.fromkeys(part.tensor.rpartition(".")[0] for part in reader.site.slices)
-    return [reader.student.get_submodule(n) for n in names if n != reader.site.reader]

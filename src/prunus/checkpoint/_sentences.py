@@ -1,0 +1,74 @@
+"""Sentence-transformers folders: a transformer, and modules that pool and map what it answers."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from prunus.errors import PrunusError
+
+MODULES = "modules.json"
+WEIGHTS = {".safetensors", ".bin", ".h5", ".msgpack", ".onnx", ".ot", ".pt", ".gguf"}
+
+
+def transformer_of(folder: Path) -> Path:
+    """The folder that holds the transformer: that of a module, or the folder itself.
+
+    Raises:
+        PrunusError: it is a sentence-transformers folder without a transformer.
+    """
+    if not (folder / MODULES).is_file():
+        return folder
+    return _inside(folder, _transformer(folder, _modules(folder)))
+
+
+def keep_around(source: Path, folder: Path) -> None:
+    """Copy all of a sentence-transformers folder but the transformer's weights.
+
+    The transformer is expected in ``folder`` itself, whatever its place was. Copies of its weights
+    in other formats are not the new model's, and stay behind.
+
+    Args:
+        source: a checkpoint; nothing is copied where it is no sentence-transformers folder.
+        folder: where the new transformer will be.
+
+    Raises:
+        PrunusError: modules.json is broken, or names a folder outside of ``source``.
+    """
+    if not (source / MODULES).is_file():
+        return
+    modules = _modules(source)
+    transformer = _transformer(source, modules)
+    for place in {source, _inside(source, transformer)}:
+        for file in place.iterdir():
+            if file.is_file() and not WEIGHTS.intersection(file.suffixes):
+                shutil.copyfile(file, folder / file.name)
+    for module in modules:
+        place = _inside(source, module)
+        if module is not transformer and place.is_dir() and place != source:
+            shutil.copytree(place, folder / module["path"])
+    transformer["path"] = ""
+    (folder / MODULES).write_text(json.dumps(modules, indent=2), encoding="utf-8")
+
+
+def _modules(folder: Path) -> list[dict[str, Any]]:
+    try:
+        modules = json.loads((folder / MODULES).read_text(encoding="utf-8"))
+        return [{**module, "path": str(module["path"])} for module in modules]
+    except (ValueError, KeyError, TypeError) as error:
+        raise PrunusError(f"{folder / MODULES}: not readable ({error!r})") from None
+
+
+def _transformer(folder: Path, modules: list[dict[str, Any]]) -> dict[str, Any]:
+    for module in modules:
+        if str(module.get("type")).endswith(".Transformer"):
+            return module
+    kinds = [str(module.get("type")).rpartition(".")[2] for module in modules]
+    raise PrunusError(f"{folder / MODULES} names no Transformer to prune, only {kinds}")
+
+
+def _inside(folder: Path, module: dict[str, Any]) -> Path:
+    place = (folder / module["path"]).resolve()
+    if not place.is_relative_to(folder.resolve()):
+        raise PrunusError(f"{folder / MODULES}: {module['path']!r} lies outside of the checkpoint")
+    return place if module["path"] else folder
