@@ -94,7 +94,7 @@ def test_what_an_attention_computes_does_not_wait(family):
             query = site.slices[0].tensor.rpartition(".")[0]
             student.get_submodule(query).register_forward_hook(kept)
             gram = march.reader(site).gram
-            assert len(made) == 3
+            assert len(made) >= 3
             assert not any(array() is not None for array in made)
             march.advance(torch.ones(len(gram)).bool())
             student.get_submodule(query)._forward_hooks.clear()
