@@ -18,14 +18,15 @@ from transformers import AutoTokenizer
 import prunus
 from prunus.task.glue import Glue
 
-BOTH = ["reselect", "least_squares"]
+BOTH = ["input_map", "least_squares"]
 WHOLE = {"score": "obs", "select": "curves", "recover": BOTH}
 VARIANTS = {
     "the recipe": {},
-    "units kept as first chosen": {"recover": ["least_squares"]},
-    "and swapped": {"recover": ["reselect", "swap", "least_squares"]},
-    "swapped only": {"recover": ["swap", "least_squares"]},
-    "with an input map": {"recover": ["input_map", *BOTH]},
+    "no input map": {"recover": ["least_squares"]},
+    "units chosen again": {"recover": ["input_map", "reselect", "least_squares"]},
+    "units swapped": {"recover": ["input_map", "swap", "least_squares"]},
+    "no input map, units chosen again": {"recover": ["reselect", "least_squares"]},
+    "no input map, units swapped": {"recover": ["swap", "least_squares"]},
     "split greedily": {"select": "greedy"},
     "no loss weights (smoothing 1)": {"score": {"name": "obs", "smoothing": 1}},
     "gradients alone (smoothing 0)": {"score": {"name": "obs", "smoothing": 0}},
@@ -35,10 +36,10 @@ VARIANTS = {
     },
     "magnitude scores": {"score": "magnitude", "select": "greedy", "recover": ["least_squares"]},
     "least squares without bias": {
-        "recover": ["reselect", {"name": "least_squares", "bias": False}],
+        "recover": ["input_map", {"name": "least_squares", "bias": False}],
     },
     "least squares without ridge": {
-        "recover": ["reselect", {"name": "least_squares", "ridge": 0}],
+        "recover": ["input_map", {"name": "least_squares", "ridge": 0}],
     },
     "bias only": {"recover": ["bias"]},
     "no repair": {"recover": []},

@@ -38,7 +38,7 @@ def prune(
     budget: Budget | Mapping[str, Any] | None = None,
     select: Spec = "curves",
     drive: Spec = "oneshot",
-    recover: Sequence[Spec] = ("reselect", "least_squares"),
+    recover: Sequence[Spec] = ("input_map", "least_squares"),
     scored: float = 1.0,
     precision: Literal["float32", "bfloat16"] = "float32",
     memory: int = 1024,

@@ -161,7 +161,7 @@ class Recipe(Part):
     )
     drive: Annotated[Settings, _named("drive")] = Field(default_factory=lambda: {"name": "oneshot"})
     recover: Many[Annotated[Settings, _named("recover")]] = Field(
-        default_factory=lambda: ({"name": "reselect"}, {"name": "least_squares"})
+        default_factory=lambda: ({"name": "input_map"}, {"name": "least_squares"})
     )
     calibration: Calibration = Calibration()
     evaluation: Evaluation = Evaluation()
