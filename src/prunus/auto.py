@@ -5,7 +5,7 @@ that says what was kept. Its classes are made from the stock ones when they are 
 """
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib import import_module
 from importlib.abc import MetaPathFinder
@@ -100,12 +100,15 @@ def config_class(stock: Any) -> Any:
 @cache
 def register_models(config: type) -> None:
     """Make every model class of a pruned family known to its Auto class."""
-    modeling = import_module("transformers.models.auto.modeling_auto")
     model_class = import_module("prunus.checkpoint").model_class
-    stock = config.__mro__[1]
-    for auto in vars(modeling).values():
+    for auto, cls in auto_classes(config.__mro__[1]):
+        auto.register(config, model_class(cls), exist_ok=True)
+
+
+def auto_classes(stock: type) -> Iterator[tuple[Any, Any]]:
+    """(Auto class, model class) of everything that opens a stock configuration."""
+    for auto in vars(import_module("transformers.models.auto.modeling_auto")).values():
         mapping = getattr(auto, "_model_mapping", None) if isinstance(auto, type) else None
         found = None if mapping is None else mapping.get(stock, None)
         if found is not None:
-            cls = found[0] if isinstance(found, tuple) else found
-            auto.register(config, model_class(cls), exist_ok=True)
+            yield auto, found[0] if isinstance(found, tuple) else found

@@ -7,19 +7,25 @@ import transformers
 from safetensors import SafetensorError
 from transformers import AutoConfig, PreTrainedModel
 
-from prunus.checkpoint._classes import adopt, align, model_class, refuse_gaps
+from prunus.checkpoint._classes import Pruned, adopt, model_class
 from prunus.checkpoint._files import seal, verify
+from prunus.checkpoint._portable import make_portable
+from prunus.checkpoint._whole import align, refuse_gaps
 from prunus.errors import PrunusError
 from prunus.files import folder_beside
 
 
-def save(model: PreTrainedModel, folder: str | Path, *others: Any) -> None:
+def save(
+    model: PreTrainedModel, folder: str | Path, *others: Any, portable: bool = False
+) -> None:
     """Write a model as safetensors and JSON; ``folder`` holds the old files or all of the new.
 
     Args:
         model: dense or shrunk.
         folder: a checkpoint that is there already is replaced.
         others: tokenizers or processors, saved beside.
+        portable: let transformers alone open it, with ``trust_remote_code=True``; what is saved
+            plain anyway (dense, uniform widths) stays so.
 
     Raises:
         PrunusError: ``folder`` holds something that is no checkpoint, which is not replaced.
@@ -33,6 +39,8 @@ def save(model: PreTrainedModel, folder: str | Path, *others: Any) -> None:
         model.save_pretrained(fresh)
         for other in others:
             other.save_pretrained(fresh)
+        if portable and isinstance(model, Pruned):
+            make_portable(model, fresh)
         seal(fresh)
 
 
@@ -53,6 +61,8 @@ def load(folder: str | Path, **kwargs: Any) -> PreTrainedModel:
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
         cls = _class_of(config, folder)
+        if issubclass(cls, Pruned) and not isinstance(config, cls.config_class):
+            kwargs["config"] = _own_config(config, cls)
         model, info = cls.from_pretrained(
             folder, output_loading_info=True, local_files_only=True, **kwargs
         )
@@ -66,6 +76,13 @@ def load(folder: str | Path, **kwargs: Any) -> PreTrainedModel:
         )
     align(model)
     return model
+
+
+def _own_config(config: Any, cls: Any) -> Any:
+    """The configuration of a portable checkpoint, as prunus' own."""
+    config.__class__ = cls.config_class
+    del config.auto_map
+    return config
 
 
 def _class_of(config: Any, folder: Path) -> Any:
