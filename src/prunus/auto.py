@@ -97,6 +97,15 @@ def config_class(stock: Any) -> Any:
     return pruned
 
 
+def own_config(config: Any) -> Any:
+    """The configuration of a portable checkpoint, in place, as prunus' own; others as they are."""
+    if hasattr(config, "prunus") and not config.model_type.startswith(PREFIX):
+        config.__class__ = config_class(type(config))
+        vars(config).pop("auto_map", None)
+        register_models(type(config))
+    return config
+
+
 @cache
 def register_models(config: type) -> None:
     """Make every model class of a pruned family known to its Auto class."""

@@ -20,10 +20,14 @@ SCRIPT = Path(__file__).parent / "reopen.py"
 
 
 def store(
-    model: PreTrainedModel, batch: Mapping[str, Tensor], folder: Path, autos: tuple[str, ...]
+    model: PreTrainedModel,
+    batch: Mapping[str, Tensor],
+    folder: Path,
+    autos: tuple[str, ...],
+    portable: bool = False,
 ) -> Path:
     """Save a model with inputs and what it answers, for ``reopen.py``."""
-    save(model, folder / "model")
+    save(model, folder / "model", portable=portable)
     save_file({key: tensor.contiguous() for key, tensor in batch.items()}, folder / "inputs.st")
     found = {key: tensor.contiguous() for key, tensor in answers(model, batch).items()}
     save_file(found, folder / "answers.st")

@@ -7,6 +7,7 @@ import transformers
 from safetensors import SafetensorError
 from transformers import AutoConfig, PreTrainedModel
 
+from prunus.auto import own_config
 from prunus.checkpoint._classes import Pruned, adopt, model_class
 from prunus.checkpoint._files import seal, verify
 from prunus.checkpoint._portable import make_portable
@@ -15,9 +16,7 @@ from prunus.errors import PrunusError
 from prunus.files import folder_beside
 
 
-def save(
-    model: PreTrainedModel, folder: str | Path, *others: Any, portable: bool = False
-) -> None:
+def save(model: PreTrainedModel, folder: str | Path, *others: Any, portable: bool = False) -> None:
     """Write a model as safetensors and JSON; ``folder`` holds the old files or all of the new.
 
     Args:
@@ -61,8 +60,8 @@ def load(folder: str | Path, **kwargs: Any) -> PreTrainedModel:
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
         cls = _class_of(config, folder)
-        if issubclass(cls, Pruned) and not isinstance(config, cls.config_class):
-            kwargs["config"] = _own_config(config, cls)
+        if issubclass(cls, Pruned) and type(config) is not cls.config_class:
+            kwargs["config"] = own_config(config)
         model, info = cls.from_pretrained(
             folder, output_loading_info=True, local_files_only=True, **kwargs
         )
@@ -76,13 +75,6 @@ def load(folder: str | Path, **kwargs: Any) -> PreTrainedModel:
         )
     align(model)
     return model
-
-
-def _own_config(config: Any, cls: Any) -> Any:
-    """The configuration of a portable checkpoint, as prunus' own."""
-    config.__class__ = cls.config_class
-    del config.auto_map
-    return config
 
 
 def _class_of(config: Any, folder: Path) -> Any:

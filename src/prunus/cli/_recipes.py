@@ -11,23 +11,34 @@ from prunus.recipe import find, label, read, read_training, shipped
 RUNS = Path("runs")
 
 
-def run(recipe: str, /, *overrides: str, out: Path | None = None, quiet: bool = False) -> None:
+def run(
+    recipe: str,
+    /,
+    *overrides: str,
+    out: Path | None = None,
+    portable: bool = False,
+    quiet: bool = False,
+) -> None:
     """Prune, shrink, save, reload, measure and report.
 
     Args:
         recipe: a YAML file, a folder with recipe.yaml, or the name of a shipped recipe.
         overrides: settings put over the recipe's: budget.density=.4
         out: the folder to write, runs/NAME where left out.
+        portable: let transformers alone open the result, with trust_remote_code=True.
         quiet: show no progress, print nothing but errors.
     """
     with waiting("reading the recipe", quiet):
-        settings = read(recipe, overrides)
+        settings = read(recipe, [*overrides, *["portable=true"] * portable])
+        from prunus.recipe.rewrite import opener
         from prunus.recipe.run import run as carry_out
         from prunus.report import table
     folder = out or Path(settings.out or RUNS / _folder_name(recipe))
     report = carry_out(settings, folder, quiet)
     if not quiet:
         say(table(report))
+        if settings.portable:
+            say(f"model opened by: {opener(folder / 'model')}")
         say(f"model:  {folder / 'model'}", f"report: {folder / 'report.html'}")
 
 

@@ -130,6 +130,7 @@ class Recipe(Part):
         calibration: the data that scores and repairs see.
         evaluation: how quality is measured.
         latency: how latency is measured; None measures none.
+        portable: let transformers alone open the result, with ``trust_remote_code=True``.
         device: where torch computes.
         seed: of everything that is drawn.
         out: the run's folder, where the command line names none.
@@ -150,6 +151,7 @@ class Recipe(Part):
     calibration: Calibration = Calibration()
     evaluation: Evaluation = Evaluation()
     latency: Latency | None = Latency()
+    portable: bool = False
     device: str = "cpu"
     seed: int = 0
     out: str | None = None

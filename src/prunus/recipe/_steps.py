@@ -130,7 +130,8 @@ def save_all(stage: Stage, opened: Opened, cut: Cut) -> float:
         PrunusError: at all.
     """
     with stage.phase("save"), hushed():
-        save(cut.model, stage.folder / "model", opened.tokenizer)
+        portable = stage.recipe.portable
+        save(cut.model, stage.folder / "model", opened.tokenizer, portable=portable)
         cut.plan.save(stage.folder / "plan.safetensors")
     with stage.phase("reload"):
         again = fresh_answer(stage.folder / "model", opened.probe, stage.recipe.device)

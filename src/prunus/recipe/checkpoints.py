@@ -25,6 +25,7 @@ from prunus.recipe._measured import latencies
 from prunus.recipe._model import Latency, Settings
 from prunus.recipe._open import REPORT, folder_of, open_model, prepare, tokenizer_of
 from prunus.recipe._parts import build
+from prunus.recipe.rewrite import opener
 from prunus.report import _schema as schema
 from prunus.report import read, table
 from prunus.select._budget import At
@@ -143,10 +144,9 @@ def _checkpoint(folder: Path) -> tuple[list[Any], Kept]:
     with hushed():
         model = load(folder)
     record = getattr(model.config, "prunus", None)
-    opener = "prunus (import prunus, then from_pretrained)" if record else "plain transformers"
     lines = [
         f"{type(model).__name__}, {str(model.dtype).removeprefix('torch.')}",
-        f"opened by:  {opener}",
+        f"opened by:  {opener(folder)}",
         f"parameters: {parameters(model):,}",
         f"weights:    {bytes(folder):,} bytes",
     ]
