@@ -122,7 +122,7 @@ def _changes(module: nn.Module, before: nn.Module) -> Iterator[tuple[str, Any]]:
 def _layers(model: PreTrainedModel) -> dict[str, list[int]]:
     """{list of layers: the dense numbers of those that stay}."""
     config: Any = model.config
-    kept = config.prunus["kept"].items()
+    kept = sorted(config.prunus["kept"].items())  # as a file tells it, whatever was cut first
     base = base_of(model)
     return {base + name.removesuffix(":layers"): n for name, n in kept if name.endswith(":layers")}
 

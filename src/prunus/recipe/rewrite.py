@@ -37,7 +37,7 @@ def opener(folder: Path) -> str:
         return "transformers with trust_remote_code=True, or prunus"
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     pruned = "prunus (import prunus, then from_pretrained)"
-    return pruned if "prunus" in config else "plain transformers, as it is"
+    return pruned if "prunus" in config else "plain transformers"
 
 
 @dataclass(frozen=True)
