@@ -1,9 +1,10 @@
 """Run in a fresh process: opens saved models with Auto classes and compares what they answer.
 
-``python reopen.py ORDER FOLDER``: ORDER is prunus or transformers, which is then imported first,
-or plain, when prunus cannot be imported at all, or portable: the same, but the file beside the
-weights is trusted, and each model is saved again and opened from there. FOLDER holds one folder a case: the checkpoint,
-inputs, the answers expected, and the Auto classes to try. Prints a line of JSON for each.
+``python reopen.py ORDER FOLDER``: ORDER is prunus or transformers, which is then imported first; or
+plain, when prunus cannot be imported at all; or portable, when in addition the file beside the
+weights is trusted, and each model is saved again and opened from there. FOLDER holds one folder a
+case: the checkpoint, inputs, the answers expected, and the Auto classes to try. Prints a line of
+JSON for each.
 """
 
 import json

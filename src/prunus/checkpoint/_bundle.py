@@ -65,7 +65,7 @@ def _definitions(module: str) -> dict[str, tuple[str, ast.stmt]]:
     lines, body = source.splitlines(), ast.parse(source).body
     found = {}
     for node, following in zip(body, [*body[1:], None], strict=True):
-        last = following if _is_text(following) else node
+        last = following if following is not None and _is_text(following) else node
         first = min([node.lineno, *(mark.lineno for mark in getattr(node, "decorator_list", ()))])
         for name in _names(node):
             found[name] = "\n".join(lines[first - 1 : last.end_lineno]), node
@@ -82,5 +82,5 @@ def _names(node: ast.stmt) -> Iterator[str]:
         yield from (target.id for target in targets if isinstance(target, ast.Name))
 
 
-def _is_text(node: ast.stmt | None) -> bool:
+def _is_text(node: ast.stmt) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)

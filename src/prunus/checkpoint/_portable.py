@@ -51,12 +51,13 @@ def make_portable(model: PreTrainedModel, folder: Path) -> None:
         model: a pruned model in a class of prunus' own.
         folder: its checkpoint; gets the modelling file, and in its configuration the stock type.
     """
-    opened = _opened_by(stock_of(model))
+    stock: Any = stock_of(model)
+    opened = _opened_by(stock)
     auto = next(iter(opened))
     (folder / FILE).write_text(source_of(model, auto, opened.values()), encoding="utf-8")
     path = folder / "config.json"
     config = json.loads(path.read_text(encoding="utf-8"))
-    config["model_type"] = stock_of(model).config_class.model_type
+    config["model_type"] = stock.config_class.model_type
     config["auto_map"] = {name: f"{PORTABLE}.Prunus{c.__name__}" for name, c in opened.items()}
     path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
@@ -127,7 +128,7 @@ def _layers(model: PreTrainedModel) -> dict[str, list[int]]:
     return {base + name.removesuffix(":layers"): n for name, n in kept if name.endswith(":layers")}
 
 
-def _opened_by(stock: type[PreTrainedModel]) -> dict[str, type]:
+def _opened_by(stock: Any) -> dict[str, type]:
     """{Auto class: stock class}: those that open a head as it is, and the one for its base."""
     heads = {auto.__name__: cls for auto, cls in auto_classes(stock.config_class)}
     same = {name: cls for name, cls in heads.items() if cls is stock}

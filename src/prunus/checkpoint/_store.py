@@ -59,8 +59,8 @@ def load(folder: str | Path, **kwargs: Any) -> PreTrainedModel:
     verify(folder)
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
-        cls = _class_of(config, folder)
-        if issubclass(cls, Pruned) and type(config) is not cls.config_class:
+        cls: Any = _class_of(config, folder)
+        if hasattr(config, "prunus") and type(config) is not cls.config_class:
             kwargs["config"] = own_config(config)
         model, info = cls.from_pretrained(
             folder, output_loading_info=True, local_files_only=True, **kwargs
