@@ -209,6 +209,15 @@ def test_a_base_alone(tmp_path):
     assert torch.equal(outputs(again, batch), outputs(small, batch))
 
 
+def test_a_head_that_no_auto_class_opens_is_refused(tmp_path, monkeypatch):
+    small, _ = pruned("bert", None, ("heads", "neurons"), 1)
+    bases = [(AutoModel, transformers.BertModel)]
+    monkeypatch.setattr("prunus.checkpoint._portable.auto_classes", lambda _: bases)
+    with pytest.raises(PrunusError, match="no Auto class of transformers opens one"):
+        save(small, tmp_path / "model", portable=True)
+    assert not (tmp_path / "model").exists()
+
+
 def test_two_definitions_of_a_name_do_not_go_into_one_file():
     bundle = Bundle()
     bundle.add(T5NoHeads)

@@ -15,6 +15,7 @@ from prunus.checkpoint._bundle import Bundle
 from prunus.checkpoint._plain import dense_form, settings, stock_of
 from prunus.checkpoint._sizes import Resized, resize
 from prunus.edit import PORTABLE
+from prunus.errors import PrunusError
 
 Sizes = dict[str, dict[str, Any]]
 
@@ -50,6 +51,9 @@ def make_portable(model: PreTrainedModel, folder: Path) -> None:
     Args:
         model: a pruned model in a class of prunus' own.
         folder: its checkpoint; gets the modelling file, and in its configuration the stock type.
+
+    Raises:
+        PrunusError: no Auto class opens the model's head.
     """
     stock: Any = stock_of(model)
     opened = _opened_by(stock)
@@ -132,6 +136,11 @@ def _opened_by(stock: Any) -> dict[str, type]:
     """{Auto class: stock class}: those that open a head as it is, and the one for its base."""
     heads = {auto.__name__: cls for auto, cls in auto_classes(stock.config_class)}
     same = {name: cls for name, cls in heads.items() if cls is stock}
+    if not same:
+        raise PrunusError(
+            f"a {stock.__name__} cannot be portable: no Auto class of transformers opens one;"
+            " save it without `portable`, to be opened with prunus"
+        )
     return {**same, AutoModel.__name__: heads[AutoModel.__name__]}
 
 

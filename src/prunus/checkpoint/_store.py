@@ -27,7 +27,8 @@ def save(model: PreTrainedModel, folder: str | Path, *others: Any, portable: boo
             plain anyway (dense, uniform widths) stays so.
 
     Raises:
-        PrunusError: ``folder`` holds something that is no checkpoint, which is not replaced.
+        PrunusError: ``folder`` holds something that is no checkpoint, which is not replaced; or
+            the model cannot be portable.
     """
     folder = Path(folder)
     empty = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
