@@ -21,6 +21,7 @@ from prunus.checkpoint._bundle import Bundle
 from prunus.edit import shrink
 from prunus.errors import PrunusError
 from prunus.plan import Plan
+from prunus.site import Site, expand
 from tests.checkpoint.conftest import reopen, store, trusted
 from tests.checkpoint.test_reload import pruned
 from tests.contract.draw import KINDS, random_plan
@@ -216,6 +217,19 @@ def test_a_head_that_no_auto_class_opens_is_refused(tmp_path, monkeypatch):
     with pytest.raises(PrunusError, match="no Auto class of transformers opens one"):
         save(small, tmp_path / "model", portable=True)
     assert not (tmp_path / "model").exists()
+
+
+def test_a_bundle_stands_on_its_own():
+    bundle = Bundle()
+    for thing in (expand, Site):
+        bundle.add(thing)
+    text = "\n".join([bundle.imports, *bundle.parts.values()])
+    assert "\n\nimport torch\nfrom torch import Tensor\n" in text
+    defined = [node.name for node in ast.parse(text).body if hasattr(node, "name")]
+    assert defined.index("PrunusError") < defined.index("Slice") < defined.index("Site")
+    assert len(defined) == len(set(defined))
+    assert "@dataclass(frozen=True)\nclass Site" in text
+    assert "Axis = int | tuple[int, ...]" in text
 
 
 def test_two_definitions_of_a_name_do_not_go_into_one_file():

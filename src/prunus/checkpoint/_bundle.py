@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from functools import cache
 from importlib import import_module
+from typing import Any
 
 from prunus.errors import PrunusError
 
@@ -18,8 +19,8 @@ class Bundle:
         self._home: dict[str, str] = {}
         self._imports: dict[str, set[str]] = {}
 
-    def add(self, thing: type) -> str:
-        """Take a class in, with everything of prunus that it names; the rest is imported.
+    def add(self, thing: Any) -> str:
+        """Take a class or function in, and whatever of prunus it names; the rest is imported.
 
         Returns:
             The name that it has in the bundle.
@@ -32,20 +33,24 @@ class Bundle:
 
     @property
     def imports(self) -> str:
-        """Import statements, the standard library's first."""
+        """Import statements, the standard library's first, whole modules before names."""
         groups: tuple[list[str], list[str]] = ([], [])
-        for module, names in sorted(self._imports.items()):
-            third = module.partition(".")[0] not in sys.stdlib_module_names
-            groups[third].append(f"from {module} import {', '.join(sorted(names))}")
+        for start in sorted(self._imports, key=lambda start: (start.startswith("from "), start)):
+            package = start.split()[1].partition(".")[0]
+            names = ", ".join(sorted(self._imports[start]))
+            groups[package not in sys.stdlib_module_names].append(start + names)
         return "\n\n".join("\n".join(group) for group in groups if group)
 
     def _add(self, module: str, name: str) -> None:
         if module.partition(".")[0] != "prunus":
-            self._imports.setdefault(module, set()).add(name)
+            self._imports.setdefault(f"from {module} import ", set()).add(name)
             return
         text, node = _definitions(module)[name]
         if isinstance(node, ast.ImportFrom):
             self._add(str(node.module), name)
+            return
+        if isinstance(node, ast.Import):
+            self._imports.setdefault(text, set())
             return
         if self._home.get(name) == module:
             return
@@ -73,8 +78,8 @@ def _definitions(module: str) -> dict[str, tuple[str, ast.stmt]]:
 
 
 def _names(node: ast.stmt) -> Iterator[str]:
-    if isinstance(node, ast.ImportFrom):
-        yield from (alias.name for alias in node.names)
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        yield from (alias.asname or alias.name for alias in node.names)
     elif isinstance(node, ast.ClassDef | ast.FunctionDef):
         yield node.name
     elif isinstance(node, ast.Assign | ast.AnnAssign):
