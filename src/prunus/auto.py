@@ -5,7 +5,7 @@ that says what was kept. Its classes are made from the stock ones when they are 
 """
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib import import_module
 from importlib.abc import MetaPathFinder
@@ -97,16 +97,31 @@ def config_class(stock: Any) -> Any:
     return pruned
 
 
+def own_config(config: Any) -> Any:
+    """The configuration of a portable checkpoint, in place, as prunus' own; others as they are."""
+    if hasattr(config, "prunus") and not config.model_type.startswith(PREFIX):
+        config.__class__ = config_class(type(config))
+        vars(config).pop("auto_map", None)
+        register_models(type(config))
+    return config
+
+
 @cache
 def register_models(config: type) -> None:
     """Make every model class of a pruned family known to its Auto class."""
-    modeling = import_module("transformers.models.auto.modeling_auto")
     model_class = import_module("prunus.checkpoint").model_class
-    stock = config.__mro__[1]
-    for auto in vars(modeling).values():
+    for auto, classes in auto_classes(config.__mro__[1]):
+        made = tuple(map(model_class, classes))
+        auto.register(config, made if len(made) > 1 else made[0], exist_ok=True)
+
+
+def auto_classes(stock: type) -> Iterator[tuple[Any, tuple[Any, ...]]]:
+    """(Auto class, model classes) of everything that opens a stock configuration.
+
+    Of several classes the one is opened that a checkpoint's architecture names.
+    """
+    for auto in vars(import_module("transformers.models.auto.modeling_auto")).values():
         mapping = getattr(auto, "_model_mapping", None) if isinstance(auto, type) else None
         found = None if mapping is None else mapping.get(stock, None)
         if found is not None:
-            several = isinstance(found, tuple)  # of which the checkpoint's architecture is opened
-            made = tuple(map(model_class, found)) if several else model_class(found)
-            auto.register(config, made, exist_ok=True)
+            yield auto, found if isinstance(found, tuple) else (found,)

@@ -7,6 +7,7 @@ from prunus.anatomy import anatomy
 from prunus.checkpoint import adopt, load, save
 from prunus.edit import mask, shrink
 from prunus.plan import Plan
+from tests.checkpoint.conftest import trusted
 from tests.contract.draw import KINDS, random_plan
 from tests.tiny import tiny
 
@@ -91,13 +92,15 @@ def test_generation(family, cls, plan, tmp_path):
     small = adopt(shrink(model, plan))
     save(small, tmp_path / "model")
     again = load(tmp_path / "model")
+    save(small, tmp_path / "portable", portable=True)
+    portable = trusted(tmp_path / "portable")
     batch = prompt()
     for how in WAYS.values():
         dense, _ = generated(model, batch, **how)
         with mask(model, sites, plan):
             tokens, logits = generated(model, batch, **how)
         assert not torch.equal(dense, tokens)
-        for pruned in (small, again):
+        for pruned in (small, again, portable):
             same, close = generated(pruned, batch, **how)
             assert torch.equal(same, tokens)
             torch.testing.assert_close(close, logits, rtol=1e-4, atol=1e-4)

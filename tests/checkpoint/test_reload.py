@@ -30,17 +30,18 @@ def pruned(family, cls, kinds, seed, **config):
     return small, batch_of(model)
 
 
+@pytest.mark.parametrize("portable", [False, True], ids=["own", "portable"])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_every_head_opens_in_a_fresh_process(family, tmp_path):
+def test_every_head_opens_in_a_fresh_process(family, portable, tmp_path):
     expected = set()
     for seed, (cls, autos) in enumerate(auto_heads(family).items()):
         for turn in (0, 1):
             kinds = RECIPES[(2 * seed + turn) % len(RECIPES)]
             small, batch = pruned(family, cls, kinds, seed)
             name = f"{cls}-{'+'.join(kinds)}"
-            store(small, batch, tmp_path / name, autos)
+            store(small, batch, tmp_path / name, autos, portable)
             expected |= {(name, auto, type(small).__name__) for auto in autos}
-    rows = reopen(ORDERS[family], tmp_path)
+    rows = reopen("portable" if portable else ORDERS[family], tmp_path)
     assert [row for row in rows if not row.get("equal")] == []
     assert {(row["case"], row["auto"], row["class"]) for row in rows} == expected
     assert any(name.startswith("Prunus") for _, _, name in expected)

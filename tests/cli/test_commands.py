@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 import sys
 
@@ -22,6 +23,61 @@ def test_run_prints_the_table_and_the_paths(place, prunus_, tmp_path):
     assert out.splitlines()[-1] == f"report: {tmp_path / 'out' / 'report.html'}"
     settings = yaml.safe_load((tmp_path / "out" / "recipe.yaml").read_text())
     assert settings["budget"]["density"] == 0.7
+
+
+def test_run_makes_it_portable(place, prunus_, tmp_path):
+    small = ("latency=null", "evaluation.baselines=false", "--portable", "--out", tmp_path / "out")
+    code, out, err = prunus_("run", place / "recipe.yaml", *small)
+    assert (code, err) == (0, "")
+    assert "model opened by: transformers with trust_remote_code=True, or prunus" in out
+    assert yaml.safe_load((tmp_path / "out/recipe.yaml").read_text())["portable"] is True
+    report = json.loads((tmp_path / "out/report.json").read_text())
+    assert report["equivalence"]["reloaded_vs_shrunk"] == 0
+    assert "trust_remote_code" in prunus_("show", tmp_path / "out/model")[1]
+
+
+def test_save_changes_the_form_and_keeps_what_lies_beside(prunus_, finished, tmp_path):
+    source = tmp_path / "source"
+    shutil.copytree(finished / "model", source)
+    beside = {"1_Pooling/config.json": "{}", "tokenizer.json": None, "chat_template.jinja": "{}"}
+    for name, text in beside.items():
+        (source / name).parent.mkdir(exist_ok=True)
+        if text is not None:
+            (source / name).write_text(text)
+    assert prunus_("save", source, tmp_path / "portable", "--portable")[:2] == (
+        0,
+        f"model:     {tmp_path / 'portable'}\n"
+        "opened by: transformers with trust_remote_code=True, or prunus\n",
+    )
+    assert (tmp_path / "portable/modeling_prunus.py").exists()
+    code, out, _ = prunus_("save", tmp_path / "portable", tmp_path / "back")
+    assert (code, out.splitlines()[-1]) == (
+        0,
+        "opened by: prunus (import prunus, then from_pretrained)",
+    )
+    names = {str(path.relative_to(source)) for path in source.rglob("*") if path.is_file()}
+    back = tmp_path / "back"
+    assert {str(path.relative_to(back)) for path in back.rglob("*") if path.is_file()} == names
+    for name in names:
+        assert (back / name).read_bytes() == (source / name).read_bytes(), name
+
+
+def test_train_goes_on_with_a_portable_checkpoint(place, prunus_, finished, tmp_path):
+    prunus_("save", finished, tmp_path / "portable", "--portable")
+    task = yaml.safe_load((place / "recipe.yaml").read_text())["task"]
+    path = tmp_path / "train.yaml"
+    path.write_text(yaml.safe_dump({"model": str(tmp_path / "portable"), "task": task}))
+    assert prunus_("train", path, "training.max_steps=2", "--out", tmp_path / "on")[0] == 0
+    before, after = (prunus.load(folder) for folder in (finished / "model", tmp_path / "on"))
+    assert after.config.prunus == before.config.prunus
+    moved = before.classifier.weight - after.classifier.weight
+    assert 0 < moved.norm() < before.classifier.weight.norm() / 2
+
+
+def test_save_says_that_a_plain_checkpoint_needs_nothing(place, prunus_, tmp_path):
+    code, out, _ = prunus_("save", place / "dense", tmp_path / "plain", "--portable")
+    assert (code, out.splitlines()[-1]) == (0, "opened by: plain transformers")
+    assert not (tmp_path / "plain/modeling_prunus.py").exists()
 
 
 def test_run_as_a_process_goes_where_the_recipe_says(place, tmp_path):

@@ -123,7 +123,8 @@ def random_mask(site: Site, share: float, least: int, generator: torch.Generator
     At least one unit goes, and at least ``least`` stay unless the site (or run) has a single one.
     """
     if not site.removable:
-        return torch.rand(site.shape, generator=generator) < share
+        drawn = torch.rand(site.shape, generator=generator)
+        return (drawn < share) & (drawn < drawn.max())
     run = site.even if site.even > 1 else site.units
     count = max(min(least, run - 1), min(run - 1, round(share * run)))
     rows = torch.rand(site.units // run, run, generator=generator)

@@ -2,7 +2,11 @@
 
 from prunus.checkpoint._classes import adopt, model_class
 from prunus.checkpoint._files import verify
+from prunus.checkpoint._plain import dense_form
+from prunus.checkpoint._portable import FILE
 from prunus.checkpoint._sentences import transformer_of
 from prunus.checkpoint._store import load, save
 
-__all__ = ["adopt", "load", "model_class", "save", "transformer_of", "verify"]
+__all__ = [
+    "FILE", "adopt", "dense_form", "load", "model_class", "save", "transformer_of", "verify",
+]  # fmt: skip

@@ -6,16 +6,18 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
+from prunus.anatomy import family_of
 from prunus.auto import config_class
 from prunus.checkpoint._files import seal, verify
-from prunus.checkpoint._plain import plain_config
-from prunus.edit import reshape
+from prunus.checkpoint._plain import plain_config, stock_of
+from prunus.checkpoint._whole import Whole
+from prunus.edit import own_classes, reshape
 from prunus.errors import PrunusError
 
 NOTHING = {"format": 1, "kept": {}}
 
 
-class Pruned:
+class Pruned(Whole):
     """Mixin before a stock model class: builds the kept shapes, and checks what it loads."""
 
     def __init__(self: Any, config: Any, *args: Any, **kwargs: Any) -> None:
@@ -35,50 +37,17 @@ class Pruned:
         reshape(self, record["kept"])
 
     @classmethod
-    def from_pretrained(
-        cls, path: Any, *args: Any, output_loading_info: bool = False, **kwargs: Any
-    ) -> Any:
-        """As in transformers, but a checkpoint that does not hold every tensor is an error."""
+    def from_pretrained(cls, path: Any, *args: Any, **kwargs: Any) -> Any:
+        """As in transformers, but damage and missing tensors are errors."""
         if path is not None and Path(path).is_dir():
             verify(Path(path))
-        stock: Any = super()
-        model, info = stock.from_pretrained(path, *args, output_loading_info=True, **kwargs)
-        refuse_gaps(path, info)
-        align(model)
-        return (model, info) if output_loading_info else model
+        return super().from_pretrained(path, *args, **kwargs)
 
     def save_pretrained(self, folder: Any, *args: Any, **kwargs: Any) -> None:
         """As in transformers, and leaves the files' hashes beside them."""
         stock: Any = super()
         stock.save_pretrained(folder, *args, **kwargs)
         seal(Path(folder))
-
-
-def refuse_gaps(path: Any, info: Any) -> None:
-    """Raise when tensors were missing or of another shape: transformers would invent them.
-
-    Raises:
-        PrunusError: naming the tensors.
-    """
-    for fault in ("missing_keys", "mismatched_keys"):
-        keys = [str(key) for key in info[fault]]
-        if keys:
-            what = fault.removesuffix("_keys")
-            raise PrunusError(
-                f"{path}: {len(keys)} tensors are {what} ({', '.join(sorted(keys)[:3])} ...); the"
-                " file is incomplete, or the model was opened with a head it was not saved with"
-            )
-
-
-def align(model: Any) -> None:
-    """Move weights off the odd places that they have in a file: their products round alike then."""
-    for parameter in model.parameters():
-        if parameter.data_ptr() % ALIGNMENT:
-            parameter.data = parameter.data.clone()
-
-
-ALIGNMENT = 64
-"""Bytes; what torch gives to tensors that it makes."""
 
 
 @cache
@@ -100,9 +69,11 @@ def adopt(model: PreTrainedModel) -> PreTrainedModel:
     """
     if not getattr(model.config, "prunus", NOTHING)["kept"]:
         return model
-    stock = next(cls for cls in type(model).__mro__ if cls.__module__.startswith("transformers."))
+    own_classes(model, family_of(model))
+    stock = stock_of(model)
     plain = plain_config(model, stock)
     config: Any = model.config
+    vars(config).pop("auto_map", None)  # of the portable file that the model came from
     if plain is not None:
         vars(config).update(vars(plain))
         vars(config).pop("prunus")

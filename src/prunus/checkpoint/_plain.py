@@ -20,9 +20,7 @@ def plain_config(model: PreTrainedModel, stock: type[PreTrainedModel]) -> Pretra
     and module by module.
     """
     sites = anatomy(model)
-    config: Any = copy.deepcopy(model.config)
-    config.__class__ = stock.config_class
-    del config.prunus
+    config: Any = _dense_config(model, stock)
     if not _say(config, model, sites):
         return None
     try:
@@ -32,6 +30,36 @@ def plain_config(model: PreTrainedModel, stock: type[PreTrainedModel]) -> Pretra
     except (ValueError, TypeError, RuntimeError, StrictDataclassError):
         return None
     return config if _alike(model, built) else None
+
+
+def stock_of(model: PreTrainedModel) -> type[PreTrainedModel]:
+    """The class of transformers that a model's class derives from, or is."""
+    return next(cls for cls in type(model).__mro__ if cls.__module__.startswith("transformers."))
+
+
+def dense_form(model: PreTrainedModel) -> PreTrainedModel:
+    """A pruned model as it was before, on the meta device: without any weights."""
+    stock: Any = stock_of(model)
+    config = _dense_config(model, stock)
+    with torch.device("meta"):
+        return stock(config)
+
+
+def settings(module: nn.Module) -> dict[str, Any]:
+    """The attributes of a module that are plain values."""
+    plain = (bool, int, float, tuple, list)
+    return {
+        name: value
+        for name, value in vars(module).items()
+        if isinstance(value, plain) and not name.startswith("_") and name != "training"
+    }
+
+
+def _dense_config(model: PreTrainedModel, stock: type[PreTrainedModel]) -> PretrainedConfig:
+    config: Any = copy.deepcopy(model.config)
+    config.__class__ = stock.config_class
+    del config.prunus
+    return config
 
 
 def _say(config: PretrainedConfig, model: PreTrainedModel, sites: Anatomy) -> bool:
@@ -67,7 +95,7 @@ def _alike(model: nn.Module, built: nn.Module) -> bool:
         name == ""
         or (
             type(ours[name]) is type(theirs[name])
-            and _settings(ours[name]) == _settings(theirs[name])
+            and settings(ours[name]) == settings(theirs[name])
         )
         for name in ours
     )
@@ -75,12 +103,3 @@ def _alike(model: nn.Module, built: nn.Module) -> bool:
 
 def _shapes(model: nn.Module) -> dict[str, tuple[int, ...]]:
     return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-
-
-def _settings(module: nn.Module) -> dict[str, Any]:
-    plain = (bool, int, float, tuple, list)
-    return {
-        name: value
-        for name, value in vars(module).items()
-        if isinstance(value, plain) and not name.startswith("_") and name != "training"
-    }

@@ -7,15 +7,22 @@ import transformers
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModel, PreTrainedModel
 
-from prunus.checkpoint._classes import adopt, align, model_class, refuse_gaps
+from prunus.auto import own_config
+from prunus.checkpoint._classes import Pruned, adopt, model_class
 from prunus.checkpoint._files import seal, verify
+from prunus.checkpoint._portable import make_portable
 from prunus.checkpoint._sentences import MODULES, keep_around, transformer_of
+from prunus.checkpoint._whole import align, refuse_gaps
 from prunus.errors import PrunusError
 from prunus.files import folder_beside
 
 
 def save(
-    model: PreTrainedModel, folder: str | Path, *others: Any, around: str | Path | None = None
+    model: PreTrainedModel,
+    folder: str | Path,
+    *others: Any,
+    portable: bool = False,
+    around: str | Path | None = None,
 ) -> None:
     """Write a model as safetensors and JSON; ``folder`` holds the old files or all of the new.
 
@@ -23,12 +30,14 @@ def save(
         model: dense or shrunk.
         folder: a checkpoint that is there already is replaced.
         others: tokenizers or processors, saved beside.
+        portable: let transformers alone open it, with ``trust_remote_code=True``; what is saved
+            plain anyway (dense, uniform widths) stays so.
         around: the checkpoint that the model was opened from. Where it is a sentence-transformers
             model, its pooling, its other modules and files are kept, and so is its kind.
 
     Raises:
-        PrunusError: ``folder`` holds something that is no checkpoint, which is not replaced; or
-            ``around`` is broken.
+        PrunusError: ``folder`` holds something that is no checkpoint, which is not replaced; the
+            model cannot be portable; or ``around`` is broken.
     """
     folder = Path(folder)
     empty = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
@@ -41,6 +50,8 @@ def save(
         model.save_pretrained(fresh)
         for other in others:
             other.save_pretrained(fresh)
+        if portable and isinstance(model, Pruned):
+            make_portable(model, fresh)
         seal(fresh)
 
 
@@ -61,7 +72,9 @@ def load(folder: str | Path, **kwargs: Any) -> PreTrainedModel:
     verify(folder)
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
-        cls = _class_of(config, folder, sentences=sentences)
+        cls: Any = _class_of(config, folder, sentences=sentences)
+        if hasattr(config, "prunus") and type(config) is not cls.config_class:
+            kwargs["config"] = own_config(config)
         model, info = cls.from_pretrained(
             folder, output_loading_info=True, local_files_only=True, **kwargs
         )

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import App, CycloptsError, Parameter
 
-from prunus.cli._checkpoints import bench, evaluate, show
+from prunus.cli._checkpoints import bench, evaluate, save, show
 from prunus.cli._doctor import doctor
 from prunus.cli._recipes import check, copy, listing, run, train
 from prunus.errors import PrunusError
@@ -26,6 +26,7 @@ for command, name in (
     (evaluate, "eval"),
     (bench, "bench"),
     (show, "show"),
+    (save, "save"),
     (check, "check"),
     (listing, "ls"),
     (copy, "cp"),

@@ -1,5 +1,6 @@
-"""Commands that work on checkpoints: eval, bench, show."""
+"""Commands that work on checkpoints: eval, bench, show, save."""
 
+from pathlib import Path
 from typing import Any
 
 from pydantic import PositiveInt
@@ -87,6 +88,21 @@ def show(what: str, /) -> None:
 
         lines, kept = look(what)
     say(*lines, *per_layer(kept))
+
+
+def save(checkpoint: str, out: Path, /, *, portable: bool = False) -> None:
+    """Write a checkpoint anew, in another form, with its tokenizer and whatever else it has.
+
+    Args:
+        checkpoint: dense or pruned (see eval); a portable one, too.
+        out: the folder to write; a checkpoint there is replaced.
+        portable: let transformers alone open it, with trust_remote_code=True.
+    """
+    with waiting("opening"):
+        from prunus.recipe.rewrite import rewrite
+
+        found = rewrite(checkpoint, out, portable)
+    say(f"model:     {out}", f"opened by: {found}")
 
 
 def _task(task: str | None, recipe: str | None) -> Any:

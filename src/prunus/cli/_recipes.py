@@ -17,6 +17,7 @@ def run(
     *overrides: str,
     out: Path | None = None,
     baselines: bool = False,
+    portable: bool = False,
     quiet: bool = False,
 ) -> None:
     """Prune, shrink, save, reload, measure and report.
@@ -27,17 +28,21 @@ def run(
         out: the folder to write, runs/NAME where left out.
         baselines: measure what else could have been done beside it: random units, a narrower and
             a shallower model, bfloat16, int8.
+        portable: let transformers alone open the result, with trust_remote_code=True.
         quiet: show no progress, print nothing but errors.
     """
-    asked = ["compare=true"] if baselines else []
+    asked = [*["compare=true"] * baselines, *["portable=true"] * portable]
     with waiting("reading the recipe", quiet):
         settings = read(recipe, [*asked, *overrides])
+        from prunus.recipe.rewrite import opener
         from prunus.recipe.run import run as carry_out
         from prunus.report import comparison, table
     folder = out or Path(settings.out or RUNS / _folder_name(recipe))
     report = carry_out(settings, folder, quiet)
     if not quiet:
         say(*filter(None, (table(report), comparison(report))))
+        if settings.portable:
+            say(f"model opened by: {opener(folder / 'model')}")
         say(f"model:  {folder / 'model'}", f"report: {folder / 'report.html'}")
 
 

@@ -1,5 +1,6 @@
 """What follows when tensors got smaller: attentions without heads, dropped layers, module sizes."""
 
+import re
 from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any
@@ -9,6 +10,10 @@ from torch import Tensor, nn
 from prunus.anatomy import Family
 from prunus.anatomy._stack import base_of
 from prunus.site import Site
+
+PORTABLE = "modeling_prunus"
+"""The module that a portable checkpoint carries, where transformers imports it from a copy."""
+OURS = re.compile(rf"^prunus\b|\.{PORTABLE}$")
 
 
 def settle_attention(model: nn.Module, site: Site, rows: Tensor, family: Family) -> None:
@@ -29,6 +34,15 @@ def settle_attention(model: nn.Module, site: Site, rows: Tensor, family: Family)
     mixin = family.indexed if any(stays) else family.empty
     if mixin is not None:
         block.__class__ = _mixed(mixin, _stock(type(block)))
+
+
+def own_classes(model: nn.Module, family: Family) -> None:
+    """Exchange, in place, the attentions of a portable checkpoint's file for prunus' own."""
+    mixins = {value.__name__: value for value in vars(family).values() if isinstance(value, type)}
+    for module in model.modules():
+        mixin = mixins.get(type(module).__bases__[0].__name__)
+        if type(module).__module__.endswith(f".{PORTABLE}") and mixin is not None:
+            module.__class__ = _mixed(mixin, _stock(type(module)))
 
 
 def drop_layers(model: nn.Module, layers: Iterable[str], family: Family) -> None:
@@ -79,4 +93,4 @@ def _mixed(mixin: type[nn.Module], stock: type[nn.Module]) -> type[nn.Module]:
 
 
 def _stock(cls: type) -> type:
-    return next(base for base in cls.__mro__ if not base.__module__.startswith("prunus"))
+    return next(base for base in cls.__mro__ if not OURS.search(base.__module__))

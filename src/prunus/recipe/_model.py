@@ -146,6 +146,7 @@ class Recipe(Part):
         latency: how latency is measured; None measures none.
         compare: what else is made of the dense model and measured beside the pruned one: random,
             narrower, shallower, bfloat16, int8; true for all of them.
+        portable: let transformers alone open the result, with ``trust_remote_code=True``.
         device: where torch computes.
         seed: of everything that is drawn.
         out: the run's folder, where the command line names none.
@@ -167,6 +168,7 @@ class Recipe(Part):
     evaluation: Evaluation = Evaluation()
     latency: Latency | None = Latency()
     compare: Annotated[tuple[str, ...], BeforeValidator(_baselines)] = ()
+    portable: bool = False
     device: str = "cpu"
     seed: int = 0
     out: str | None = None

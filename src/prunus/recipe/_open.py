@@ -15,7 +15,7 @@ from prunus.recipe._model import Grid
 from prunus.task import Batches, Prepared, Task, resolve
 from prunus.task._network import hushed, open_tokenizer
 
-FILES = ("*.json", "*.safetensors", "*.txt", "*.model")
+FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja")
 REPORT = "report.json"
 
 

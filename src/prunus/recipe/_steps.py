@@ -133,7 +133,10 @@ def save_all(stage: Stage, opened: Opened, cut: Cut) -> float:
         PrunusError: at all.
     """
     with stage.phase("save"), hushed():
-        save(cut.model, stage.folder / "model", opened.tokenizer, around=opened.source)
+        save(
+            cut.model, stage.folder / "model", opened.tokenizer,
+            portable=stage.recipe.portable, around=opened.source,
+        )  # fmt: skip
         cut.plan.save(stage.folder / "plan.safetensors")
     with stage.phase("reload"):
         again = fresh_answer(stage.folder / "model", opened.probe, stage.recipe.device)

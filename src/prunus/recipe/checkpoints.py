@@ -1,6 +1,5 @@
 """Questions to checkpoints on the disk: how good, how fast, what stays."""
 
-import copy
 import inspect
 import re
 from collections.abc import Mapping
@@ -14,7 +13,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from prunus.anatomy import Anatomy, anatomy
-from prunus.checkpoint import load
+from prunus.checkpoint import dense_form, load
 from prunus.measure.size import bytes, parameters
 from prunus.measure.table import Table
 from prunus.measure.table import table as table_at
@@ -26,6 +25,7 @@ from prunus.recipe._measured import latencies
 from prunus.recipe._model import Latency, Settings
 from prunus.recipe._open import REPORT, folder_of, open_model, prepare, tokenizer_of
 from prunus.recipe._parts import build
+from prunus.recipe.rewrite import opener
 from prunus.report import _schema as schema
 from prunus.report import comparison, read, table
 from prunus.select._budget import At
@@ -153,10 +153,9 @@ def _checkpoint(folder: Path) -> tuple[list[Any], Kept]:
     with hushed():
         model = load(folder)
     record = getattr(model.config, "prunus", None)
-    opener = "prunus (import prunus, then from_pretrained)" if record else "plain transformers"
     lines = [
         f"{type(model).__name__}, {str(model.dtype).removeprefix('torch.')}",
-        f"opened by:  {opener}",
+        f"opened by:  {opener(folder)}",
         f"parameters: {parameters(model):,}",
         f"weights:    {bytes(folder):,} bytes",
     ]
@@ -164,22 +163,12 @@ def _checkpoint(folder: Path) -> tuple[list[Any], Kept]:
     if record is None:
         return lines, {name: (site.units, site.units) for name, site in _fine(here).items()}
     units = {_dense_name(name, record["kept"]): site.units for name, site in here.items()}
-    dense = _fine(anatomy(_dense_form(model)))
+    dense = _fine(anatomy(dense_form(model)))
     return lines, {name: (units.get(name, 0), site.units) for name, site in dense.items()}
 
 
 def _fine(sites: Anatomy) -> Anatomy:
     return sites.of(*{site.kind for site in sites.values() if site.kind not in COARSE})
-
-
-def _dense_form(model: PreTrainedModel) -> PreTrainedModel:
-    """The model before it was pruned, without any weights."""
-    stock: Any = next(c for c in type(model).__mro__ if c.__module__.startswith("transformers."))
-    config: Any = copy.deepcopy(model.config)
-    config.__class__ = stock.config_class
-    del config.prunus
-    with torch.device("meta"):
-        return stock(config)
 
 
 def _dense_name(site: str, kept: Mapping[str, Any]) -> str:

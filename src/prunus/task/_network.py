@@ -10,6 +10,7 @@ import transformers
 from transformers import AutoConfig, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging
 
+from prunus.auto import own_config
 from prunus.errors import PrunusError
 from prunus.task._prepared import Prepared
 
@@ -57,7 +58,7 @@ def open_network(where: str | Path, prepared: Prepared[Any], head: str) -> PreTr
     Raises:
         PrunusError: tensors of the body are missing, which transformers fills with random ones.
     """
-    config = AutoConfig.from_pretrained(where)
+    config = own_config(AutoConfig.from_pretrained(where))
     for name, value in prepared.head_config().items():
         setattr(config, name, value)
     config.pad_token_id = prepared.tokenizer.pad_token_id
