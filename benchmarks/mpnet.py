@@ -27,6 +27,7 @@ CELLS = [
         "scored": 0.25,
         "length": 128,
         "precision": "bfloat16",
+        "memory": 512,
         "threads": 2,
     }
 ]
@@ -56,7 +57,13 @@ def measure(**cell: object) -> dict:
 
 
 def one(
-    density: float, samples: int, scored: float, length: int, precision: str, threads: int
+    density: float,
+    samples: int,
+    scored: float,
+    length: int,
+    precision: str,
+    memory: int,
+    threads: int,
 ) -> dict:
     """What is measured."""
     import torch
@@ -79,7 +86,7 @@ def one(
     taken = [ids[i] for i in (order[64:] * 4)[:samples]]
     batches = [{"input_ids": part} for part in torch.tensor(taken).split(8)]
     wall, cpu = time.perf_counter(), time.process_time()
-    small = prunus.prune(model, batches, density, scored=scored, precision=precision)
+    small = prunus.prune(model, batches, density, scored=scored, precision=precision, memory=memory)
     seconds = {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     with torch.no_grad():

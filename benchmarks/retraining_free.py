@@ -26,6 +26,7 @@ SAMPLES = {"sst2": 476, "mrpc": 256, "stsb": 256, "rte": 128, "cola": 476, "squa
 METHODS = {
     "prunus": {"recipe": "prunus"},
     "prunus, no input map": {"recipe": "prunus", "recover": ["least_squares"]},
+    "prunus, units chosen again": {"recipe": "prunus", "recover": ["reselect", "least_squares"]},
     "prunus, fast": {"recipe": "prunus", "scored": 0.5, "precision": "bfloat16"},
     "K-prune": {"recipe": "kprune"},
     "Kwon et al.": {"recipe": "kwon"},
@@ -34,7 +35,7 @@ METHODS = {
     "magnitude": {"recipe": "magnitude"},
 }
 HEADLINE = ("prunus", "Kwon et al.", "K-prune")
-VARIANTS = ("prunus, no input map", "prunus, fast", "Fisher, least squares",
+VARIANTS = ("prunus, no input map", "prunus, units chosen again", "prunus, fast", "Fisher, least squares",
             "random, least squares", "magnitude")  # fmt: skip
 
 

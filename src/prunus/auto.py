@@ -111,8 +111,8 @@ def register_models(config: type) -> None:
     """Make every model class of a pruned family known to its Auto class."""
     model_class = import_module("prunus.checkpoint").model_class
     for auto, classes in auto_classes(config.__mro__[1]):
-        made = tuple(map(model_class, classes))
-        auto.register(config, made if len(made) > 1 else made[0], exist_ok=True)
+        made = [model_class(cls) for cls in classes]
+        auto.register(config, tuple(made) if len(made) > 1 else made[0], exist_ok=True)
 
 
 def auto_classes(stock: type) -> Iterator[tuple[Any, tuple[Any, ...]]]:

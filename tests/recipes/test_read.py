@@ -44,7 +44,7 @@ def test_the_least_recipe_has_sensible_defaults(write):
     assert recipe.score == {"name": "obs"}
     assert recipe.select == {"name": "curves"}
     assert recipe.drive == {"name": "oneshot"}
-    assert recipe.recover == ({"name": "reselect"}, {"name": "least_squares"})
+    assert recipe.recover == ({"name": "input_map"}, {"name": "least_squares"})
     assert recipe.latency == Latency(batch=(1, 8))
     chosen = parts(recipe)
     assert (chosen.budget.density, chosen.budget.metric) == (0.5, "flops")
