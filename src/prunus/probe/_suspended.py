@@ -1,7 +1,8 @@
 """One batch's forward pass through one model, which can wait in its middle."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
+from types import FrameType
 from typing import Any
 
 from greenlet import getcurrent, greenlet
@@ -32,6 +33,7 @@ class Suspended:
         self.main = getcurrent()
         self.let = self._now = greenlet(partial(model, **batch))
         self._past: set[str] = set()
+        self._lasting = {id(tensor) for tensor in (*batch.values(), *model.buffers())}
 
     @property
     def is_trying(self) -> bool:
@@ -55,6 +57,10 @@ class Suspended:
             self._now.switch()
             if self.let.dead:
                 raise PrunusError(f"the model's forward pass ended before {stop}: is it used?")
+        if self.room is not None:
+            for tensor in _held(self.let.gr_frame):
+                if id(tensor) not in self._lasting:
+                    self.room.put(tensor)
 
     def try_out(self, call: Callable[[], Any]) -> None:
         """Inside the pass: carry a call out until it is :meth:`tried`, then undo it."""
@@ -89,3 +95,13 @@ class Suspended:
         if trial is not self.let and trial:
             trial.parent = getcurrent()
             trial.throw()
+
+
+def _held(frame: FrameType | None) -> Iterator[Tensor]:
+    """What the functions of a waiting pass hold, weights left out."""
+    while frame is not None:
+        for value in list(frame.f_locals.values()):
+            for one in value if isinstance(value, tuple | list) else (value,):
+                if isinstance(one, Tensor) and not isinstance(one, nn.Parameter):
+                    yield one
+        frame = frame.f_back
