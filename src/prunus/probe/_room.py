@@ -1,7 +1,9 @@
 """Where the tensors of suspended passes wait: in memory up to a stated size, then in files."""
 
+import ctypes
 import mmap
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from weakref import WeakSet, finalize
 
@@ -46,6 +48,8 @@ class Room:
         """Take what waits in files out of memory, until it is used again."""
         for slab in self._slabs:
             slab.madvise(mmap.MADV_DONTNEED)
+        if self._slabs:
+            _trim()
 
     def _freed(self, known: int, held: int) -> None:
         self._known.discard(known)
@@ -70,3 +74,9 @@ class Room:
             self._slabs.add(self._slab)
         self._used = start + size
         return self._slab, start
+
+
+def _trim() -> None:
+    """Give freed memory back, where the C library can: tensors that went into files leave holes."""
+    with suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
