@@ -48,8 +48,6 @@ class Room:
         """Take what waits in files out of memory, until it is used again."""
         for slab in self._slabs:
             slab.madvise(mmap.MADV_DONTNEED)
-        if self._slabs:
-            _trim()
 
     def _freed(self, known: int, held: int) -> None:
         self._known.discard(known)
@@ -72,6 +70,7 @@ class Room:
                 file.truncate(max(size, SLAB))
                 self._slab, start = mmap.mmap(file.fileno(), 0), 0
             self._slabs.add(self._slab)
+            _trim()
         self._used = start + size
         return self._slab, start
 
