@@ -5,11 +5,11 @@ from prunus.recipe._open import DEVELOPMENT
 from prunus.recipe._stage import Stage
 from prunus.recipe._steps import Cut
 from prunus.recipe.furthest import Probe
-from prunus.report import _schema as schema
+from prunus.report._searched import Frontier, Step
 from prunus.task import Quality, difference
 
 
-def frontier(stage: Stage, cut: Cut, qualities: tuple[Quality, Quality]) -> schema.Frontier | None:
+def frontier(stage: Stage, cut: Cut, qualities: tuple[Quality, Quality]) -> Frontier | None:
     """The densities that were tried, and what the report's own split says of the chosen one.
 
     Args:
@@ -22,7 +22,7 @@ def frontier(stage: Stage, cut: Cut, qualities: tuple[Quality, Quality]) -> sche
         return None
     dense, pruned = qualities
     held = difference(pruned, dense)
-    return schema.Frontier(
+    return Frontier(
         max_loss=most,
         split=DEVELOPMENT,
         n=found.dense.n,
@@ -36,9 +36,9 @@ def frontier(stage: Stage, cut: Cut, qualities: tuple[Quality, Quality]) -> sche
     )
 
 
-def _step(cut: Cut, probe: Probe, most: float) -> schema.Step:
+def _step(cut: Cut, probe: Probe, most: float) -> Step:
     kept, cost = probe.plan.counts(), cut.job.cost
-    return schema.Step(
+    return Step(
         density=probe.density,
         of_model=cost(kept) / cost({}),
         flops=next(iter(cut.claims.flops.values()))(kept),

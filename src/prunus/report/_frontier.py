@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from math import floor, log10
 
 from prunus.report import _units as show
-from prunus.report._schema import Frontier, Report, Step
+from prunus.report._schema import Report
+from prunus.report._searched import Frontier, Step
 
 COLUMNS = ("FLOPs stay", "parameters", "development", "change", "")
-WIDTH, HEIGHT = 640, 300
-LEFT, RIGHT, TOP, BOTTOM = 52, 16, 16, 44
+WIDTH, HEIGHT = 760, 320
+LEFT, RIGHT, TOP, BOTTOM = 48, 28, 16, 52
 TICKS = 5
 
 
@@ -103,7 +104,7 @@ def plot(report: Report) -> Plot | None:
         bound=up(-found.max_loss),
         dense=up(0.0),
         across=tuple(Tick(across(x / 4), f"{25 * x} %") for x in range(5)),
-        up=tuple(Tick(up(value), f"{value:+g}".replace("-", show.MINUS)) for value in ups),
+        up=tuple(Tick(up(value), f"{value:g}".replace("-", show.MINUS)) for value in ups),
     )
 
 

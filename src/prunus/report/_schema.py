@@ -1,22 +1,10 @@
 """What report.json holds. Every number of the other forms of the report comes from here."""
 
-import math
-from typing import Annotated, Any
+from pydantic import ConfigDict, Field, JsonValue
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
-
-
-def _finite(value: Any) -> Any:
-    """JSON knows no NaN and no infinity: what is not a number becomes null."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-Number = Annotated[float | None, BeforeValidator(_finite)]
-Count = Annotated[int, Field(ge=0)]
-
-
-class _Value(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+from prunus.report._searched import Frontier
+from prunus.report._value import Count, Number
+from prunus.report._value import Value as _Value
 
 
 class Quality(_Value):
@@ -38,7 +26,7 @@ class Quality(_Value):
     stderr: Number
     n: Count
     agreement: Number = None
-    baselines: dict[str, Number] = {}
+    baselines: dict[str, Number] = Field(default_factory=dict)
 
 
 class Both(_Value):
@@ -102,9 +90,9 @@ class Detail(_Value):
     """
 
     calibration_error: Calibration | None = None
-    recall: dict[str, Recall] = {}
+    recall: dict[str, Recall] = Field(default_factory=dict)
     worst_class: str | None = None
-    changes: dict[str, Changes] = {}
+    changes: dict[str, Changes] = Field(default_factory=dict)
 
 
 class Pair(_Value):
@@ -204,58 +192,6 @@ class Baseline(_Value):
     flops: Count | None = None
     bytes: Count | None = None
     latency_ms: tuple[Latency, ...] = ()
-
-
-class Step(_Value):
-    """One density that a search tried.
-
-    Attributes:
-        density: in the terms of the budget.
-        of_model: the fraction of the whole model's cost that stays, in the budget's metric.
-        flops: of one sequence of the data's mean length.
-        params: parameters.
-        quality: the metric's value where the search measured, in percent.
-        ahead: by how many points that is ahead of the dense model.
-        margin: half the width of the 95 % interval of ``ahead``, which is paired by example.
-        met: whether the loss was small enough.
-    """
-
-    density: float
-    of_model: float
-    flops: Count
-    params: Count
-    quality: Number
-    ahead: Number
-    margin: Number
-    met: bool
-
-
-class Frontier(_Value):
-    """How a search found how far the model can be pruned.
-
-    Attributes:
-        max_loss: how many points could be lost.
-        split: where the search measured.
-        n: of how many examples.
-        named: whether the recipe says which; if not, they were drawn from the training split.
-        dense: the dense model's value there, in percent.
-        steps: everything that was tried, in order.
-        chosen: the density of this report's model.
-        held: the split on which this report measures, seen once, at the end.
-        ahead: by how many points the chosen model is ahead of the dense one there.
-        margin: half the width of the 95 % interval of ``ahead``, which is paired by example.
-    """
-
-    max_loss: float
-    split: str
-    n: Count
-    named: bool
-    dense: Number
-    steps: tuple[Step, ...]
-    chosen: float
-    held: str
-    ahead: Number
-    margin: Number
 
 
 class Equivalence(_Value):
