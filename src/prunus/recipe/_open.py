@@ -133,9 +133,10 @@ def _with_development(
 
 def _shares(task: Task, split: str) -> bool:
     """Whether a split holds rows of the development split, or of what that is drawn from."""
-    theirs, own = (task.splits.get(name, name) for name in (DEVELOPMENT, split))
-    drawn = isinstance(theirs, int) or DEVELOPMENT not in task.splits
-    pool = task.splits.get("train", "train")
+    said: dict[str, str | int] = {**task.splits}
+    theirs, own = (said.get(name, name) for name in (DEVELOPMENT, split))
+    drawn = isinstance(theirs, int) or DEVELOPMENT not in said
+    pool = said.get("train", "train")
     return isinstance(own, str) and (own == theirs or (drawn and split != "train" and own == pool))
 
 

@@ -67,12 +67,17 @@ def tried(report: Report) -> list[Tried]:
 
 def told(found: Frontier) -> str:
     """What was looked for, where, and how."""
-    drawn = "" if found.named else ", as many as are drawn where a recipe names none"
+    drawn = "" if found.named else " (drawn, as the recipe names none)"
     return (
-        f"At most {show.points(found.max_loss)} points may be lost on the {found.n:,} examples of"
-        f" the {found.split} split{drawn}, where the dense model has {show.points(found.dense)}."
-        f" {len(found.steps) + 1} evaluations, the dense model's included."
+        f"{bound(found)} may be lost on {found.n:,} examples of the {found.split} split{drawn},"
+        f" where the dense model has {show.points(found.dense)}. {len(found.steps) + 1}"
+        " evaluations, the dense model's included."
     )
+
+
+def bound(found: Frontier) -> str:
+    """What was asked for."""
+    return f"At most {found.max_loss:g} point{'s' * (found.max_loss != 1)}"
 
 
 def held(found: Frontier) -> str:
