@@ -34,12 +34,11 @@ def test_the_saved_file_is_at_most_as_large_as_was_asked(family, tmp_path):
 
 def test_dtypes_count_with_their_bytes():
     single, double = tiny("bert"), tiny("bert").double()
-    rest = around(single)
     for model, wide in ((single, 4), (double, 8)):
-        budget = job(model, {"max_bytes": rest + 10_000 * wide}).budget
+        budget = job(model, {"max_bytes": around(model) + 10_000 * wide}).budget
         assert int(budget.density * parameters(model)) == 10_000
     with pytest.raises(PrunusError, match="nothing has to go"):
-        job(tiny("bert").bfloat16(), {"max_bytes": rest + 40_000})
+        job(tiny("bert").bfloat16(), {"max_bytes": around(single) + 40_000})
 
 
 def test_rules_keep_their_own_density_within_the_size(tmp_path):
