@@ -113,6 +113,97 @@ def test_run_measures_baselines_on_request(place, prunus_, monkeypatch, said, ex
     assert seen == [expected]
 
 
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (["--max-loss", "1pt"], {"max_loss": "1pt", "metric": "flops", "floor": 0.1}),
+        (["--speedup", "2"], {"speedup": 2.0, "metric": "latency", "floor": 0.1}),
+        (["--max-bytes", "40kB"], {"max_bytes": "40kB", "floor": 0.1}),
+        (["--speedup", "2", "budget.metric=flops"], {"speedup": 2, "metric": "flops"}),
+        (["--max-loss", "1pt", "budget.metric=params"], {"max_loss": "1pt", "metric": "params"}),
+        ([], {"density": 0.5, "of": "sites"}),
+    ],
+)
+def test_run_asks_for_other_amounts(place, prunus_, monkeypatch, tmp_path, said, expected):
+    path = tmp_path / "recipe.yaml"
+    recipe = yaml.safe_load((place / "recipe.yaml").read_text())
+    budget = {"density": 0.5, "metric": "flops", "of": "sites", "floor": 0.1}
+    path.write_text(yaml.safe_dump(recipe | {"budget": budget}))
+    seen = []
+    monkeypatch.setattr("prunus.recipe.run.run", lambda recipe, *_: seen.append(recipe.budget))
+    assert prunus_("run", path, "--quiet", *said)[0] == 0
+    assert "density" in expected or "density" not in seen[0]
+    assert expected.items() <= seen[0].items()
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        (["--max-loss", "1%"], "'1%' is no loss: write 1pt"),
+        (["--max-bytes", "50"], "'50' is no size: write 50MB"),
+        (["--max-loss", "1pt", "--speedup", "2"], "got speedup and max_loss"),
+        (["--max-loss", "1pt", "budget.density=.4"], "got density and max_loss"),
+        (["--speedup", "0.5"], "speedup: Input should be greater than or equal to 1"),
+    ],
+)
+def test_amounts_that_cannot_be_are_told(place, prunus_, said, message):
+    code, out, err = prunus_("run", place / "recipe.yaml", *said)
+    assert (code, out) == (2, "")
+    assert message in err
+
+
+def test_run_makes_it_small_enough(place, prunus_, tmp_path):
+    asked = ("--max-bytes", "55kB", "latency=null", "--out", tmp_path / "out")
+    code, _, err = prunus_("run", place / "recipe.yaml", *asked)
+    assert (code, err) == (0, "")
+    assert 40_000 < (tmp_path / "out/model/model.safetensors").stat().st_size <= 55_000
+    settings = yaml.safe_load((tmp_path / "out" / "recipe.yaml").read_text())
+    assert settings["budget"]["max_bytes"] == 55_000
+    assert "density" not in settings["budget"]
+
+
+def test_a_file_that_is_too_large_is_refused(place, prunus_, tmp_path, monkeypatch):
+    monkeypatch.setattr("prunus.drive._sized.around", lambda _: -20_000)
+    asked = ("--max-bytes", "40kB", "latency=null", "--out", tmp_path / "out")
+    code, _, err = prunus_("run", place / "recipe.yaml", *asked)
+    assert code == 2
+    assert "40,000 were asked for, but the saved weights take" in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_run_and_show_tell_how_far_it_can_go(place, prunus_, tmp_path):
+    splits = "task.splits={train: 16, calibration: 12, development: 12, validation: 20}"
+    settings = (splits, "calibration.samples=12", "latency=null", "recover=[]")
+    code, out, err = prunus_(
+        "run", place / "recipe.yaml", *settings, "--max-loss", "10pt", "--out", tmp_path / "out"
+    )
+    assert (code, err) == (0, "")
+    for text in (out, prunus_("show", tmp_path / "out")[1]):
+        assert "How far it can go" in text
+        assert "chosen" in text
+        assert "seen once, says" in text
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (["--max-bytes", "55kB"], "budget: max_bytes 55,000, density 0."),
+        (["--speedup", "2", "budget.metric=flops"], "budget: density 0.5, metric flops, of model"),
+    ],
+)
+def test_check_previews_other_amounts(place, prunus_, said, told):
+    code, out, _ = prunus_("check", place / "recipe.yaml", *said)
+    assert code == 0
+    assert told in out
+
+
+def test_check_previews_a_search(place, prunus_):
+    splits = "task.splits={train: 16, calibration: 12, development: 12, validation: 20}"
+    code, out, _ = prunus_("check", place / "recipe.yaml", splits, "--max-loss", "1pt")
+    assert code == 0
+    assert "budget: max_loss 1pt, densities from 0.01 on, metric flops" in out
+
+
 def test_train_makes_what_run_prunes(place, prunus_, tmp_path):
     path = tmp_path / "train.yaml"
     recipe = yaml.safe_load((place / "recipe.yaml").read_text())

@@ -57,7 +57,7 @@ def told(*parts):
         ({"density": "half"}, ["density", "valid number", "half"]),
         ({"budget": {"density": 0.5, "metric": "macs"}}, ["metric", "'flops'", "macs"]),
         ({"budget": {"density": 0.5, "sparsity": 0.5}}, ["key 'sparsity'", "density"]),
-        ({"budget": {"metric": "flops"}}, ["either density", "or speedup"]),
+        ({"budget": {"metric": "flops"}}, ["one of density", "max_loss"]),
         ({"budget": {"density": 0.2, "floor": 0.5}}, ["density 0.2 allows", "floors", "lower the"]),
         (
             {"budget": {"density": 0.1, "of": "model", "metric": "params"}},

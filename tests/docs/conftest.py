@@ -29,11 +29,10 @@ def template(tmp_path_factory):
     for subset, columns in COLUMNS.items():
         place = folder / "mirror" / "nyu-mll" / "glue" / subset
         place.mkdir(parents=True)
-        rows = {name: [f"good film word{row}" for row in range(40)] for name in columns}
-        for split in ("train", "validation"):
-            parquet.write_table(
-                pa.table({**rows, "label": [0, 1] * 20}), place / f"{split}.parquet"
-            )
+        for split, size in (("train", 1200), ("validation", 40)):
+            rows = {name: [f"good film word{row % 40}" for row in range(size)] for name in columns}
+            labels = [0, 1] * (size // 2)
+            parquet.write_table(pa.table({**rows, "label": labels}), place / f"{split}.parquet")
     return folder
 
 

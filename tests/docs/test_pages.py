@@ -70,8 +70,8 @@ def _copied(arguments):
 
 
 def _checked(arguments, page):
-    """A run would cut what its check shows; ``--out`` is all that they do not share."""
-    settings = [one for one in arguments if not one.startswith("--")]
+    """A run would cut what its check shows, but for options that they do not share."""
+    settings = [one for one in arguments if one not in {"--out", "--baselines", "--quiet"}]
     if "--out" in arguments:
         settings.remove(arguments[arguments.index("--out") + 1])
     settings = ["model=runs/sst2-dense" if one == "model=PATH" else one for one in settings]

@@ -153,7 +153,7 @@ def test_settings_that_cannot_be(write, change, message):
         ({"budget": {"density": 1.5}}, "budget.density: Input should be less than or equal to 1"),
         ({"budget": {"density": 50}}, "a density is the fraction that stays, above 0 and at most"),
         ({"budget": {"density": "half"}}, "budget.density: Input should be a valid number"),
-        ({"budget": {}}, "budget: say how much may stay: either density (0.5) or speedup (2)"),
+        ({"budget": {}}, "budget: say how much may stay by one of density (0.5), speedup (2), m"),
         ({"budget": 0.5}, "budget: Input should be a valid dictionary"),
         ({"budget": {"density": 0.5, "rules": [{"mtach": "x"}]}}, "budget.rules.0.mtach: unknown"),
         ({"recover": [{"name": "least_squares", "rigde": 1}]}, "recover.0.rigde: unknown key"),

@@ -27,6 +27,19 @@ def sample(**changes: Any) -> Report:
         "dense": {"text": "bad", "confidence": 0.61},
         "pruned": {"text": "good", "confidence": 0.97},
     }
+    steps = [
+        {
+            "density": density,
+            "of_model": density,
+            "flops": int(density * 562_341_888),
+            "params": 17_400_000,
+            "quality": 93.2 + ahead,
+            "ahead": ahead,
+            "margin": 0.8,
+            "met": ahead >= -1,
+        }
+        for density, ahead in ((0.5, -0.1), (0.25, -2.4), (0.38, -0.9))
+    ]
     fields: dict[str, Any] = {
         "recipe": {"model": "dense", "budget": {"density": 0.5}, "recover": ["least_squares"]},
         "model": "runs/dense",
@@ -68,6 +81,18 @@ def sample(**changes: Any) -> Report:
             },
             {"name": "int8", "made": "not made: no such function"},
         ],
+        "frontier": {
+            "max_loss": 1.0,
+            "split": "development",
+            "n": 1000,
+            "named": False,
+            "dense": 93.2,
+            "steps": steps,
+            "chosen": 0.38,
+            "held": "validation",
+            "ahead": -1.3,
+            "margin": 0.95,
+        },
         "density": {"metric": "flops", "of_sites": 0.472, "of_model": 0.4998},
         "params": {"dense": 22_714_755, "pruned": 17_402_115},
         "flops": {

@@ -1,6 +1,7 @@
 """Commands that work on recipes: run, train, check, ls, cp."""
 
 from pathlib import Path
+from typing import Any
 
 from prunus.cli import _names as names_of
 from prunus.cli._print import lines, say, waiting
@@ -16,6 +17,9 @@ def run(
     /,
     *overrides: str,
     out: Path | None = None,
+    max_loss: str | None = None,
+    speedup: float | None = None,
+    max_bytes: str | None = None,
     baselines: bool = False,
     portable: bool = False,
     quiet: bool = False,
@@ -26,6 +30,9 @@ def run(
         recipe: a YAML file, a folder with recipe.yaml, or the name of a shipped recipe.
         overrides: settings put over the recipe's: budget.density=.4
         out: the folder to write, runs/NAME where left out.
+        max_loss: prune as far as this loss on the development split allows: 1pt.
+        speedup: make it so many times as fast, measured on this machine.
+        max_bytes: make the saved weights no larger than this: 50MB.
         baselines: measure what else could have been done beside it: random units, a narrower and
             a shallower model, bfloat16, int8.
         portable: let transformers alone open the result, with trust_remote_code=True.
@@ -33,16 +40,24 @@ def run(
     """
     asked = [*["compare=true"] * baselines, *["portable=true"] * portable]
     with waiting("reading the recipe", quiet):
+<<<<<<< HEAD
         settings = read(recipe, [*asked, *overrides])
         from prunus.recipe.rewrite import opener
+=======
+        settings = read(recipe, [*asked, *overrides], _amounts(max_loss, speedup, max_bytes))
+>>>>>>> h_front
         from prunus.recipe.run import run as carry_out
-        from prunus.report import comparison, table
+        from prunus.report import tables
     folder = out or Path(settings.out or RUNS / _folder_name(recipe))
     report = carry_out(settings, folder, quiet)
     if not quiet:
+<<<<<<< HEAD
         say(*filter(None, (table(report), comparison(report))))
         if settings.portable:
             say(f"model opened by: {opener(folder / 'model')}")
+=======
+        say(*tables(report))
+>>>>>>> h_front
         say(f"model:  {folder / 'model'}", f"report: {folder / 'report.html'}")
 
 
@@ -64,15 +79,25 @@ def train(recipe: str, /, *overrides: str, out: Path | None = None, quiet: bool 
         say(*result, f"model: {folder}")
 
 
-def check(recipe: str, /, *overrides: str) -> None:
+def check(
+    recipe: str,
+    /,
+    *overrides: str,
+    max_loss: str | None = None,
+    speedup: float | None = None,
+    max_bytes: str | None = None,
+) -> None:
     """Validate a recipe and print what would be cut, without scoring anything.
 
     Args:
         recipe: as for run.
         overrides: as for run.
+        max_loss: as for run; what is cut at most is printed.
+        speedup: as for run.
+        max_bytes: as for run.
     """
     with waiting("opening model and data"):
-        settings = read(recipe, overrides)
+        settings = read(recipe, overrides, _amounts(max_loss, speedup, max_bytes))
         from prunus.recipe.check import check as preview
 
         found = preview(settings)
@@ -113,6 +138,12 @@ def copy(name: str, destination: Path, /) -> None:
             if file.is_file():
                 (fresh / file.name).write_bytes(file.read_bytes())
     say(f"{destination}: prunus check {destination}, prunus run {destination}")
+
+
+def _amounts(max_loss: str | None, speedup: float | None, max_bytes: str | None) -> dict[str, Any]:
+    """Those that were given."""
+    said = {"max_loss": max_loss, "speedup": speedup, "max_bytes": max_bytes}
+    return {word: value for word, value in said.items() if value is not None}
 
 
 def _folder_name(recipe: str) -> str:

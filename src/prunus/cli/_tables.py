@@ -12,6 +12,7 @@ from prunus.recipe.checkpoints import Bench
 from prunus.report import _units as show
 from prunus.report._heat import Cell, heats
 from prunus.report._schema import Timing
+from prunus.select._amounts import told_points
 
 LABELS = {"params": "parameters", "flops": "FLOPs"}
 
@@ -42,8 +43,8 @@ def _cell(cell: Cell | None) -> str:
 def amounts(found: Preview) -> Table:
     """What the budget means in every metric."""
     budget = found.budget
-    told = f"density {budget.density}, metric {budget.metric}, of {budget.of}, {budget.scope}"
-    table = Table(title=Text(f"budget: {told}"), title_justify="left")
+    told = f"metric {budget.metric}, of {budget.of}, {budget.scope}"
+    table = Table(title=Text(f"budget: {_asked(found)}, {told}"), title_justify="left")
     table.caption = Text(
         "what stays is here drawn by chance: scores decide which units, the budget how many; FLOPs"
         f" are those of one sample of {found.length} tokens, the mean of {found.samples} samples"
@@ -59,6 +60,16 @@ def amounts(found: Preview) -> Table:
             show.percent(one.stays / one.whole),
         )
     return table
+
+
+def _asked(found: Preview) -> str:
+    """How much may stay, and what is asked for where that is said in another way."""
+    budget = found.budget
+    if budget.max_loss is not None:
+        return f"max_loss {told_points(budget.max_loss)}, densities from {found.density:g} on"
+    if budget.max_bytes is not None:
+        return f"max_bytes {budget.max_bytes:,}, density {found.density:.4f}"
+    return f"density {found.density}"
 
 
 def timings(found: Bench) -> Table:

@@ -11,6 +11,7 @@ from prunus.anatomy import Anatomy, anatomy
 from prunus.checkpoint import adopt
 from prunus.drive._drive import Drive
 from prunus.drive._job import Job, Phase, Step, unseen, untimed
+from prunus.drive._sized import sized
 from prunus.errors import PrunusError
 from prunus.measure.table import table
 from prunus.plan import Plan
@@ -22,7 +23,18 @@ from prunus.registry import Part, build, parse
 from prunus.select import Budget, Cost, flops, params, units
 from prunus.select._budget import At
 
-__all__ = ["Drive", "Job", "Phase", "Step", "cost_of", "finish", "job_of", "prune", "shrink"]
+__all__ = [
+    "Drive",
+    "Job",
+    "Phase",
+    "Step",
+    "cost_of",
+    "finish",
+    "job_of",
+    "prune",
+    "shrink",
+    "sized",
+]
 
 Spec = str | Mapping[str, Any] | Part
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -52,7 +64,8 @@ def prune(
         density: fraction of the cost that stays, 0 < density <= 1.
         sites: kinds of sites: heads, queries, neurons, sublayers, layers, channels.
         score: a criterion's name, or a mapping with ``name`` and settings.
-        budget: the whole budget instead of ``density`` (whose metric is FLOPs).
+        budget: the whole budget instead of ``density`` (whose metric is FLOPs); a ``max_loss``
+            needs a task, and so :mod:`prunus.recipe`.
         select: how the budget is split: curves, greedy, knapsack or threshold.
         drive: oneshot, sweep or iterative.
         recover: repairs, in order.
@@ -74,6 +87,7 @@ def prune(
         score=score, budget=settings, select=select, recover=recover,
         scored=scored, precision=precision, room=Room(memory * 2**20),
     )  # fmt: skip
+    job.budget.require_known()
     return finish(job, build("drive", drive).run(job))
 
 
@@ -99,6 +113,7 @@ def job_of(
     if first is None:
         raise PrunusError("no batches: the calibration data is empty")
     parsed = budget if isinstance(budget, Budget) else parse(Budget, "budget", budget)
+    parsed = sized(parsed, model, sites)
     cost = cost_of(model, sites, parsed.metric, first, mean_length(batches), parsed.at)
     repairs = tuple(build("recover", spec) for spec in recover)
     return Job(

@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import ceil
 from typing import Any
@@ -100,6 +100,18 @@ class Job:
         self.student = copy.deepcopy(self.model)
         self.alive = {name: torch.arange(site.units) for name, site in self.sites.items()}
         self.teacher = self.criterion.teacher(self.model, self.batches)
+
+    def again(self, found: Found, evidence: dict[str, Evidence], **parts: Any) -> "Job":
+        """A job that begins again from what was scored in the dense model.
+
+        Args:
+            found: what the criterion made of it.
+            evidence: what the scoring pass saw.
+            **parts: attributes that are others.
+        """
+        job = replace(self, **parts)
+        job.found, job.evidence = found, evidence
+        return job
 
     def computing(self) -> AbstractContextManager:
         """The context of every forward pass: reduced precision, where it is asked for."""

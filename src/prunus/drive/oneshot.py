@@ -23,8 +23,8 @@ class Oneshot(Drive):
     teacher: Literal["dense", "milder"] = "dense"
 
     def run(self, job: Job) -> Plan:
-        """Score, select, recover."""
-        found = job.score(Plan())
+        """Score what was not scored yet, select, recover."""
+        found = job.found or job.score(Plan())
         return self.recover(job, job.select(found, Plan()))
 
     def recover(self, job: Job, plan: Plan) -> Plan:

@@ -1,11 +1,15 @@
 """How large a model is, in parameters and in bytes of weights."""
 
+import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from torch import Tensor, nn
 
 from prunus.errors import PrunusError
+
+RENAMED = 48
+"""By how many letters at most a tensor's name grows when transformers saves it."""
 
 
 def parameters(model: nn.Module) -> int:
@@ -32,6 +36,29 @@ def bytes(source: nn.Module | Path | str) -> int:
     if not files:
         raise PrunusError(f"{source}: no *.safetensors file there; give the folder of a checkpoint")
     return sum(file.stat().st_size for file in files)
+
+
+def around(model: nn.Module) -> int:
+    """How many bytes of a model's safetensors file are no parameters, at most.
+
+    These are saved buffers, eight bytes of length, and JSON that names every tensor, filled up to a
+    multiple of eight (the format's README). A pruned model has no more tensors, and none larger;
+    transformers may save one under a name that is up to :data:`RENAMED` letters longer.
+    """
+    end, state = bytes(model), model.state_dict()
+    told = {
+        name + RENAMED * "_": {
+            "dtype": "BF16",
+            "shape": list(tensor.shape),
+            "data_offsets": [end, end],
+        }
+        for name, tensor in state.items()
+    }
+    text = json.dumps({"__metadata__": {"format": "pt"}, **told}, separators=(",", ":"))
+    named = dict(model.named_parameters(remove_duplicate=False))
+    buffers = [tensor for name, tensor in state.items() if name not in named]
+    held = sum(tensor.numel() * tensor.element_size() for tensor in buffers)
+    return held + 8 + -(-len(text.encode()) // 8) * 8
 
 
 def _tensors(value: object) -> Iterator[Tensor]:

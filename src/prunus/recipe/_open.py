@@ -11,12 +11,16 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from prunus.anatomy import Anatomy, anatomy
 from prunus.checkpoint import load, transformer_of
 from prunus.errors import PrunusError
-from prunus.recipe._model import Grid
+from prunus.recipe._model import Grid, Recipe
+from prunus.recipe._parts import Parts
 from prunus.task import Batches, Prepared, Task, resolve
 from prunus.task._network import hushed, open_tokenizer
 
 FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja")
 REPORT = "report.json"
+DEVELOPMENT = "development"
+DRAWN = 1000
+"""Examples on which a search measures, where the recipe does not say how many."""
 
 
 def folder_of(where: str | Path) -> Path:
@@ -79,6 +83,61 @@ def prepare(
     config: Any = model.config
     head = [str(config.id2label.get(index, index)) for index in range(config.num_labels)]
     return task.prepare(tokenizer, config.num_labels, seed, head)
+
+
+def data_of(
+    recipe: Recipe, chosen: Parts, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
+) -> Prepared[Any]:
+    """The data of a recipe, with the splits that it names; a search measures on one of its own.
+
+    Raises:
+        PrunusError: as :func:`prepare`, or a split is missing, or the search would measure on what
+            the scores or the report see.
+    """
+    others = recipe.calibration.split, recipe.evaluation.split
+    if chosen.budget.max_loss is None:
+        prepared = prepare(chosen.task, model, tokenizer, recipe.seed)
+    else:
+        prepared = _with_development(chosen.task, model, tokenizer, recipe.seed, others)
+    prepared.require(*others)
+    return prepared
+
+
+def _with_development(
+    task: Task,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    seed: int,
+    others: Iterable[str],
+) -> Prepared[Any]:
+    """Where the task names no development split, rows of the training split are drawn."""
+    for split in others:
+        if _shares(task, split):
+            raise PrunusError(
+                f"max_loss is measured on rows of their own, but the split {split!r} of the report"
+                " or the calibration shares rows with the development split; draw one:"
+                f" task.splits.{DEVELOPMENT}={DRAWN}"
+            )
+    prepared = prepare(task, model, tokenizer, seed)
+    if DEVELOPMENT in prepared.splits:
+        return prepared
+    drawn = task.model_copy(update={"splits": {**task.splits, DEVELOPMENT: DRAWN}})
+    try:
+        return prepare(drawn, model, tokenizer, seed)
+    except PrunusError as error:
+        raise PrunusError(
+            f"{error}; max_loss measures on {DRAWN} rows unless the recipe says how many:"
+            f" task.splits.{DEVELOPMENT}=200"
+        ) from None
+
+
+def _shares(task: Task, split: str) -> bool:
+    """Whether a split holds rows of the development split, or of what that is drawn from."""
+    said: dict[str, str | int] = {**task.splits}
+    theirs, own = (said.get(name, name) for name in (DEVELOPMENT, split))
+    drawn = isinstance(theirs, int) or DEVELOPMENT not in said
+    pool = said.get("train", "train")
+    return isinstance(own, str) and (own == theirs or (drawn and split != "train" and own == pool))
 
 
 def sites_of(model: PreTrainedModel, chosen: Iterable[str | Grid]) -> Anatomy:

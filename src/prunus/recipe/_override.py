@@ -10,6 +10,12 @@ from pydantic import BaseModel
 from prunus.errors import PrunusError, unknown
 
 NAMED = ("task", "score", "drive", "recover")
+AMOUNTS: dict[str, dict[str, str | None]] = {
+    "speedup": {"metric": "latency", "of": None},
+    "max_bytes": {"metric": None, "of": None, "at": None},
+    "max_loss": {},
+}
+"""Amounts of the command line, and the keys of a budget that they set or leave to it."""
 
 
 def override(
@@ -83,3 +89,24 @@ def _default(cls: type[BaseModel], key: str) -> Any:
     if isinstance(value, BaseModel):
         return {}
     return list(value) if isinstance(value, tuple) else value
+
+
+def ask(data: Mapping[str, Any], amounts: Mapping[str, Any]) -> dict[str, Any]:
+    """``data`` with another amount in its budget, in the place of its own.
+
+    Floors, ceilings and rules stay. A speed-up is one of latency, and a size one of parameters,
+    whatever the budget counted; a loss is bounded in the budget's own metric.
+
+    Args:
+        data: what a recipe says.
+        amounts: ``max_loss``, ``speedup`` or ``max_bytes`` with its value.
+    """
+    budget = data.get("budget") or {}
+    if not amounts or not isinstance(budget, Mapping):
+        return dict(data)
+    gone = {"density", *AMOUNTS}
+    for word in amounts:
+        gone |= AMOUNTS[word].keys()
+    also = {key: value for word in amounts for key, value in AMOUNTS[word].items() if value}
+    kept = {key: value for key, value in budget.items() if key not in gone}
+    return {**data, "budget": {**kept, **also, **amounts}}

@@ -2,6 +2,7 @@
 
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import yaml
@@ -9,27 +10,32 @@ from pydantic import ValidationError
 
 from prunus.errors import PrunusError
 from prunus.recipe._model import Recipe, TrainRecipe
-from prunus.recipe._override import NAMED, override
+from prunus.recipe._override import NAMED, ask, override
 from prunus.recipe._parts import class_of
 from prunus.recipe._shipped import find
 from prunus.registry import Part, faults, names
 
 Fault = tuple[str, str]
 Read = TypeVar("Read", Recipe, TrainRecipe)
+NONE: Mapping[str, Any] = MappingProxyType({})
 HINTS = {"density": "; a density is the fraction that stays, above 0 and at most 1"}
 
 
-def read(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+def read(
+    source: str | Path, overrides: Sequence[str] = (), amounts: Mapping[str, Any] = NONE
+) -> Recipe:
     """The recipe in a file, or of a shipped name.
 
     Args:
         source: see :func:`prunus.recipe.find`.
         overrides: ``key.sub=value``, values written as in YAML.
+        amounts: how much may stay instead of what the file says: ``max_loss``, ``speedup`` or
+            ``max_bytes``; overrides come after.
 
     Raises:
         PrunusError: no such recipe, no YAML, or every fault in it, with nearest names.
     """
-    return _read(Recipe, source, overrides)
+    return _read(Recipe, source, overrides, amounts)
 
 
 def read_training(source: str | Path, overrides: Sequence[str] = ()) -> TrainRecipe:
@@ -50,9 +56,14 @@ def read_task(source: str | Path) -> dict[str, Any]:
     return task
 
 
-def _read(cls: type[Read], source: str | Path, overrides: Sequence[str]) -> Read:
+def _read(
+    cls: type[Read],
+    source: str | Path,
+    overrides: Sequence[str],
+    amounts: Mapping[str, Any] = NONE,
+) -> Read:
     path = find(source)
-    data = override(cls, _mapping(path), overrides)
+    data = override(cls, ask(_mapping(path), amounts), overrides)
     found, recipe = [], None
     try:
         recipe = cls.model_validate(data)
@@ -60,7 +71,8 @@ def _read(cls: type[Read], source: str | Path, overrides: Sequence[str]) -> Read
         found = faults(cls, error)
     found += [fault for spec in _specs(cls, data) for fault in _settings_faults(*spec)]
     if recipe is None or found:
-        raise PrunusError(_told(" ".join([str(path), *overrides]), found))
+        asked = (f"{word}={value}" for word, value in amounts.items())
+        raise PrunusError(_told(" ".join([str(path), *asked, *overrides]), found))
     return recipe
 
 

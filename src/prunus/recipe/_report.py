@@ -26,6 +26,7 @@ class Findings:
         detail: what the qualities hide.
         baselines: what needs no network, in percent.
         compared: what could have been done instead.
+        frontier: how the density was found, where it had to be.
         models: both models.
         claims: the costs.
         cost: in the budget's metric.
@@ -43,6 +44,7 @@ class Findings:
     detail: schema.Detail
     baselines: dict[str, float]
     compared: list[schema.Baseline]
+    frontier: schema.Frontier | None
     models: tuple[PreTrainedModel, PreTrainedModel]
     claims: Claims
     cost: Cost
@@ -69,6 +71,7 @@ def report_of(recipe: Recipe, found: Findings) -> Report:
         quality=_quality(*found.qualities, found.baselines),
         detail=found.detail,
         compared=tuple(found.compared),
+        frontier=found.frontier,
         density=density(found.cost, found.plan),
         params=_pair(parameters, found.models),
         flops=_flops(found),

@@ -170,9 +170,7 @@ class Rivals:
 
     def _like(self, found: Found, **parts: Any) -> Job:
         """A job that begins again from what was scored."""
-        job = replace(self.job, phase=untimed, **parts)
-        job.found, job.evidence = found, self.scored[1]
-        return job
+        return self.job.again(found, self.scored[1], phase=untimed, **parts)
 
     def _mended(self, job: Job, plan: Plan) -> PreTrainedModel:
         drive = self.drive if isinstance(self.drive, Oneshot) else Oneshot()

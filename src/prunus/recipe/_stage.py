@@ -45,13 +45,15 @@ class Stage:
             yield
         self.bars.step(name, 1, 1)
 
-    def evaluate(self, model: nn.Module, prepared: Prepared, which: str) -> Quality:
-        """The quality of a model on the split that the recipe names."""
+    def evaluate(
+        self, model: nn.Module, prepared: Prepared, which: str, split: str | None = None
+    ) -> Quality:
+        """The quality of a model on a split, by default the one that the recipe reports."""
         settings = self.recipe.evaluation
         shown = partial(self.bars.over, what=f"evaluate the {which} model")
         with self.watch("evaluate"):
-            quality = prepared.evaluate(model, settings.split, settings.batch_size, shown)
-        self.log.info("%s: %s", which, quality)
+            quality = prepared.evaluate(model, split or settings.split, settings.batch_size, shown)
+        self.log.info("%s: %s", f"{which}, {split}" if split else which, quality)
         return quality
 
     def step(self, what: str, done: int, of: int) -> None:

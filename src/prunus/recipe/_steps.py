@@ -11,15 +11,17 @@ from prunus.checkpoint import save
 from prunus.drive import Job, finish, job_of
 from prunus.edit import mask, shrink
 from prunus.errors import PrunusError
+from prunus.measure.size import bytes
 from prunus.plan import Plan
 from prunus.probe import Room
 from prunus.probe._tokens import mean_length
 from prunus.recipe._fresh import answer, difference, fresh_answer
 from prunus.recipe._measured import Claims, aimed, latencies, longest
-from prunus.recipe._open import open_model, prepare, sites_of, to, tokenizer_of
+from prunus.recipe._open import DEVELOPMENT, data_of, open_model, sites_of, to, tokenizer_of
 from prunus.recipe._rivals import Rivals
 from prunus.recipe._stage import Stage
 from prunus.recipe.compare import compare
+from prunus.recipe.furthest import Furthest, furthest
 from prunus.report._schema import Baseline, Latency
 from prunus.task import Prepared, Quality
 from prunus.task._network import hushed
@@ -61,8 +63,7 @@ def open_all(stage: Stage, source: Path) -> Opened:
     with stage.phase("load"):
         model, tokenizer = open_model(source, device), tokenizer_of(source)
     with stage.phase("data"):
-        prepared = prepare(stage.parts.task, model, tokenizer, recipe.seed)
-        prepared.require(data.split, recipe.evaluation.split)
+        prepared = data_of(recipe, stage.parts, model, tokenizer)
         batches = to(
             prepared.batches(data.split, data.batch_size, data.samples, data.order), device
         )
@@ -79,7 +80,8 @@ def open_all(stage: Stage, source: Path) -> Opened:
 class Cut:
     """A finished job, its shrunk model, and what the dense and the shrunk model answer.
 
-    ``apart`` is how far the same plan as a mask is from the plan as a cut, before any repair.
+    ``apart`` is how far the same plan as a mask is from the plan as a cut, before any repair;
+    ``search`` is how the density was found, where it had to be.
     """
 
     job: Job
@@ -89,6 +91,7 @@ class Cut:
     apart: float
     dense: Tensor
     shrunk: Tensor
+    search: Furthest | None = None
 
 
 def prune(stage: Stage, opened: Opened) -> Cut:
@@ -108,15 +111,32 @@ def prune(stage: Stage, opened: Opened) -> Cut:
         phase=stage.watch, step=stage.step,
     )  # fmt: skip
     claims = Claims(opened.model, sites, opened.batches[0], opened.lengths)
-    plan = Plan(chosen.drive.run(job), recipe.model)
+    search = _search(stage, opened, job)
+    if search is None:
+        plan = chosen.drive.run(job)
+        with stage.phase("shrink"):
+            small = finish(job, plan)
+    else:
+        job, plan, small = search.job, search.plan, search.model
+    plan = Plan(plan, recipe.model)
     stage.bars.clear()
     stage.log.info("%r", plan)
-    with stage.phase("shrink"):
-        small = finish(job, plan)
     claims.check(small, plan)
     apart = _masked_vs_shrunk(opened, sites, plan)
     dense, shrunk = (answer(model, opened.probe) for model in (opened.model, small))
-    return Cut(job, plan, small, claims, apart, dense, shrunk)
+    return Cut(job, plan, small, claims, apart, dense, shrunk, search)
+
+
+def _search(stage: Stage, opened: Opened, job: Job) -> Furthest | None:
+    """The most pruned model under a bounded loss, where the budget asks for it."""
+    most = stage.parts.budget.max_loss
+    if most is None:
+        return None
+
+    def evaluate(model: PreTrainedModel, which: str) -> Quality:
+        return stage.evaluate(model, opened.prepared, which, DEVELOPMENT)
+
+    return furthest(job, stage.parts.drive, evaluate, most)
 
 
 def _masked_vs_shrunk(opened: Opened, sites: Anatomy, plan: Plan) -> float:
@@ -138,6 +158,7 @@ def save_all(stage: Stage, opened: Opened, cut: Cut) -> float:
             portable=stage.recipe.portable, around=opened.source,
         )  # fmt: skip
         cut.plan.save(stage.folder / "plan.safetensors")
+    _require_small(stage)
     with stage.phase("reload"):
         again = fresh_answer(stage.folder / "model", opened.probe, stage.recipe.device)
     if not again.equal(cut.shrunk):
@@ -147,6 +168,15 @@ def save_all(stage: Stage, opened: Opened, cut: Cut) -> float:
             " prunus; please report it with the recipe"
         )
     return difference(again, cut.shrunk)
+
+
+def _require_small(stage: Stage) -> None:
+    asked, folder = stage.parts.budget.max_bytes, stage.folder / "model"
+    if asked is not None and bytes(folder) > asked:
+        raise PrunusError(
+            f"max_bytes: {asked:,} were asked for, but the saved weights take {bytes(folder):,}:"
+            " this is a fault of prunus; please report it with the recipe"
+        )
 
 
 def baselines(stage: Stage, prepared: Prepared) -> dict[str, float]:

@@ -7,8 +7,9 @@ from prunus.drive.oneshot import Oneshot
 from prunus.plan import Plan
 from prunus.probe._tokens import mean_length
 from prunus.recipe._model import Recipe
-from prunus.recipe._open import folder_of, open_model, prepare, sites_of, tokenizer_of
+from prunus.recipe._open import data_of, folder_of, open_model, sites_of, tokenizer_of
 from prunus.recipe._parts import parts
+from prunus.recipe.furthest import densities
 from prunus.score.random import Random
 from prunus.select import Budget, Cost
 
@@ -38,6 +39,7 @@ class Preview:
 
     Attributes:
         budget: the budget.
+        density: what it comes to; under a bounded loss the lowest that a search would try.
         sites: {site: units}.
         rules: for each rule of the budget, how many sites it matches.
         amounts: in every metric.
@@ -46,6 +48,7 @@ class Preview:
     """
 
     budget: Budget
+    density: float
     sites: dict[str, int]
     rules: dict[str, int]
     amounts: list[Amount]
@@ -62,12 +65,13 @@ def check(recipe: Recipe) -> Preview:
     chosen, source = parts(recipe), folder_of(recipe.model)
     model, data = open_model(source), recipe.calibration
     sites = sites_of(model, recipe.sites)
-    prepared = prepare(chosen.task, model, tokenizer_of(source), recipe.seed)
-    prepared.require(data.split, recipe.evaluation.split)
+    prepared = data_of(recipe, chosen, model, tokenizer_of(source))
     batches = prepared.batches(data.split, data.batch_size, data.samples, data.order)
     length = mean_length(batches) or 1
     chance = Random(seed=recipe.seed)
     job = job_of(model, sites, batches, score=chance, budget=chosen.budget, recover=())
+    if not job.budget.known:
+        job.budget = job.budget.settled(densities(job)[0])
     plan = Oneshot().run(job)
     if chosen.recover or not isinstance(chosen.drive, Oneshot):
         job.readers()  # raises where a repair could not mend, or a drive not stop
@@ -75,6 +79,7 @@ def check(recipe: Recipe) -> Preview:
     ruled = chosen.budget.assign(sites).values()
     return Preview(
         budget=chosen.budget,
+        density=job.budget.density,
         sites={name: site.units for name, site in sites.items()},
         rules={rule.match: sum(one is rule for one in ruled) for rule in chosen.budget.rules},
         amounts=[_amount(cost, plan) for cost in costs],

@@ -27,7 +27,7 @@ from prunus.recipe._open import REPORT, folder_of, open_model, prepare, tokenize
 from prunus.recipe._parts import build
 from prunus.recipe.rewrite import opener
 from prunus.report import _schema as schema
-from prunus.report import comparison, read, table
+from prunus.report import read, tables
 from prunus.select._budget import At
 from prunus.task import Quality
 from prunus.task._network import hushed
@@ -145,7 +145,7 @@ def look(what: str) -> tuple[list[Any], Kept]:
         return [f"plan of {len(plan)} sites{made}, {plan.fingerprint()[:12]}"], plan.kept()
     if (path / REPORT).is_file():
         report = read(path)
-        return [*filter(None, (table(report), comparison(report)))], report.kept
+        return list(tables(report)), report.kept
     return _checkpoint(folder_of(what))
 
 

@@ -11,6 +11,7 @@ from prunus.measure.memory import Peak, peak_memory
 from prunus.recipe._bars import Bars
 from prunus.recipe._detail import detail
 from prunus.recipe._fresh import difference
+from prunus.recipe._frontier import frontier
 from prunus.recipe._log import logged
 from prunus.recipe._model import Recipe
 from prunus.recipe._open import folder_of
@@ -82,6 +83,7 @@ def _carry_out(stage: Stage, source: Path, peak: Peak) -> Report:
         detail=detail(opened.prepared, stage.recipe.evaluation, *qualities),
         baselines=baselines(stage, opened.prepared),
         compared=compare_all(stage, opened, cut, pruned),
+        frontier=frontier(stage, cut, qualities),
         models=(opened.model, cut.model),
         claims=cut.claims,
         cost=cut.job.cost,

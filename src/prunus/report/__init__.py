@@ -1,7 +1,9 @@
 """The report of a run: report.json, report.html that opens offline, and the terminal's table."""
 
 from prunus.report._console import comparison as comparison
+from prunus.report._console import frontier as frontier
 from prunus.report._console import table as table
+from prunus.report._console import tables as tables
 from prunus.report._files import read as read
 from prunus.report._files import write as write
 from prunus.report._html import html as html

@@ -3,9 +3,15 @@
 from rich.table import Table
 from rich.text import Text
 
+from prunus.report import _frontier as search
 from prunus.report._compared import COLUMNS, lines, timed
 from prunus.report._rows import Row, removed, rows
 from prunus.report._schema import Report
+
+
+def tables(report: Report) -> list[Table]:
+    """Every table that the report fills."""
+    return [table(report), *filter(None, (frontier(report), comparison(report)))]
 
 
 def table(report: Report) -> Table:
@@ -34,6 +40,21 @@ def comparison(report: Report) -> Table | None:
     for line in found:
         name = Text.assemble((line.name, "bold" if line.strong else ""), (f"  {line.made}", "dim"))
         made.add_row(name, *map(Text, line.cells))
+    return made
+
+
+def frontier(report: Report) -> Table | None:
+    """The densities that a search tried; None where there was no search."""
+    if report.frontier is None:
+        return None
+    made = Table(title="How far it can go", title_justify="left")
+    made.caption = Text(f"{search.told(report.frontier)}\n{search.held(report.frontier)}")
+    made.add_column("density")
+    for name in search.COLUMNS:
+        made.add_column(name, justify="right" if name else "left")
+    for row in search.tried(report):
+        style = "bold" if row.chosen else "" if row.met else "dim"
+        made.add_row(row.density, *map(Text, row.cells), style=style)
     return made
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from prunus.report import _frontier as search
 from prunus.report import _units as show
 from prunus.report._compared import COLUMNS, lines, timed
 from prunus.report._heat import heats
@@ -55,6 +56,8 @@ def html(report: Report) -> str:
         recall=_recall(report.detail),
         compared=lines(report),
         columns=COLUMNS,
+        search=search,
+        plot=search.plot(report),
         timed=timed(report),
         heats=heats(report.kept),
         phases=_phases(report),

@@ -1,22 +1,10 @@
 """What report.json holds. Every number of the other forms of the report comes from here."""
 
-import math
-from typing import Annotated, Any
+from pydantic import ConfigDict, Field, JsonValue
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
-
-
-def _finite(value: Any) -> Any:
-    """JSON knows no NaN and no infinity: what is not a number becomes null."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-Number = Annotated[float | None, BeforeValidator(_finite)]
-Count = Annotated[int, Field(ge=0)]
-
-
-class _Value(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+from prunus.report._searched import Frontier
+from prunus.report._value import Count, Number
+from prunus.report._value import Value as _Value
 
 
 class Quality(_Value):
@@ -38,7 +26,7 @@ class Quality(_Value):
     stderr: Number
     n: Count
     agreement: Number = None
-    baselines: dict[str, Number] = {}
+    baselines: dict[str, Number] = Field(default_factory=dict)
 
 
 class Both(_Value):
@@ -102,9 +90,9 @@ class Detail(_Value):
     """
 
     calibration_error: Calibration | None = None
-    recall: dict[str, Recall] = {}
+    recall: dict[str, Recall] = Field(default_factory=dict)
     worst_class: str | None = None
-    changes: dict[str, Changes] = {}
+    changes: dict[str, Changes] = Field(default_factory=dict)
 
 
 class Pair(_Value):
@@ -248,6 +236,7 @@ class Report(_Value):
     quality: Quality
     detail: Detail | None = None
     compared: tuple[Baseline, ...] = ()
+    frontier: Frontier | None = None
     density: Density
     params: Pair
     flops: Flops

@@ -49,8 +49,9 @@ def select(
 
     Raises:
         PrunusError: scores that are not finite or not on the grid, rules that do not fit, or a
-            budget below the floors.
+            budget below the floors or of unknown density.
     """
+    budget.require_known()
     given, selector = given or Plan(), selector or Greedy()
     given.check(sites)
     for name in scores:

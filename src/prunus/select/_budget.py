@@ -14,9 +14,12 @@ from pydantic import (
 
 from prunus.errors import PrunusError
 from prunus.registry import Part, Pattern
+from prunus.select._amounts import Points, Size
 
 Density = Annotated[float, Field(gt=0, le=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
+AMOUNTS = {"density": "0.5", "speedup": "2", "max_bytes": "50MB", "max_loss": "1pt"}
+"""Words that say how much may stay, with an example of each."""
 
 
 class Rule(Part):
@@ -58,12 +61,15 @@ class At(Part):
 
 
 class Budget(Part):
-    """What may stay; say either ``density`` or ``speedup``.
+    """What may stay; say one of ``density``, ``speedup``, ``max_bytes`` and ``max_loss``.
 
     Attributes:
         density: the fraction of the cost that stays, 0 < density <= 1.
         speedup: how many times cheaper the whole model shall be: a density of 1 / speedup, of:
             model; for the metrics flops and latency.
+        max_bytes: how large the saved weights may be: 50MB, 48MiB, or bytes. The density of the
+            whole model's parameters that this comes to is known once there is a model.
+        max_loss: how many points of its metric the model may lose, 1pt; a search finds the density.
         metric: what is counted: units, params, flops of one sample, or latency on this machine.
         at: the call whose latency is meant; for metric latency only.
         of: fraction of what the sites cost (``sites``) or of the whole model (``model``).
@@ -77,6 +83,8 @@ class Budget(Part):
 
     density: Density
     speedup: Annotated[float, Field(ge=1)] | None = None
+    max_bytes: Size | None = None
+    max_loss: Points | None = None
     metric: Literal["units", "params", "flops", "latency"] = "flops"
     at: At | None = None
     of: Literal["sites", "model"] = "sites"
@@ -88,24 +96,33 @@ class Budget(Part):
     @model_validator(mode="before")
     @classmethod
     def _said(cls, settings: Any) -> Any:
-        """What follows from other settings: the density of a speed-up, the call of a latency."""
+        """What follows from other settings: the density of a speed-up, the call of a latency.
+
+        A density that is not known yet is 1 until then, see :meth:`settled`.
+        """
         if not isinstance(settings, Mapping):
             return settings
         found = dict(settings)
-        given = [key for key in ("density", "speedup") if found.get(key) is not None]
+        given = [key for key in AMOUNTS if found.get(key) is not None]
         if len(given) != 1 and found.keys() <= cls.model_fields.keys():
-            raise PrunusError("say how much may stay: either density (0.5) or speedup (2)")
+            words = ", ".join(f"{word} ({example})" for word, example in AMOUNTS.items())
+            got = f"; got {' and '.join(given)}" if given else ""
+            raise PrunusError(f"say how much may stay by one of {words}{got}")
         if given == ["speedup"]:
             found = {"of": "model", **found, "density": 1 / _factor(found["speedup"])}
+        if given == ["max_bytes"]:
+            found = {"of": "model", "metric": "params", **found, "density": 1.0}
+        if given == ["max_loss"]:
+            found["density"] = 1.0
         if found.get("metric") == "latency":
             found["at"] = found.get("at") or At()
         return found
 
     @model_serializer(mode="wrap")
     def _told(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """A speed-up is told as one, so that what is written can be read again."""
+        """Other amounts are told as such, so that what is written can be read again."""
         found = dump(self)
-        if self.speedup is not None:
+        if not self.known or self.speedup is not None:
             del found["density"]
         return found
 
@@ -117,6 +134,11 @@ class Budget(Part):
             )
         if self.speedup is not None and self.of != "model":
             raise PrunusError("speedup is one of the whole model; use density with of: sites")
+        if self.max_bytes is not None and (self.metric, self.of) != ("params", "model"):
+            raise PrunusError(
+                "max_bytes counts the parameters of the whole model: leave out metric and of (got"
+                f" metric: {self.metric}, of: {self.of})"
+            )
         if self.at is not None and self.metric != "latency":
             raise PrunusError(f"at says which latency is meant, but the metric is {self.metric}")
         if self.scope == "local" and self.of == "model":
@@ -124,6 +146,31 @@ class Budget(Part):
                 "scope: local cuts every site by itself: of: model needs scope: global"
             )
         return self
+
+    @property
+    def known(self) -> bool:
+        """Whether the density is known: not before a model, or a search, has said it."""
+        return self.max_bytes is None and self.max_loss is None
+
+    def require_known(self) -> None:
+        """Check that the density is known.
+
+        Raises:
+            PrunusError: it is yet to be found.
+        """
+        if self.max_loss is not None:
+            raise PrunusError(
+                "max_loss: how much may stay is found by measuring quality, which needs a task: use"
+                " `prunus run`, or give a density"
+            )
+        if self.max_bytes is not None:
+            raise PrunusError(
+                "max_bytes: the density depends on the model; prunus.drive.sized gives it"
+            )
+
+    def settled(self, density: float) -> Self:
+        """The budget with the density that was found for it."""
+        return self.model_copy(update={"density": density, "max_bytes": None, "max_loss": None})
 
     def assign(self, names: Iterable[str]) -> dict[str, Rule | None]:
         """The rule of every site, or None.
