@@ -76,6 +76,9 @@ def check(recipe: str, /, *overrides: str) -> None:
     say(*per_layer({name: (units, units) for name, units in found.sites.items()}))
     say(f"sites: {patterns(found.sites)}")
     say(*(f"rule {rule!r} matches {count} sites" for rule, count in found.rules.items()))
+    if found.vocabulary is not None:
+        pair = found.vocabulary
+        say(f"vocabulary: {pair.pruned:,} of {pair.dense:,} tokens stay; all else is after that")
     say("", amounts(found), f"{label(find(recipe))}: the recipe is sound")
 
 

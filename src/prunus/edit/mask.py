@@ -19,9 +19,9 @@ def mask(
     """Multiply units by values while the block runs; gradients flow into the values.
 
     Where the product is taken follows from the site: at the reader's input (heads, neurons,
-    sublayers), in the weight itself (grids, vocabularies), at every norm that it crosses, whose statistics then
-    weigh each channel by its value, and where no norm comes before (channels), or between a
-    layer's output and its input (layers: 0 passes the layer by).
+    sublayers), in the weight itself (grids, vocabularies), at every norm that it crosses, whose
+    statistics then weigh each channel by its value, and where no norm comes before (channels), or
+    between a layer's output and its input (layers: 0 passes the layer by).
 
     Args:
         model: the model that the sites were read from.
@@ -124,9 +124,7 @@ def _weight(model: nn.Module, part: Slice, value: Tensor) -> Iterator[Callable[[
         yield module.register_forward_hook(partial(_after, restore), always_call=True).remove
 
 
-def _holders(
-    model: nn.Module, tensor: Tensor
-) -> Iterator[tuple[nn.Module, dict[str, Any], str]]:
+def _holders(model: nn.Module, tensor: Tensor) -> Iterator[tuple[nn.Module, dict[str, Any], str]]:
     """(module, where it keeps the tensor, under which name): several where it is tied."""
     for module in model.modules():
         for held in (module._parameters, module._buffers):

@@ -68,16 +68,13 @@ def cut(model: Any, plan: Plan, sites: Anatomy) -> None:
     stays = keeps(gone, plan, sites)
     _slice(model, sites, stays)
     for site in gone.values():
-        _scale_attrs(model, site, plan[site.name])
+        _follow(model, site, plan[site.name])
     for site in heads:
         query = stays.get(site.slices[0].tensor, {})
         if 0 in query:
             settle_attention(model, site, query[0], sites.family)
-    for site in gone.values():
-        if site.kind == "vocab":
-            renumber(model, plan[site.name])
     told = {name: site for name, site in gone.items() if site.kind != "vocab"}
-    if told:  # how many tokens there are is for the stock configuration to say
+    if told:  # how many tokens there are, the stock configuration says
         model.config.prunus = record(model, told, plan, sites.family)
     dropped = [site.reader for site in gone.values() if site.kind == "layers"]
     drop_layers(model, dropped, sites.family)
@@ -125,7 +122,10 @@ def _zero(model: nn.Module, site: Site, stays: Tensor) -> None:
             tensor.mul_(expand(part, stays.to(tensor), tensor.shape))
 
 
-def _scale_attrs(model: nn.Module, site: Site, stays: Tensor) -> None:
+def _follow(model: nn.Module, site: Site, stays: Tensor) -> None:
+    """What modules say of a site's size, and of tokens by their numbers."""
+    if site.kind == "vocab":
+        renumber(model, stays)
     for path in site.attrs:
         module, _, attr = path.rpartition(".")
         owner = model.get_submodule(module)

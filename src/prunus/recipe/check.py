@@ -9,6 +9,8 @@ from prunus.probe._tokens import mean_length
 from prunus.recipe._model import Recipe
 from prunus.recipe._open import folder_of, open_model, prepare, sites_of, tokenizer_of
 from prunus.recipe._parts import parts
+from prunus.recipe._trim import trim
+from prunus.report._schema import Pair
 from prunus.score.random import Random
 from prunus.select import Budget, Cost
 
@@ -43,6 +45,8 @@ class Preview:
         amounts: in every metric.
         length: tokens of the data's mean sample.
         samples: how many calibration samples there are.
+        vocabulary: how many tokens there are and how many stay, where some go; all else is said
+            of the model without them.
     """
 
     budget: Budget
@@ -51,6 +55,7 @@ class Preview:
     amounts: list[Amount]
     length: int
     samples: int
+    vocabulary: Pair | None
 
 
 def check(recipe: Recipe) -> Preview:
@@ -61,9 +66,13 @@ def check(recipe: Recipe) -> Preview:
     """
     chosen, source = parts(recipe), folder_of(recipe.model)
     model, data = open_model(source), recipe.calibration
-    sites = sites_of(model, recipe.sites)
     prepared = prepare(chosen.task, model, tokenizer_of(source), recipe.seed)
     prepared.require(data.split, recipe.evaluation.split)
+    vocabulary = None
+    if recipe.vocab is not None:
+        found = trim(recipe.vocab, model, prepared, recipe.evaluation.split)
+        model, prepared, vocabulary = found.model, found.prepared, found.told.tokens
+    sites = sites_of(model, recipe.sites)
     batches = prepared.batches(data.split, data.batch_size, data.samples, data.order)
     length = mean_length(batches) or 1
     chance = Random(seed=recipe.seed)
@@ -80,6 +89,7 @@ def check(recipe: Recipe) -> Preview:
         amounts=[_amount(cost, plan) for cost in costs],
         length=length,
         samples=len(batches.order),
+        vocabulary=vocabulary,
     )
 
 

@@ -1,4 +1,4 @@
-"""Vocabularies without the tokens that the data never uses: embeddings, output layers, tokenizer."""
+"""Vocabularies without the tokens that the data never uses, in models and tokenizers."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
