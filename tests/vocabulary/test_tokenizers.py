@@ -146,7 +146,7 @@ def test_seen_texts_are_split_as_before(kind, seed, tmp_path):
 @pytest.mark.parametrize("kind", KINDS)
 def test_other_texts_are_split_into_what_stays(kind):
     tokenizer = whole(kind)
-    small, stays = smaller(tokenizer, corpus(1, 3))
+    small, _ = smaller(tokenizer, corpus(1, 3))
     left = set(small.get_vocab())
     assert left < set(tokenizer.get_vocab())
     changed = 0
@@ -174,8 +174,8 @@ def test_what_is_no_word_stays(kind):
     assert small.name_or_path == tokenizer.name_or_path
     assert split(small, "ba NASA") == split(tokenizer, "ba NASA")
     if kind in ("bytes", "fallback"):
-        text = "Ω ba\t🙂"
-        assert small.decode(small(text, add_special_tokens=False)["input_ids"]).strip() == text
+        assert split(small, "Ω\t🙂") == split(tokenizer, "Ω\t🙂")
+        assert "<unk>" not in split(small, "Ω\t🙂")
     if kind in ("bytes", "clip", "prefixed", "fallback"):
         merges = state_of(small)["model"]["merges"]
         assert [*merges] == [
@@ -185,8 +185,8 @@ def test_what_is_no_word_stays(kind):
 
 def test_rare_tokens_go_too():
     tokenizer = whole("word_piece")
-    sizes = [len(smaller(tokenizer, corpus(0), least)[0]) for least in (1, 5, 50, 10**6)]
-    assert sizes[0] > sizes[1] > sizes[2] > sizes[3]
+    sizes = [len(smaller(tokenizer, corpus(0), least)[0]) for least in (1, 30, 10**6)]
+    assert sizes[0] > sizes[1] > sizes[2]
 
 
 def test_the_tokenizer_itself_stays_as_it_is():

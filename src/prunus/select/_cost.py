@@ -159,7 +159,8 @@ def flops(anatomy: Anatomy, work: Mapping[str, int]) -> Cost:
 
     A module with a weight works in proportion to what stays of its weight, one with a bias alone
     (an output layer that borrows the embeddings) in proportion to what stays of that; an
-    attention's own products in proportion to the rows of its query projection. Zeros in grids save no work.
+    attention's own products in proportion to the rows of its query projection. Zeros in grids save
+    no work.
 
     Args:
         anatomy: the sites of the dense model.
