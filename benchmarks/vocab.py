@@ -71,9 +71,7 @@ def _saved(model: Any, tokenizer: Any, folder: Path) -> dict[str, int]:
 
 def table() -> None:
     """Markdown."""
-    print(
-        "| seen at least | tokens | accuracy | change (95 %) | model file | tokenizer file | changed |"
-    )
+    print("| seen at least | tokens | accuracy | change (95 %) | model | tokenizer | tokens gone |")
     print("|---|---|---|---|---|---|---|")
     for row in rows(TABLE):
         kept, files = row["tokens"], row["file_bytes"]["pruned"]

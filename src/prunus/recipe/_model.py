@@ -83,7 +83,7 @@ class Vocabulary(Part):
     Attributes:
         keep: ``seen`` are those that the data uses, and those that any other text needs.
         splits: the task's splits that are looked at, those that it has.
-        min_count: how often a token must be seen there.
+        min_count: how often a token must be seen there; a row of two splits counts twice.
     """
 
     keep: Literal["seen"] = "seen"
