@@ -168,6 +168,18 @@ def test_tokens_that_are_never_seen_go(place, at, tmp_path, in_process):
     assert check(said).vocabulary == told.tokens
 
 
+def test_a_vocabulary_may_be_all_that_goes(at, tmp_path, in_process):
+    report = at(*SMALL, "vocab=seen", "budget.density=1")
+    assert report.quality.agreement == 1  # no token of the validation split went
+    assert report.flops.dense == report.flops.pruned
+    assert report.params.dense - report.params.pruned == 32 * (
+        report.vocabulary.tokens.dense - report.vocabulary.tokens.pruned
+    )
+    config = json.loads((tmp_path / "out/model/config.json").read_text())
+    assert "prunus" not in config
+    assert config["model_type"] == "bert"
+
+
 def report_bytes(told):
     """Rows of 32 float32 numbers."""
     return told.tokens.dense * told.tokens.pruned * 32 * 4

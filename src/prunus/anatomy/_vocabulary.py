@@ -1,7 +1,7 @@
 """The vocabulary as a site: a row of every embedding and output layer is a token."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from torch import nn
@@ -44,7 +44,8 @@ def vocabulary(model: nn.Module, tensors: Tensors) -> Iterator[Site]:
 def tellers(model: nn.Module) -> list[Any]:
     """Whatever tells token ids by number, or how many there are: modules and configurations."""
     modules = list(model.modules())
-    told = [getattr(m, name, None) for m in modules for name in ("config", "generation_config")]
+    names = ("config", "generation_config")
+    told: list[Any] = [getattr(m, name, None) for m in modules for name in names]
     told += [config.get_text_config() for config in told if hasattr(config, "get_text_config")]
     return list({id(one): one for one in (*modules, *told) if one is not None}.values())
 
@@ -62,7 +63,7 @@ def _parts(model: nn.Module, getter: str) -> list[nn.Module]:
     return list(found)
 
 
-def _needed(model: nn.Module, rows: int, read: list[nn.Module]) -> tuple[int, ...]:
+def _needed(model: nn.Module, rows: int, read: Sequence[nn.Module]) -> tuple[int, ...]:
     """Tokens known by number, and all before the padding where positions are counted from it."""
     told = [v for one in tellers(model) for name, v in vars(one).items() if IDS.fullmatch(name)]
     found = {number for value in told for number in _numbers(value)}

@@ -47,7 +47,7 @@ def trim_vocabulary(
         PrunusError: the model reads no text, the tokenizer cannot be followed, or the two do not
             belong together.
     """
-    counts = data if isinstance(data, Mapping) else count(tokenizer, data)
+    counts: Any = data if isinstance(data, Mapping) else count(tokenizer, data)
     plan = plan_of(model, tokenizer, counts, min_count)
     return adopt(shrink(model, plan)), trimmed(tokenizer, plan[NAME])
 

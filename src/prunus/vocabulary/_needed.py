@@ -34,8 +34,9 @@ def needed(state: State, seen: Iterable[int]) -> set[int]:
     wanted = {names[number] for number in seen if number in names}
     wanted |= {entry["content"] for entry in state["added_tokens"]}
     wanted |= {name for name in names.values() if BYTE.fullmatch(name)}
-    wanted |= {model.get("unk_token"), names.get(model.get("unk_id"))}
-    wanted |= MORE[model["type"]](model, wanted & {*names.values()})
+    wanted |= {name for n, name in names.items() if n == model.get("unk_id")}
+    wanted |= {name for name in names.values() if name == model.get("unk_token")}
+    wanted |= MORE[model["type"]](model, wanted)
     return {number for number, name in names.items() if name in wanted}
 
 
