@@ -21,6 +21,7 @@ _HOME = {
     "prune": "drive",
     "save": "checkpoint",
     "shrink": "drive",
+    "trim_vocabulary": "vocabulary",
 }
 
 __all__ = list(_HOME)  # pyright: ignore[reportUnsupportedDunderAll]

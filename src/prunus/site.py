@@ -47,7 +47,7 @@ class Site:
 
     Attributes:
         name: unique in the model, relative to its base: ``encoder.layer.3:heads``.
-        kind: heads, queries, neurons, sublayers, layers, channels or grid.
+        kind: heads, queries, neurons, sublayers, layers, channels, vocab or grid.
         shape: the grid: ``(units,)`` can be physically removed, ``(rows, columns)`` only masked.
         slices: every place where the units live.
         reader: the module whose input carries the units ("" where there are several).
@@ -57,6 +57,7 @@ class Site:
         even: length of runs of units that must keep equal counts (query heads of one KV group).
         residual: the module whose input is the stream that the reader's output is added to.
         aside: modules on the slices that read something else than the stream, or more.
+        needed: units that must stay: tokens that the model knows by number.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Site:
     even: int = 1
     residual: str = ""
     aside: tuple[str, ...] = ()
+    needed: tuple[int, ...] = ()
 
     @property
     def units(self) -> int:
@@ -94,6 +96,11 @@ class Site:
     def removable(self) -> bool:
         """Whether units can be physically removed: true of one-dimensional grids."""
         return len(self.shape) == 1
+
+    @property
+    def in_weights(self) -> bool:
+        """Whether no module's input carries the units, so that masks lie on the weights."""
+        return not self.removable or not (self.norms or self.reader)
 
     @property
     def block(self) -> str:

@@ -34,6 +34,11 @@ class Case:
 
     @cached_property
     def sites(self) -> Anatomy:
+        """Everything but the vocabulary, without which inputs are others."""
+        return self.of(*KINDS)
+
+    @cached_property
+    def anatomy(self) -> Anatomy:
         return anatomy(self.model)
 
     @cached_property
@@ -42,7 +47,7 @@ class Case:
 
     def of(self, *kinds: str) -> Anatomy:
         """The sites of those kinds that the family has."""
-        return self.sites.of(*{s.kind for s in self.sites.values()}.intersection(kinds))
+        return self.anatomy.of(*{s.kind for s in self.anatomy.values()}.intersection(kinds))
 
 
 def _bert(heads: int, times: int, flags: list[bool]) -> dict[str, object]:

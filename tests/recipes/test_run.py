@@ -145,6 +145,60 @@ def test_other_families_run(family, more, at, tmp_path, in_process):
     assert report.flops.pruned < report.flops.dense
 
 
+def test_tokens_that_are_never_seen_go(place, at, tmp_path, in_process):
+    report = at("latency.pairs=1", "vocab=seen", "task.splits={train: 4, validation: 50}")
+    told = report.vocabulary
+    assert told.seen == ("train", "calibration")
+    assert told.split == "validation"
+    assert told.tokens.dense == 50 > told.tokens.pruned
+    assert told.bytes.pruned * 50 == told.bytes.dense * told.tokens.pruned == report_bytes(told)
+    assert 0 < told.changed == told.unknown < 1
+    folder = tmp_path / "out"
+    tokenizer = AutoTokenizer.from_pretrained(folder / "model")
+    assert len(tokenizer) == told.tokens.pruned
+    plan = Plan.load(folder / "plan.safetensors")
+    assert report.kept["tokens:vocab"] == plan.kept()["tokens:vocab"] == (len(tokenizer), 50)
+    dense, pruned = prunus.load(place / "dense"), prunus.load(folder / "model")
+    assert report.params.model_dump() == {"dense": parameters(dense), "pruned": parameters(pruned)}
+    assert prunus.shrink(dense, plan).config.vocab_size == len(tokenizer)
+    said = read(folder / "recipe.yaml")
+    assert said.vocab.model_dump() == {
+        "keep": "seen", "splits": ("train", "calibration"), "min_count": 1
+    }  # fmt: skip
+    assert check(said).vocabulary == told.tokens
+
+
+def test_a_vocabulary_may_be_all_that_goes(at, tmp_path, in_process):
+    report = at(*SMALL, "vocab=seen", "budget.density=1")
+    assert report.quality.agreement == 1  # no token of the validation split went
+    assert report.flops.dense == report.flops.pruned
+    assert report.params.dense - report.params.pruned == 32 * (
+        report.vocabulary.tokens.dense - report.vocabulary.tokens.pruned
+    )
+    config = json.loads((tmp_path / "out/model/config.json").read_text())
+    assert "prunus" not in config
+    assert config["model_type"] == "bert"
+
+
+def report_bytes(told):
+    """Rows of 32 float32 numbers."""
+    return told.tokens.dense * told.tokens.pruned * 32 * 4
+
+
+@pytest.mark.parametrize(
+    ("vocab", "message"),
+    [
+        ("vocab=sean", "vocab"),
+        ("vocab={splits: [tests]}", "vocab"),
+        ("vocab={splits: development}", "unknown split 'development'"),
+        ("vocab={min_count: 99999}", "no token was seen 99999 times or more"),
+    ],
+)
+def test_a_vocabulary_that_cannot_be_is_told(at, vocab, message):
+    with pytest.raises(PrunusError, match=message):
+        at(*SMALL, vocab)
+
+
 @pytest.mark.parametrize("step", ["finish", "save", "fresh_answer", "latencies"])
 def test_nothing_is_left_by_an_interruption(at, tmp_path, monkeypatch, step):
     def stop(*_, **__):

@@ -8,6 +8,7 @@ from torch import nn
 
 from prunus.anatomy._family import Attention, Channels, Family, FeedForward, Stack
 from prunus.anatomy._tensors import Tensors
+from prunus.anatomy._vocabulary import vocabulary
 from prunus.site import Site, Slice
 
 
@@ -30,6 +31,7 @@ def sites_of(model: nn.Module, family: Family, tensors: Tensors) -> dict[str, Si
             streams.setdefault(data.name, data)
     for data in streams.values():
         sites += _channels(model, data, tensors, base)
+    sites += vocabulary(model, tensors)
     return {site.name: site for site in sites}
 
 

@@ -49,6 +49,8 @@ def save(
             keep_around(Path(around), fresh)
         model.save_pretrained(fresh)
         for other in others:
+            for name in getattr(other, "vocab_files_names", {}).values():
+                (fresh / name).unlink(missing_ok=True)  # of a vocabulary that may have been larger
             other.save_pretrained(fresh)
         if portable and isinstance(model, Pruned):
             make_portable(model, fresh)

@@ -40,24 +40,16 @@ def run(
     """
     asked = [*["compare=true"] * baselines, *["portable=true"] * portable]
     with waiting("reading the recipe", quiet):
-<<<<<<< HEAD
-        settings = read(recipe, [*asked, *overrides])
-        from prunus.recipe.rewrite import opener
-=======
         settings = read(recipe, [*asked, *overrides], _amounts(max_loss, speedup, max_bytes))
->>>>>>> h_front
+        from prunus.recipe.rewrite import opener
         from prunus.recipe.run import run as carry_out
         from prunus.report import tables
     folder = out or Path(settings.out or RUNS / _folder_name(recipe))
     report = carry_out(settings, folder, quiet)
     if not quiet:
-<<<<<<< HEAD
-        say(*filter(None, (table(report), comparison(report))))
+        say(*tables(report))
         if settings.portable:
             say(f"model opened by: {opener(folder / 'model')}")
-=======
-        say(*tables(report))
->>>>>>> h_front
         say(f"model:  {folder / 'model'}", f"report: {folder / 'report.html'}")
 
 
@@ -106,6 +98,9 @@ def check(
     say(*per_layer({name: (units, units) for name, units in found.sites.items()}))
     say(f"sites: {patterns(found.sites)}")
     say(*(f"rule {rule!r} matches {count} sites" for rule, count in found.rules.items()))
+    if found.vocabulary is not None:
+        pair = found.vocabulary
+        say(f"vocabulary: {pair.pruned:,} of {pair.dense:,} tokens stay; all else is after that")
     say("", amounts(found), f"{label(find(recipe))}: the recipe is sound")
 
 

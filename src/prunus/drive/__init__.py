@@ -107,6 +107,7 @@ def job_of(
     step: Step = unseen,
 ) -> Job:
     """A job from names and settings (see :func:`prune`, and :class:`Job` for the last two)."""
+    _require_scorable(sites)
     if iter(batches) is batches:
         batches = list(batches)
     first = next(iter(batches), None)
@@ -120,6 +121,15 @@ def job_of(
         model, sites, batches, build("score", score), build("select", select), parsed, cost,
         repairs, scored=scored, precision=PRECISIONS[precision], room=room, phase=phase, step=step,
     )  # fmt: skip
+
+
+def _require_scorable(sites: Anatomy) -> None:
+    for site in sites.values():
+        if site.kind == "vocab":
+            raise PrunusError(
+                f"site {site.name!r}: which tokens stay is for texts to say, not for scores; use"
+                " prunus.trim_vocabulary(model, tokenizer, texts), or `vocab: seen` in a recipe"
+            )
 
 
 def cost_of(

@@ -79,7 +79,7 @@ def _sizes(module: nn.Module) -> Mapping[str, object]:
     if isinstance(module, nn.LayerNorm):
         return {"normalized_shape": tuple(module.weight.shape)}
     if isinstance(module, nn.Embedding):
-        return {"embedding_dim": module.weight.shape[1]}
+        return dict(zip(("num_embeddings", "embedding_dim"), module.weight.shape, strict=True))
     if isinstance(module, nn.Conv2d):
         return {"out_channels": module.weight.shape[0], "in_channels": module.weight.shape[1]}
     return {}

@@ -19,9 +19,9 @@ def mask(
     """Multiply units by values while the block runs; gradients flow into the values.
 
     Where the product is taken follows from the site: at the reader's input (heads, neurons,
-    sublayers), in the weight itself (grids), at every norm that it crosses, whose statistics then
-    weigh each channel by its value, and where no norm comes before (channels), or between a
-    layer's output and its input (layers: 0 passes the layer by).
+    sublayers), in the weight itself (grids, vocabularies), at every norm that it crosses, whose
+    statistics then weigh each channel by its value, and where no norm comes before (channels), or
+    between a layer's output and its input (layers: 0 passes the layer by).
 
     Args:
         model: the model that the sites were read from.
@@ -46,7 +46,7 @@ def _checked(sites: Mapping[str, Site], name: str, value: Tensor) -> Site:
         )
     site = sites[name]
     extra = value.dim() - len(site.shape)
-    if extra > site.removable or tuple(value.shape[max(extra, 0) :]) != site.shape:
+    if extra > (not site.in_weights) or tuple(value.shape[max(extra, 0) :]) != site.shape:
         raise PrunusError(
             f"site {name!r} has grid {site.shape}; got values of {tuple(value.shape)}"
         )
@@ -61,7 +61,7 @@ def _hooks(model: nn.Module, site: Site, value: Tensor) -> Iterator[Callable[[],
         for entry in site.entries:
             scale = partial(_scale_input, 1, value)
             yield model.get_submodule(entry).register_forward_pre_hook(scale).remove
-    elif not site.removable:
+    elif site.in_weights:
         for part in site.slices:
             yield from _weight(model, part, value)
     elif site.has_inlet:
@@ -114,18 +114,27 @@ def _norm(value: Tensor, norm: nn.Module, args: tuple[Any, ...], _: Tensor) -> T
 
 
 def _weight(model: nn.Module, part: Slice, value: Tensor) -> Iterator[Callable[[], None]]:
-    path, _, name = part.tensor.rpartition(".")
-    module = model.get_submodule(path)
-    restore = partial(_put, module, name, module.get_parameter(name))
-    yield restore  # a pass that is interrupted does not reach its hooks
-    yield module.register_forward_pre_hook(partial(_multiply, part, name, value)).remove
-    yield module.register_forward_hook(lambda *_: restore(), always_call=True).remove
+    path, _, leaf = part.tensor.rpartition(".")
+    tensor = getattr(model.get_submodule(path), leaf)
+    for module, held, name in list(_holders(model, tensor)):
+        restore = partial(held.__setitem__, name, tensor)
+        yield restore  # a pass that is interrupted does not reach its hooks
+        scale = partial(_multiply, part, held, name, value)
+        yield module.register_forward_pre_hook(scale).remove
+        yield module.register_forward_hook(partial(_after, restore), always_call=True).remove
 
 
-def _multiply(part: Slice, name: str, value: Tensor, module: nn.Module, _: Any) -> None:
-    weight = getattr(module, name)
-    _put(module, name, weight * expand(part, value.to(weight), weight.shape))
+def _holders(model: nn.Module, tensor: Tensor) -> Iterator[tuple[nn.Module, dict[str, Any], str]]:
+    """(module, where it keeps the tensor, under which name): several where it is tied."""
+    for module in model.modules():
+        for held in (module._parameters, module._buffers):
+            yield from ((module, held, name) for name, own in held.items() if own is tensor)
 
 
-def _put(module: nn.Module, name: str, tensor: Any) -> None:
-    module._parameters[name] = tensor
+def _multiply(part: Slice, held: dict[str, Any], name: str, value: Tensor, *_: Any) -> None:
+    weight = held[name]
+    held[name] = weight * expand(part, value.to(weight), weight.shape)
+
+
+def _after(restore: Callable[[], None], *_: Any) -> None:
+    restore()

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from prunus.anatomy import Anatomy, anatomy
 from prunus.edit._record import dense_plan_of, record
+from prunus.edit._renumber import renumber
 from prunus.edit._resize import drop_layers, refresh, settle_attention
 from prunus.errors import PrunusError
 from prunus.plan import Plan
@@ -30,8 +31,8 @@ def shrink(model: Any, plan: Plan, sites: Anatomy | None = None) -> Any:
         sites: the anatomy that the plan speaks of, where it holds more (grids) than the model's.
 
     Raises:
-        PrunusError: the plan is another model's, removes every channel, or removes unequal
-            numbers of units where they must stay equal.
+        PrunusError: the plan is another model's, removes every channel or a token that is needed,
+            or removes unequal numbers of units where they must stay equal.
     """
     small = copy.deepcopy(model)
     cut(small, plan, sites if sites is not None else anatomy(model))
@@ -67,13 +68,14 @@ def cut(model: Any, plan: Plan, sites: Anatomy) -> None:
     stays = keeps(gone, plan, sites)
     _slice(model, sites, stays)
     for site in gone.values():
-        _scale_attrs(model, site, plan[site.name])
+        _follow(model, site, plan[site.name])
     for site in heads:
         query = stays.get(site.slices[0].tensor, {})
         if 0 in query:
             settle_attention(model, site, query[0], sites.family)
-    if gone:
-        model.config.prunus = record(model, gone, plan, sites.family)
+    told = {name: site for name, site in gone.items() if site.kind != "vocab"}
+    if told:  # how many tokens there are, the stock configuration says
+        model.config.prunus = record(model, told, plan, sites.family)
     dropped = [site.reader for site in gone.values() if site.kind == "layers"]
     drop_layers(model, dropped, sites.family)
     refresh(model)
@@ -120,7 +122,10 @@ def _zero(model: nn.Module, site: Site, stays: Tensor) -> None:
             tensor.mul_(expand(part, stays.to(tensor), tensor.shape))
 
 
-def _scale_attrs(model: nn.Module, site: Site, stays: Tensor) -> None:
+def _follow(model: nn.Module, site: Site, stays: Tensor) -> None:
+    """What modules say of a site's size, and of tokens by their numbers."""
+    if site.kind == "vocab":
+        renumber(model, stays)
     for path in site.attrs:
         module, _, attr = path.rpartition(".")
         owner = model.get_submodule(module)
@@ -131,6 +136,12 @@ def _refuse(site: Site, plan: Plan, chosen: Mapping[str, Site]) -> None:
     stays = plan[site.name]
     if site.kind == "channels" and not stays.any():
         raise PrunusError(f"site {site.name!r}: at least one channel must stay")
+    gone = [unit for unit in site.needed if not stays[unit]]
+    if gone:
+        raise PrunusError(
+            f"site {site.name!r}: tokens {gone[:5]} must stay, the model knows them by number"
+            " (padding, ends, positions counted from the padding's)"
+        )
     if site.even == 1:
         return
     counts = stays.reshape(-1, site.even).sum(-1)

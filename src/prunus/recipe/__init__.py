@@ -3,7 +3,15 @@
 Reading one imports neither torch nor transformers; :mod:`prunus.recipe.run` carries it out.
 """
 
-from prunus.recipe._model import Calibration, Evaluation, Grid, Latency, Recipe, TrainRecipe
+from prunus.recipe._model import (
+    Calibration,
+    Evaluation,
+    Grid,
+    Latency,
+    Recipe,
+    TrainRecipe,
+    Vocabulary,
+)
 from prunus.recipe._read import read, read_task, read_training
 from prunus.recipe._shipped import find, label, shipped
 
@@ -14,6 +22,7 @@ __all__ = [
     "Latency",
     "Recipe",
     "TrainRecipe",
+    "Vocabulary",
     "find",
     "label",
     "read",

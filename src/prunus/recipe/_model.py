@@ -10,6 +10,7 @@ from prunus.registry import Part, Pattern, parse, require
 
 BASELINES = ("random", "narrower", "shallower", "bfloat16", "int8")
 KINDS = ("heads", "queries", "neurons", "sublayers", "layers", "channels")
+Split = Literal["train", "calibration", "development", "validation"]
 Settings = dict[str, Any]
 Item = TypeVar("Item")
 
@@ -58,6 +59,10 @@ def _listed(value: Any) -> Any:
     return [value] if isinstance(value, str | int | Mapping | Part) else value
 
 
+def _vocabulary(value: Any) -> Any:
+    return {"keep": value} if isinstance(value, str) else value
+
+
 def _baselines(value: Any) -> Any:
     """True is all of them, false none."""
     if isinstance(value, bool):
@@ -70,6 +75,20 @@ def _baselines(value: Any) -> Any:
 
 
 Many = Annotated[tuple[Item, ...], BeforeValidator(_listed)]
+
+
+class Vocabulary(Part):
+    """Which tokens stay in embeddings, output layers and tokenizer.
+
+    Attributes:
+        keep: ``seen`` are those that the data uses, and those that any other text needs.
+        splits: the task's splits that are looked at, those that it has.
+        min_count: how often a token must be seen there; a row of two splits counts twice.
+    """
+
+    keep: Literal["seen"] = "seen"
+    splits: Annotated[Many[Split], Field(min_length=1)] = ("train", "calibration")
+    min_count: PositiveInt = 1
 
 
 class Calibration(Part):
@@ -136,6 +155,8 @@ class Recipe(Part):
         model: a folder, ``package:module/folder``, or a hub id.
         task: what the model does: ``{name: glue, subset: sst2}``.
         sites: what may go: kinds of sites, or grids of weights.
+        vocab: which tokens stay; ``seen``, or settings; None keeps them all. They go before
+            anything is scored, and are no part of the budget.
         score: what matters.
         budget: how much stays, see :class:`prunus.select.Budget`.
         select: how the budget is split between sites.
@@ -155,6 +176,7 @@ class Recipe(Part):
     model: str
     task: Annotated[Settings, _named("task")]
     sites: Many[Annotated[str | Grid, BeforeValidator(_site)]] = ("heads", "neurons")
+    vocab: Annotated[Vocabulary | None, BeforeValidator(_vocabulary)] = None
     score: Annotated[Settings, _named("score")] = Field(default_factory=lambda: {"name": "obs"})
     budget: Settings = Field(default_factory=lambda: {"density": 0.5})
     select: Annotated[Settings, _named("select")] = Field(

@@ -31,6 +31,7 @@ class Findings:
         claims: the costs.
         cost: in the budget's metric.
         plan: what stays.
+        vocabulary: which tokens stay, where some went.
         latencies: paired measurements.
         equivalence: differences of outputs.
         calibration: samples and tokens.
@@ -49,6 +50,7 @@ class Findings:
     claims: Claims
     cost: Cost
     plan: Plan
+    vocabulary: schema.Vocabulary | None
     latencies: list[schema.Latency]
     equivalence: dict[str, float]
     calibration: dict[str, int]
@@ -76,6 +78,7 @@ def report_of(recipe: Recipe, found: Findings) -> Report:
         params=_pair(parameters, found.models),
         flops=_flops(found),
         bytes=_pair(bytes, found.models),
+        vocabulary=found.vocabulary,
         latency_ms=tuple(found.latencies),
         equivalence=schema.Equivalence(**found.equivalence),
         kept=found.plan.kept(),

@@ -1,12 +1,12 @@
 """The steps of a run, in the order of their use."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from prunus.anatomy import Anatomy
+from prunus.anatomy import Anatomy, anatomy
 from prunus.checkpoint import save
 from prunus.drive import Job, finish, job_of
 from prunus.edit import mask, shrink
@@ -20,9 +20,10 @@ from prunus.recipe._measured import Claims, aimed, latencies, longest
 from prunus.recipe._open import DEVELOPMENT, data_of, open_model, sites_of, to, tokenizer_of
 from prunus.recipe._rivals import Rivals
 from prunus.recipe._stage import Stage
+from prunus.recipe._trim import trim
 from prunus.recipe.compare import compare
 from prunus.recipe.furthest import Furthest, furthest
-from prunus.report._schema import Baseline, Latency
+from prunus.report._schema import Baseline, Latency, Vocabulary
 from prunus.task import Prepared, Quality
 from prunus.task._network import hushed
 
@@ -32,7 +33,10 @@ PROBES = 8
 
 @dataclass(frozen=True)
 class Opened:
-    """The dense model and its data: calibration batches, and one batch to compare outputs on."""
+    """The dense model and its data: calibration batches, and one batch to compare outputs on.
+
+    ``whole`` is the model with all its tokens, ``vocab`` the plan that says which of them stay.
+    """
 
     source: Path
     model: PreTrainedModel
@@ -41,6 +45,9 @@ class Opened:
     batches: list[dict[str, Tensor]]
     probe: dict[str, Tensor]
     lengths: tuple[int, int]
+    whole: PreTrainedModel
+    vocab: Plan = field(default_factory=Plan)
+    told: Vocabulary | None = None
 
     @property
     def calibration(self) -> dict[str, int]:
@@ -59,21 +66,47 @@ def open_all(stage: Stage, source: Path) -> Opened:
         PrunusError: one of them is missing, or they do not fit.
     """
     recipe = stage.recipe
-    data, device = recipe.calibration, recipe.device
+    data = recipe.calibration
     with stage.phase("load"):
-        model, tokenizer = open_model(source, device), tokenizer_of(source)
+        model, tokenizer = open_model(source, recipe.device), tokenizer_of(source)
     with stage.phase("data"):
         prepared = data_of(recipe, stage.parts, model, tokenizer)
-        batches = to(
-            prepared.batches(data.split, data.batch_size, data.samples, data.order), device
-        )
-        probe = to(prepared.batches(recipe.evaluation.split, PROBES, PROBES), device)[0]
-    for key in prepared.label_keys:
-        del probe[key]
+        batches, probe = _batches(stage, prepared)
     lengths = mean_length(batches) or 1, longest(model, tokenizer, prepared.max_length)
-    opened = Opened(source, model, tokenizer, prepared, batches, probe, lengths)
+    opened = Opened(source, model, tokenizer, prepared, batches, probe, lengths, model)
     stage.log.info("calibration: %s, lengths %s", opened.calibration, lengths)
     return opened
+
+
+def _batches(stage: Stage, prepared: Prepared) -> tuple[list[dict[str, Tensor]], dict[str, Tensor]]:
+    """What is scored and mended on, and what outputs are compared on."""
+    data, split, device = (
+        stage.recipe.calibration,
+        stage.recipe.evaluation.split,
+        stage.recipe.device,
+    )
+    batches = to(prepared.batches(data.split, data.batch_size, data.samples, data.order), device)
+    probe = to(prepared.batches(split, PROBES, PROBES), device)[0]
+    return batches, {k: v for k, v in probe.items() if k not in prepared.label_keys}
+
+
+def trim_all(stage: Stage, opened: Opened) -> Opened:
+    """The same without the tokens that the recipe lets go; batches hold the new ids.
+
+    Raises:
+        PrunusError: see :func:`prunus.recipe._trim.trim`.
+    """
+    settings = stage.recipe.vocab
+    if settings is None:
+        return opened
+    with stage.phase("vocabulary"):
+        found = trim(settings, opened.model, opened.prepared, stage.recipe.evaluation.split)
+        batches, probe = _batches(stage, found.prepared)
+    stage.log.info("vocabulary: %s", found.told)
+    return replace(
+        opened, model=found.model, tokenizer=found.tokenizer, prepared=found.prepared,
+        batches=batches, probe=probe, vocab=found.plan, told=found.told,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -110,7 +143,8 @@ def prune(stage: Stage, opened: Opened) -> Cut:
         room=Room(recipe.calibration.memory * 2**20, stage.folder),
         phase=stage.watch, step=stage.step,
     )  # fmt: skip
-    claims = Claims(opened.model, sites, opened.batches[0], opened.lengths)
+    every = sites | anatomy(opened.whole).of("vocab") if opened.vocab else sites
+    claims = Claims(opened.whole, every, opened.batches[0], opened.lengths)
     search = _search(stage, opened, job)
     if search is None:
         plan = chosen.drive.run(job)
@@ -121,7 +155,7 @@ def prune(stage: Stage, opened: Opened) -> Cut:
     plan = Plan(plan, recipe.model)
     stage.bars.clear()
     stage.log.info("%r", plan)
-    claims.check(small, plan)
+    claims.check(small, plan | opened.vocab)
     apart = _masked_vs_shrunk(opened, sites, plan)
     dense, shrunk = (answer(model, opened.probe) for model in (opened.model, small))
     return Cut(job, plan, small, claims, apart, dense, shrunk, search)
@@ -157,8 +191,7 @@ def save_all(stage: Stage, opened: Opened, cut: Cut) -> float:
             cut.model, stage.folder / "model", opened.tokenizer,
             portable=stage.recipe.portable, around=opened.source,
         )  # fmt: skip
-        cut.plan.save(stage.folder / "plan.safetensors")
-    _require_small(stage)
+        (cut.plan | opened.vocab).save(stage.folder / "plan.safetensors")
     with stage.phase("reload"):
         again = fresh_answer(stage.folder / "model", opened.probe, stage.recipe.device)
     if not again.equal(cut.shrunk):
@@ -193,7 +226,7 @@ def time_all(stage: Stage, opened: Opened, cut: Cut) -> list[Latency]:
     settings = stage.recipe.latency
     if settings is None:
         return []
-    models, length = (opened.model, cut.model), settings.length or opened.lengths[1]
+    models, length = (opened.whole, cut.model), settings.length or opened.lengths[1]
     at = cut.job.budget.at
     meant = None if at is None else (at.batch, at.length, at.threads)
     others = [size for size in settings.batch if (size, length, settings.threads) != meant]

@@ -9,7 +9,9 @@ from prunus.probe._tokens import mean_length
 from prunus.recipe._model import Recipe
 from prunus.recipe._open import data_of, folder_of, open_model, sites_of, tokenizer_of
 from prunus.recipe._parts import parts
+from prunus.recipe._trim import trim
 from prunus.recipe.furthest import densities
+from prunus.report._schema import Pair
 from prunus.score.random import Random
 from prunus.select import Budget, Cost
 
@@ -45,6 +47,8 @@ class Preview:
         amounts: in every metric.
         length: tokens of the data's mean sample.
         samples: how many calibration samples there are.
+        vocabulary: how many tokens there are and how many stay, where some go; all else is said
+            of the model without them.
     """
 
     budget: Budget
@@ -54,6 +58,7 @@ class Preview:
     amounts: list[Amount]
     length: int
     samples: int
+    vocabulary: Pair | None
 
 
 def check(recipe: Recipe) -> Preview:
@@ -64,8 +69,12 @@ def check(recipe: Recipe) -> Preview:
     """
     chosen, source = parts(recipe), folder_of(recipe.model)
     model, data = open_model(source), recipe.calibration
-    sites = sites_of(model, recipe.sites)
     prepared = data_of(recipe, chosen, model, tokenizer_of(source))
+    vocabulary = None
+    if recipe.vocab is not None:
+        found = trim(recipe.vocab, model, prepared, recipe.evaluation.split)
+        model, prepared, vocabulary = found.model, found.prepared, found.told.tokens
+    sites = sites_of(model, recipe.sites)
     batches = prepared.batches(data.split, data.batch_size, data.samples, data.order)
     length = mean_length(batches) or 1
     chance = Random(seed=recipe.seed)
@@ -85,6 +94,7 @@ def check(recipe: Recipe) -> Preview:
         amounts=[_amount(cost, plan) for cost in costs],
         length=length,
         samples=len(batches.order),
+        vocabulary=vocabulary,
     )
 
 

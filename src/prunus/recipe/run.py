@@ -18,7 +18,15 @@ from prunus.recipe._open import folder_of
 from prunus.recipe._parts import parts, resolved
 from prunus.recipe._report import Findings, report_of
 from prunus.recipe._stage import Stage
-from prunus.recipe._steps import baselines, compare_all, open_all, prune, save_all, time_all
+from prunus.recipe._steps import (
+    baselines,
+    compare_all,
+    open_all,
+    prune,
+    save_all,
+    time_all,
+    trim_all,
+)
 from prunus.report import Report, write
 
 
@@ -72,6 +80,7 @@ def _carry_out(stage: Stage, source: Path, peak: Peak) -> Report:
     stage.log.info("recipe:\n%s", text)
     opened = open_all(stage, source)
     dense = stage.evaluate(opened.model, opened.prepared, "dense")
+    opened = trim_all(stage, opened)
     cut = prune(stage, opened)
     reloaded = save_all(stage, opened, cut)
     pruned = stage.evaluate(cut.model, opened.prepared, "pruned")
@@ -84,10 +93,11 @@ def _carry_out(stage: Stage, source: Path, peak: Peak) -> Report:
         baselines=baselines(stage, opened.prepared),
         compared=compare_all(stage, opened, cut, pruned),
         frontier=frontier(stage, cut, qualities),
-        models=(opened.model, cut.model),
+        models=(opened.whole, cut.model),
         claims=cut.claims,
         cost=cut.job.cost,
-        plan=cut.plan,
+        plan=cut.plan | opened.vocab,
+        vocabulary=opened.told,
         latencies=latencies,
         equivalence={
             "masked_vs_shrunk": cut.apart,

@@ -1,7 +1,7 @@
 """The headline table, dense against pruned: the same rows for the terminal and for the page."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from prunus.report import _units as show
 from prunus.report._schema import (
@@ -14,6 +14,7 @@ from prunus.report._schema import (
     Quality,
     Report,
     Timing,
+    Vocabulary,
 )
 
 TURNS = ("right_to_wrong", "wrong_to_right")
@@ -90,6 +91,24 @@ def _sizes(report: Report) -> Iterator[Row]:
     if flops.padded is not None:
         yield _pair("FLOPs", f"{per}padded to {show.tokens(flops.padded.length)}", flops.padded)
     yield _pair("weights", "both in float32", report.bytes, "B")
+    yield from _vocabulary(report.vocabulary)
+
+
+def _vocabulary(found: Vocabulary | None) -> Iterator[Row]:
+    """How many tokens stayed, what that saves, and how many tokens of new texts paid for it."""
+    if found is None:
+        return
+    note = f"tokens, those of {' and '.join(found.seen)}"
+    tokens = _pair("vocabulary", note, found.tokens)
+    changed = f"{show.percent(found.changed, 2)} of the tokens of {found.split} split otherwise"
+    remark = f"{changed}, {show.percent(found.unknown, 2)} now unknown"
+    yield replace(
+        tokens,
+        dense=f"{found.tokens.dense:,}",
+        pruned=f"{found.tokens.pruned:,}",
+        remark=remark,
+    )
+    yield _pair("embeddings", "rows of tokens, in float32", found.bytes, "B")
 
 
 def _pair(what: str, note: str, pair: Pair, unit: str = "") -> Row:

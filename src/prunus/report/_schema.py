@@ -102,6 +102,27 @@ class Pair(_Value):
     pruned: Count
 
 
+class Vocabulary(_Value):
+    """Tokens that went from embeddings, output layers and tokenizer.
+
+    Attributes:
+        tokens: how many there were, and are.
+        bytes: of all that has a row for each token, before and after.
+        seen: the splits that were looked at: what they use stayed.
+        split: where ``changed`` and ``unknown`` were counted.
+        changed: of the tokens that its texts had, the share that went: what they stood for is now
+            split otherwise, or unknown.
+        unknown: by how much the share of unknown tokens rose.
+    """
+
+    tokens: Pair
+    bytes: Pair
+    seen: tuple[str, ...]
+    split: str
+    changed: float
+    unknown: float
+
+
 class Padded(Pair):
     """FLOPs of one sequence that is padded to ``length`` tokens."""
 
@@ -241,6 +262,7 @@ class Report(_Value):
     params: Pair
     flops: Flops
     bytes: Pair
+    vocabulary: Vocabulary | None = None
     latency_ms: tuple[Latency, ...] = ()
     equivalence: Equivalence
     kept: dict[str, tuple[Count, Count]]

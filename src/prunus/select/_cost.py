@@ -157,8 +157,10 @@ def params(anatomy: Anatomy) -> Cost:
 def flops(anatomy: Anatomy, work: Mapping[str, int]) -> Cost:
     """FLOPs of the shrunk model in the pass whose dense ``work`` was counted.
 
-    A module with a weight works in proportion to what stays of its weight; an attention's own
-    products in proportion to the rows of its query projection. Zeros in grids save no work.
+    A module with a weight works in proportion to what stays of its weight, one with a bias alone
+    (an output layer that borrows the embeddings) in proportion to what stays of that; an
+    attention's own products in proportion to the rows of its query projection. Zeros in grids save
+    no work.
 
     Args:
         anatomy: the sites of the dense model.
@@ -168,7 +170,8 @@ def flops(anatomy: Anatomy, work: Mapping[str, int]) -> Cost:
     rows = {s.block: (s.slices[0].tensor, 0) for s in anatomy.values() if s.kind in ATTENTION}
     polynomials = []
     for module, own in work.items():
-        weight = anatomy.tensors.owner(f"{module}.weight")
+        owner = anatomy.tensors.owner
+        weight = owner(f"{module}.weight") or owner(f"{module}.bias")
         if weight is not None:
             places = [(weight, axis) for axis in range(len(anatomy.tensors.shapes[weight]))]
         else:
