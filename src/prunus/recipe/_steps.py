@@ -66,7 +66,6 @@ def open_all(stage: Stage, source: Path) -> Opened:
         PrunusError: one of them is missing, or they do not fit.
     """
     recipe = stage.recipe
-    data = recipe.calibration
     with stage.phase("load"):
         model, tokenizer = open_model(source, recipe.device), tokenizer_of(source)
     with stage.phase("data"):
