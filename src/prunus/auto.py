@@ -106,6 +106,6 @@ def register_models(config: type) -> None:
     for auto in vars(modeling).values():
         mapping = getattr(auto, "_model_mapping", None) if isinstance(auto, type) else None
         found = None if mapping is None else mapping.get(stock, None)
-        if found is not None:
-            cls = found[0] if isinstance(found, tuple) else found
+        cls = found[0] if isinstance(found, tuple) else found
+        if cls is not None and cls.config_class is stock:  # not another model around this one
             auto.register(config, model_class(cls), exist_ok=True)

@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 from prunus.anatomy import Anatomy, anatomy
 from prunus.plan import Plan
 from prunus.site import Site
-from tests.tiny import DECODERS, FAMILIES, auto_heads, batch_of, tiny
+from tests.tiny import DECODERS, FAMILIES, GROUPED, auto_heads, batch_of, tiny
 
 KINDS = ("heads", "queries", "neurons", "sublayers", "layers", "channels")
 COMBINATIONS = (*((kind,) for kind in KINDS), ("heads", "neurons"), ("heads", "queries"), KINDS)
@@ -77,7 +77,34 @@ def _distilbert(heads: int, times: int, flags: list[bool]) -> dict[str, object]:
     }  # fmt: skip
 
 
-WIDTHS = {"t5": _t5, "llama": _llama, "vit": _vit, "distilbert": _distilbert}
+def _gpt2(heads: int, times: int, flags: list[bool]) -> dict[str, object]:
+    return {
+        "width": 8 * heads * times, "n_inner": 7 * times, "tie_word_embeddings": flags[0],
+        "scale_attn_by_inverse_layer_idx": flags[1],
+    }  # fmt: skip
+
+
+def _opt(heads: int, times: int, flags: list[bool]) -> dict[str, object]:
+    width = 8 * heads * times
+    return {
+        "width": width, "ffn_dim": 7 * times, "tie_word_embeddings": flags[0],
+        "do_layer_norm_before": flags[1], "word_embed_proj_dim": 12 if flags[2] else width,
+        "enable_bias": flags[0] or flags[1],
+    }  # fmt: skip
+
+
+def _bart(heads: int, times: int, flags: list[bool]) -> dict[str, object]:
+    return {
+        "width": 8 * heads * times, "encoder_ffn_dim": 7 * times, "decoder_ffn_dim": 5,
+        "decoder_layers": 1 + times, "decoder_attention_heads": heads * times,
+        "tie_word_embeddings": flags[0], "scale_embedding": flags[1],
+    }  # fmt: skip
+
+
+WIDTHS = {
+    "t5": _t5, "vit": _vit, "distilbert": _distilbert, "gpt2": _gpt2, "opt": _opt, "bart": _bart,
+    "marian": _bart, **dict.fromkeys(GROUPED, _llama),
+}  # fmt: skip
 
 
 @st.composite
@@ -139,6 +166,6 @@ def each(*combinations: tuple[str, ...]) -> pytest.MarkDecorator:
         pytest.param(family, kinds, id=f"{family}-{names[kinds]}")
         for family in FAMILIES
         for kinds in combinations
-        if family == "llama" or "queries" not in kinds or len(kinds) > 3
+        if family in GROUPED or "queries" not in kinds or len(kinds) > 3
     ]  # fmt: skip
     return pytest.mark.parametrize(("family", "kinds"), known)

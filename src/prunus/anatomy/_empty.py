@@ -6,6 +6,10 @@ from torch import Tensor, nn
 from transformers.cache_utils import EncoderDecoderCache
 
 
+CROSS = ("key_value_states", "encoder_hidden_states")
+"""Arguments that attentions to another sequence get, whose cache counts none of the tokens."""
+
+
 class Empty(nn.Module):
     """Mixin put before an attention class: no heads, so only what the projection adds stays."""
 
@@ -18,7 +22,8 @@ class Empty(nn.Module):
             The output projection of nothing (its bias), or [batch, tokens, 0] where another
             module projects; and no attention weights.
         """
-        hold_place(self, hidden_states, kwargs.get("past_key_values"))
+        if not any(kwargs.get(name) is not None for name in CROSS):
+            hold_place(self, hidden_states, kwargs.get("past_key_values"))
         heads = hidden_states.new_zeros(*hidden_states.shape[:-1], 0)
         return (getattr(self, self.out)(heads) if self.out else heads), None
 
@@ -27,6 +32,16 @@ class EmptyProjecting(Empty):
     """An empty attention that owns its output projection ``o_proj``."""
 
     out: ClassVar[str] = "o_proj"
+
+
+class NoInputs(nn.Module):
+    """Mixin before a projection that cannot read nothing."""
+
+    bias: nn.Parameter
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[..., 0] to the bias, [..., outputs]."""
+        return self.bias.expand(*x.shape[:-1], len(self.bias))
 
 
 def hold_place(module: nn.Module, hidden_states: Tensor, cache: Any) -> int:

@@ -1,6 +1,8 @@
 """The vocabulary in which a model family is written down: data, read by ``_stack``."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from torch import nn
 
@@ -12,7 +14,8 @@ class Attention:
     Attributes:
         name: "" for the layer's own attention, or a name such as "cross".
         block: the module that computes heads.
-        query, key, value: projections, relative to ``block``.
+        query, key, value: projections, relative to ``block``; those that are one module share its
+            outputs equally, in this order (a fused projection).
         out: the projection that reads the heads.
         residual: the module whose input is the stream that ``out`` is added to.
         head_dim: attribute of ``block`` that says how wide a head is.
@@ -89,16 +92,19 @@ class Family:
         channels: its residual stream.
         empty: a mixin that computes an attention without heads: same outputs, no work.
         indexed: a mixin for attentions that must know which heads stayed, where there are such.
-        plain: (configuration key, site kind): the stock configuration's words for how many units
-            every layer has; of two entries for a key the last whose kind the model has is meant.
+        plain: (configuration key, site kind) or, with a third entry, only of the stack whose name
+            begins so: the stock configuration's words for how many units every layer has; of two
+            entries for a key the last whose kind the model has is meant.
             What cannot be said this way makes a checkpoint of prunus' own type.
         head_dim: the stock configuration's word for the width of a head, which it must say once
             there are fewer heads than the width of the stream holds; also attentions' word.
+        configured: gives the family as a model's configuration changes it, where some do.
     """
 
     stacks: tuple[Stack, ...]
     channels: Channels
     empty: type[nn.Module]
     indexed: type[nn.Module] | None = None
-    plain: tuple[tuple[str, str], ...] = ()
+    plain: tuple[tuple[str, str] | tuple[str, str, str], ...] = ()
     head_dim: str = ""
+    configured: Callable[["Family", Any], "Family"] | None = None

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from torch import nn
 
@@ -50,22 +51,29 @@ class _Reader:
                 if has(self.model, f"{self.base}{name}.{attention.block}"):
                     yield from self._attention(name, attention)
             yield from self._neurons(name, self.stack.feed_forward)
-            if index >= self.stack.fixed:
+            if index >= self.stack.fixed and self._alike:
                 yield self._layer(name)
+
+    @property
+    def _alike(self) -> bool:
+        """Layers of several types take their turns by place, so that none can leave."""
+        return len(set(getattr(self.model.config, "layer_types", None) or ())) < 2
 
     def _attention(self, layer: str, data: Attention) -> Iterator[Site]:
         path, name = f"{self.base}{layer}", f"{layer}.{data.name}".rstrip(".")
         block = f"{path}.{data.block}"
         width = getattr(self.model.get_submodule(block), data.head_dim)
-        rows = {p: self._rows(f"{block}.{p}") for p in (data.query, data.key)}
-        queries, groups = rows[data.query] // width, rows[data.key] // width
+        query, key, value = self._projections(block, data)
+        queries, groups = query.rows // width, key.rows // width
         if not queries:
             return
         share = queries // groups
         out = f"{path}.{data.out}"
-        query = self._outputs(f"{block}.{data.query}", width * share)
-        shared = [self._outputs(f"{block}.{p}", width) for p in (data.key, data.value)]
-        slices = [*query, *shared[0], *shared[1], *self._inputs(out, width * share)]
+        slices = [
+            *self._outputs(query.module, width * share, query.start),
+            *(part for p in (key, value) for part in self._outputs(p.module, width, p.start)),
+            *self._inputs(out, width * share),
+        ]
         attrs = tuple(f"{block}.{attr}" for attr in data.attrs)
         residual = f"{path}.{data.residual}"
         heads = Site(
@@ -74,12 +82,19 @@ class _Reader:
         yield heads
         yield heads.coarse(f"{name or layer}.attention:sublayers", "sublayers")
         if data.groups and share > 1:
-            slices = [*self._outputs(f"{block}.{data.query}", width), *self._inputs(out, width)]
+            slices = [*self._outputs(query.module, width, query.start), *self._inputs(out, width)]
             groups_attr = (f"{block}.{data.groups}",)
             yield Site(
                 f"{name}:queries", "queries", (queries,), tuple(slices), out, groups_attr,
                 even=share, residual=residual,
             )  # fmt: skip
+
+    def _projections(self, block: str, data: Attention) -> Iterator["_Projection"]:
+        names = (data.query, data.key, data.value)
+        for index, name in enumerate(names):
+            module = f"{block}.{name}"
+            rows = self._rows(module) // names.count(name)
+            yield _Projection(module, rows, rows * names[:index].count(name))
 
     def _neurons(self, layer: str, data: FeedForward) -> Iterator[Site]:
         path = f"{self.base}{layer}"
@@ -107,14 +122,28 @@ class _Reader:
         return Site(f"{layer}:layers", "layers", (1,), tuple(slices), path)
 
     def _rows(self, module: str) -> int:
-        return self.tensors.shapes[f"{module}.weight"][0]
+        weight = f"{module}.weight"
+        return self.tensors.shapes[weight][self.tensors.outputs(weight)]
 
-    def _outputs(self, module: str, tile: int) -> list[Slice]:
+    def _outputs(self, module: str, tile: int, start: int = 0) -> list[Slice]:
         names = (f"{module}.weight", f"{module}.bias")
-        return [Slice(name, (0,), (tile,)) for name in names if name in self.tensors.shapes]
+        return [
+            Slice(name, (self.tensors.outputs(name),), (tile,), start)
+            for name in names
+            if name in self.tensors.shapes
+        ]
 
     def _inputs(self, module: str, tile: int) -> list[Slice]:
-        return [Slice(f"{module}.weight", (1,), (tile,))]
+        weight = f"{module}.weight"
+        return [Slice(weight, (1 - self.tensors.outputs(weight),), (tile,))]
+
+
+class _Projection(NamedTuple):
+    """A part of a module's outputs: how many, and from where."""
+
+    module: str
+    rows: int
+    start: int
 
 
 def _channels(model: nn.Module, family: Family, tensors: Tensors, base: str) -> list[Site]:

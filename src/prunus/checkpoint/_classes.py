@@ -87,6 +87,7 @@ def model_class(stock: type[PreTrainedModel]) -> type[PreTrainedModel]:
     body = {
         "config_class": config_class(stock.config_class),
         "__module__": __name__,
+        "_keys_to_ignore_on_save": None,  # the stock class would compute them anew, too wide
         "__doc__": f"A pruned :class:`{stock.__name__}`.",
     }
     return type(f"Prunus{stock.__name__}", (Pruned, stock), body)

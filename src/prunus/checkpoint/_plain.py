@@ -35,8 +35,9 @@ def plain_config(model: PreTrainedModel, stock: type[PreTrainedModel]) -> Pretra
 
 def _say(config: PretrainedConfig, model: PreTrainedModel, sites: Anatomy) -> bool:
     """Write the uniform sizes into a configuration; False where they are not uniform."""
-    for key, kind in sites.family.plain:
-        counts = {site.units for site in sites.values() if site.kind == kind}
+    for key, kind, *stack in sites.family.plain:
+        found = [s for s in sites.values() if s.kind == kind and s.name.startswith(tuple(stack or ("",)))]
+        counts = {site.units for site in found}
         if len(counts) > 1:
             return False
         if counts:
@@ -49,6 +50,8 @@ def _say(config: PretrainedConfig, model: PreTrainedModel, sites: Anatomy) -> bo
         path = base_of(model) + stack.layers
         if has(model, path):
             setattr(config, stack.count, len(list(model.get_submodule(path).children())))
+            if getattr(config, "layer_types", None):
+                config.layer_types = config.layer_types[: getattr(config, stack.count)]
     return True
 
 

@@ -5,8 +5,10 @@ from functools import cache
 from typing import Any
 
 from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
 
 from prunus.anatomy import Family
+from prunus.anatomy._empty import NoInputs
 from prunus.anatomy._stack import base_of
 from prunus.site import Site
 
@@ -55,6 +57,8 @@ def drop_layers(model: nn.Module, layers: Iterable[str], family: Family) -> None
 def refresh(model: nn.Module) -> None:
     """Make the size attributes of standard modules say what their tensors are."""
     for module in model.modules():
+        if isinstance(module, Conv1D) and not len(module.weight):
+            module.__class__ = _mixed(NoInputs, _stock(type(module)))
         for attr, size in _sizes(module).items():
             setattr(module, attr, size)
 
@@ -62,6 +66,8 @@ def refresh(model: nn.Module) -> None:
 def _sizes(module: nn.Module) -> Mapping[str, object]:
     if isinstance(module, nn.Linear):
         return {"out_features": module.weight.shape[0], "in_features": module.weight.shape[1]}
+    if isinstance(module, Conv1D):
+        return {"nx": module.weight.shape[0], "nf": module.weight.shape[1]}
     if isinstance(module, nn.LayerNorm):
         return {"normalized_shape": tuple(module.weight.shape)}
     if isinstance(module, nn.Embedding):

@@ -13,7 +13,8 @@ def real_tokens(batch: Mapping[str, Tensor], site: str, x: Tensor) -> Tensor | N
     Args:
         batch: keyword arguments of the model.
         site: name of the site; those of a decoder see the target's tokens.
-        x: what was seen there, [sample, token, ...]: decides between masks by its length.
+        x: what was seen there, [sample, token, width] or [sample * token, width]: decides between
+            masks by its length.
     """
     candidates = [batch.get("attention_mask")]
     if site.startswith("decoder."):
@@ -22,8 +23,8 @@ def real_tokens(batch: Mapping[str, Tensor], site: str, x: Tensor) -> Tensor | N
         others = [] if "decoder_input_ids" in batch else candidates
         candidates = [batch.get("decoder_attention_mask"), targets, *others]
     for mask in candidates:
-        if mask is not None and mask.numel() == x.shape[:2].numel():
-            return mask.reshape(x.shape[:2]).bool()
+        if mask is not None and mask.numel() == x.shape[:-1].numel():
+            return mask.reshape(x.shape[:-1]).bool()
     return None
 
 

@@ -27,18 +27,23 @@ class InputMap(Repair):
         """Write the mapped weights into the sublayer's projections."""
         seen = reader.moments
         producers = producers_of(reader)
-        biased = all(isinstance(getattr(p, "bias", None), Tensor) for p in producers)
+        biased = all(isinstance(getattr(p, "bias", None), Tensor) for p, _ in producers)
         identity = torch.eye(len(seen.gram), dtype=torch.float64, device=seen.gram.device)
         mapped, constant = fit(seen, identity, self.ridge, centred=biased)
-        for module in producers:
-            weight = module.get_parameter("weight").detach()
+        for module, outputs in producers:
+            weight = module.get_parameter("weight").detach().movedim(outputs, 0)
             shift = weight.double() @ constant
             weight.copy_(weight.double() @ mapped.T)
             if biased:
                 module.get_parameter("bias").detach().add_(shift.to(weight))
 
 
-def producers_of(reader: Reader) -> list[nn.Module]:
-    """The modules of a sublayer that read the stream: those that make its units."""
-    names = dict.fromkeys(part.tensor.rpartition(".")[0] for part in reader.site.slices)
-    return [reader.student.get_submodule(n) for n in names if n != reader.site.reader]
+def producers_of(reader: Reader) -> list[tuple[nn.Module, int]]:
+    """The modules of a sublayer that read the stream, and their weights' axes of outputs."""
+    weights = {part.tensor: part.axis for part in reader.site.slices}
+    places = {name.removesuffix(".weight"): axis for name, axis in weights.items()}
+    return [
+        (reader.student.get_submodule(name), axis)
+        for name, axis in places.items()
+        if f"{name}.weight" in weights and name != reader.site.reader
+    ]
