@@ -53,6 +53,7 @@ class Site:
         reader: the module whose input carries the units ("" where there are several).
         attrs: module attributes (dotted paths) that shrink in proportion with the site.
         norms: norms whose axis the site crosses; masked, they count only the units that stay.
+        entries: modules whose input carries the units before they cross any norm.
         even: length of runs of units that must keep equal counts (query heads of one KV group).
         residual: the module whose input is the stream that the reader's output is added to.
     """
@@ -64,6 +65,7 @@ class Site:
     reader: str = ""
     attrs: tuple[str, ...] = ()
     norms: tuple[str, ...] = ()
+    entries: tuple[str, ...] = ()
     even: int = 1
     residual: str = ""
 

@@ -96,7 +96,7 @@ def _opt(heads: int, times: int, flags: list[bool]) -> dict[str, object]:
 def _bart(heads: int, times: int, flags: list[bool]) -> dict[str, object]:
     return {
         "width": 8 * heads * times, "encoder_ffn_dim": 7 * times, "decoder_ffn_dim": 5,
-        "decoder_layers": 1 + times, "decoder_attention_heads": heads * times,
+        "encoder_layers": 3, "decoder_attention_heads": heads * times,
         "tie_word_embeddings": flags[0], "scale_embedding": flags[1],
     }  # fmt: skip
 

@@ -22,7 +22,7 @@ CRITERIA, DRIVES, REPAIRS = (registry.names(folder) for folder in ("score", "dri
 USUAL = ("heads", "neurons")
 FEW = {"iterative": ("heads",)}
 """For drives that look at the data once for every unit that goes."""
-GRID = r".*(query|q_proj|q_lin|q|dense|up_proj|fc1|lin1|wi)"
+GRID = r".*(query|q_proj|q_lin|q|c_attn|dense|up_proj|fc1|lin1|wi)"
 
 
 def settings_of(name):

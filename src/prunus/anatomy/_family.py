@@ -77,10 +77,13 @@ class Channels:
         slices: (regular expression on tensor names relative to the base, axis) or, with a third
             entry, only in model classes whose name it matches.
         norms: regular expression on module names: the norms that the stream crosses.
+        entries: regular expression on module names, where sublayers read embeddings that crossed
+            no norm: the first layers.
     """
 
     slices: tuple[tuple[str, int] | tuple[str, int, str], ...]
     norms: str
+    entries: str = ""
 
 
 @dataclass(frozen=True)

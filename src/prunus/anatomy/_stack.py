@@ -114,11 +114,9 @@ class _Reader:
 
     def _layer(self, layer: str) -> Site:
         path = f"{self.base}{layer}"
-        slices = [
-            Slice(name, (0,), (self.tensors.shapes[name][0],))
-            for name in self.tensors.under(path)
-            if self.tensors.shapes[name]
-        ]
+        tensors = self.tensors
+        axes = {n: tensors.outputs(n) for n in tensors.under(path) if tensors.shapes[n]}
+        slices = [Slice(n, (axis,), (tensors.shapes[n][axis],)) for n, axis in axes.items()]
         return Site(f"{layer}:layers", "layers", (1,), tuple(slices), path)
 
     def _rows(self, module: str) -> int:
@@ -158,9 +156,10 @@ def _channels(model: nn.Module, family: Family, tensors: Tensors, base: str) -> 
         return []
     first = next(iter(found))
     width = tensors.shapes[first.tensor][first.axis]
-    norms = [
-        name
-        for name, _ in model.named_modules()
-        if re.fullmatch(family.channels.norms, name.removeprefix(base))
+    norms, entries = (
+        tuple(n for n, _ in model.named_modules() if re.fullmatch(p, n.removeprefix(base)) and n)
+        for p in (family.channels.norms, family.channels.entries)
+    )
+    return [
+        Site("stream:channels", "channels", (width,), tuple(found), norms=norms, entries=entries)
     ]
-    return [Site("stream:channels", "channels", (width,), tuple(found), norms=tuple(norms))]

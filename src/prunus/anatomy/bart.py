@@ -48,7 +48,8 @@ FAMILY = Family(
         slices=(
             (r"shared\.weight", 1),
             (SIDE + r"embed_(tokens|positions)\.weight", 1),
-            (LAYER + r"(\w+_attn\.[qkv]_proj|fc1)\.weight", 1),
+            (LAYER + r"(self_attn\.[qkv]_proj|encoder_attn\.q_proj|fc1)\.weight", 1),
+            (LAYER + r"encoder_attn\.[kv]_proj\.weight", 1, r"^(?!.*ForCausalLM)"),
             (LAYER + r"(\w+_attn\.out_proj|fc2)\..*", 0),
             (rf"({NORMS})\..*", 0),
             (r"(lm_head|classification_head\.dense|qa_outputs)\.weight", 1),

@@ -1,5 +1,7 @@
-"""Marian (Junczys-Dowmunt et al., arXiv 1804.00344): BART without a norm after its embeddings."""
+"""Marian (Junczys-Dowmunt et al., arXiv 1804.00344): BART without a norm of its embeddings."""
 
-from prunus.anatomy.bart import FAMILY
+from dataclasses import replace
 
-__all__ = ["FAMILY"]
+from prunus.anatomy.bart import FAMILY as BART
+
+FAMILY = replace(BART, channels=replace(BART.channels, entries=r"(en|de)coder\.layers\.0"))

@@ -23,6 +23,7 @@ def configured(family: Family, config: Any) -> Family:
             attention=(replace(stack.attention[0], residual="self_attn.q_proj"),),
             feed_forward=replace(stack.feed_forward, residual="fc1"),
         )
+        channels = replace(channels, entries=r"decoder\.layers\.0")
     return replace(family, stacks=(stack,), channels=channels)
 
 

@@ -50,6 +50,7 @@ class Pruned:
     def save_pretrained(self, folder: Any, *args: Any, **kwargs: Any) -> None:
         """As in transformers, and leaves the files' hashes beside them."""
         stock: Any = super()
+        self._keys_to_ignore_on_save = set()  # stock code would compute those anew, for all widths
         stock.save_pretrained(folder, *args, **kwargs)
         seal(Path(folder))
 
@@ -87,7 +88,6 @@ def model_class(stock: type[PreTrainedModel]) -> type[PreTrainedModel]:
     body = {
         "config_class": config_class(stock.config_class),
         "__module__": __name__,
-        "_keys_to_ignore_on_save": None,  # the stock class would compute them anew, too wide
         "__doc__": f"A pruned :class:`{stock.__name__}`.",
     }
     return type(f"Prunus{stock.__name__}", (Pruned, stock), body)

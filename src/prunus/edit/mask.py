@@ -20,7 +20,7 @@ def mask(
 
     Where the product is taken follows from the site: at the reader's input (heads, neurons,
     sublayers), in the weight itself (grids), at every norm that it crosses, whose statistics then
-    weigh each channel by its value (channels), or between a layer's output and its input (layers:
+    weigh each channel by its value, and at what no norm comes before (channels), or between a layer's output and its input (layers:
     0 passes the layer by).
 
     Args:
@@ -58,20 +58,22 @@ def _hooks(model: nn.Module, site: Site, value: Tensor) -> Iterator[Callable[[],
     if site.norms:
         for norm in site.norms:
             yield model.get_submodule(norm).register_forward_hook(partial(_norm, value)).remove
+        for entry in site.entries:
+            scale = partial(_scale_input, 1, value)
+            yield model.get_submodule(entry).register_forward_pre_hook(scale).remove
     elif not site.removable:
         for part in site.slices:
             yield from _weight(model, part, value)
     elif site.has_inlet:
-        scale = partial(_scale_input, site, value)
+        scale = partial(_scale_input, site.inlet.tile[0], value)
         yield model.get_submodule(site.reader).register_forward_pre_hook(scale).remove
     else:
         pass_by = partial(_pass_by, value)
         yield model.get_submodule(site.reader).register_forward_hook(pass_by).remove
 
 
-def _scale_input(site: Site, value: Tensor, _: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+def _scale_input(tile: int, value: Tensor, _: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
     x = args[0]
-    tile = site.inlet.tile[0]
     wide = value.to(x).repeat_interleave(tile, dim=-1)
     return (x * per_token(wide, x), *args[1:])
 
