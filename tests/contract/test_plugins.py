@@ -214,6 +214,9 @@ def stream_after(model, site, batch):
         model.get_submodule(site.residual).register_forward_pre_hook(
             lambda _, args: seen.update(stream=args[0])
         ),
+        model.get_submodule(site.block).register_forward_pre_hook(  # where no heads are left
+            lambda _, args: seen.update({"stream": args[0], **seen} if args else {})
+        ),
         model.get_submodule(site.reader).register_forward_hook(
             lambda _, __, out: seen.update(out=out)
         ),
@@ -221,8 +224,8 @@ def stream_after(model, site, batch):
     outputs(model, batch)
     for handle in handles:
         handle.remove()
-    stream, mask = seen["stream"] + seen["out"], real(batch, site)
-    return stream.flatten(0, 1) if mask is None else stream[mask]
+    stream, mask = (seen["stream"] + seen["out"]).flatten(0, -2), real(batch, site)
+    return stream if mask is None else stream[mask.flatten()]
 
 
 def miss(job, site):

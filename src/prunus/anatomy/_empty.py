@@ -2,8 +2,10 @@
 
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 from transformers.cache_utils import EncoderDecoderCache
+from transformers.pytorch_utils import Conv1D
 
 
 CROSS = ("key_value_states", "encoder_hidden_states")
@@ -34,14 +36,13 @@ class EmptyProjecting(Empty):
     out: ClassVar[str] = "o_proj"
 
 
-class NoInputs(nn.Module):
-    """Mixin before a projection that cannot read nothing."""
-
-    bias: nn.Parameter
+class Projection(Conv1D):
+    """A transposed projection that can lose all its inputs; the stock one cannot read nothing."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """[..., 0] to the bias, [..., outputs]."""
-        return x.sum(-1, keepdim=True) + self.bias
+        """[..., inputs] to [..., outputs]; without inputs, the bias."""
+        rows = x.reshape(x.shape[:-1].numel(), x.shape[-1])
+        return torch.addmm(self.bias, rows, self.weight).view(*x.shape[:-1], len(self.bias))
 
 
 def hold_place(module: nn.Module, hidden_states: Tensor, cache: Any) -> int:

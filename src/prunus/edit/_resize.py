@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from prunus.anatomy import Family
-from prunus.anatomy._empty import NoInputs
+from prunus.anatomy._empty import Projection
 from prunus.anatomy._stack import base_of
 from prunus.site import Site
 
@@ -58,7 +58,7 @@ def refresh(model: nn.Module) -> None:
     """Make the size attributes of standard modules say what their tensors are."""
     for module in model.modules():
         if isinstance(module, Conv1D) and not len(module.weight):
-            module.__class__ = _mixed(NoInputs, _stock(type(module)))
+            module.__class__ = Projection
         for attr, size in _sizes(module).items():
             setattr(module, attr, size)
 

@@ -8,7 +8,9 @@ from typing import Any
 import torch
 from greenlet import getcurrent, greenlet
 from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
 
+from prunus.anatomy._empty import Projection
 from prunus.errors import PrunusError
 from prunus.gram import Moments
 from prunus.probe._frozen import frozen
@@ -64,6 +66,7 @@ class March:
         for model in (self.student, self.teacher):
             self._undo.enter_context(frozen(model))
         for site in self.readers:
+            self._emptiable(self.student.get_submodule(site.reader))
             producer = site.slices[0].tensor.rpartition(".")[0]
             self._before(self.student, site.residual, _see_stream, site)
             if self.entries:
@@ -126,6 +129,12 @@ class March:
             teacher.run_to(f"reader {site.name}")
             student.run_to(f"{stop} {site.name}")
 
+    def _emptiable(self, reader: nn.Module) -> None:
+        """Call a reader, which may lose all inputs while it waits, by what can go on from there."""
+        if type(reader) is Conv1D:
+            reader.__class__ = Projection
+            self._undo.callback(_as_stock, reader)
+
     def _before(self, model: nn.Module, path: str, look: "Look", site: Site) -> None:
         def hook(_: nn.Module, args: tuple[Any, ...]) -> Any:
             run = self._passes.get(getcurrent())
@@ -140,6 +149,11 @@ class March:
                 _see_goal(run, site, out, last=site is self.readers[-1])
 
         self._undo.callback(model.get_submodule(path).register_forward_hook(hook).remove)
+
+
+def _as_stock(reader: Any) -> None:
+    if len(reader.weight):
+        reader.__class__ = Conv1D
 
 
 class _Pass:
