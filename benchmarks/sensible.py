@@ -8,7 +8,6 @@ again, and continues three prompts. Calibrated on contexts of SQuAD; the perplex
 contexts of the validation split. Less than three minutes of CPU, less than 4 GiB.
 """
 
-import json
 import resource
 import subprocess
 import sys
@@ -47,7 +46,9 @@ def smollm2(density: float, samples: int, scored: float, length: int) -> dict[st
         again = prunus.load(Path(folder) / "small")
     models = {"dense": dense, "pruned": again}
     with torch.no_grad():
-        losses = {k: [float(m(x, labels=x).loss) for x in held[:64].split(4)] for k, m in models.items()}
+        losses = {
+            k: [float(m(x, labels=x).loss) for x in held[:64].split(4)] for k, m in models.items()
+        }
     return {
         "parameters": {name: sum(p.numel() for p in m.parameters()) for name, m in models.items()},
         "seconds": {name: round(value) for name, value in seconds.items()},

@@ -7,7 +7,6 @@ from torch import Tensor, nn
 from transformers.cache_utils import EncoderDecoderCache
 from transformers.pytorch_utils import Conv1D
 
-
 CROSS = ("key_value_states", "encoder_hidden_states")
 """Arguments that attentions to another sequence get, whose cache counts none of the tokens."""
 

@@ -8,7 +8,7 @@ from huggingface_hub.errors import StrictDataclassError
 from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel
 
-from prunus.anatomy import Anatomy, anatomy
+from prunus.anatomy import Anatomy, Family, anatomy
 from prunus.anatomy._stack import base_of, has
 
 
@@ -36,8 +36,8 @@ def plain_config(model: PreTrainedModel, stock: type[PreTrainedModel]) -> Pretra
 def _say(config: PretrainedConfig, model: PreTrainedModel, sites: Anatomy) -> bool:
     """Write the uniform sizes into a configuration; False where they are not uniform."""
     for key, kind, *stack in sites.family.plain:
-        found = [s for s in sites.values() if s.kind == kind and s.name.startswith(tuple(stack or ("",)))]
-        counts = {site.units for site in found}
+        own = (s for s in sites.values() if s.kind == kind and s.name.startswith("".join(stack)))
+        counts = {site.units for site in own}
         if len(counts) > 1:
             return False
         if counts:
@@ -46,13 +46,18 @@ def _say(config: PretrainedConfig, model: PreTrainedModel, sites: Anatomy) -> bo
         if site.kind == "heads" and sites.family.head_dim:
             width = getattr(model.get_submodule(site.block), sites.family.head_dim)
             setattr(config, sites.family.head_dim, width)
-    for stack in sites.family.stacks:
+    _say_layers(config, model, sites.family)
+    return True
+
+
+def _say_layers(config: Any, model: PreTrainedModel, family: Family) -> None:
+    for stack in family.stacks:
         path = base_of(model) + stack.layers
         if has(model, path):
-            setattr(config, stack.count, len(list(model.get_submodule(path).children())))
-            if getattr(config, "layer_types", None):
-                config.layer_types = config.layer_types[: getattr(config, stack.count)]
-    return True
+            count = len(list(model.get_submodule(path).children()))
+            setattr(config, stack.count, count)
+            if getattr(config, "layer_types", None):  # where layers can leave, they are alike
+                config.layer_types = config.layer_types[:count]
 
 
 def _alike(model: nn.Module, built: nn.Module) -> bool:

@@ -20,8 +20,8 @@ def mask(
 
     Where the product is taken follows from the site: at the reader's input (heads, neurons,
     sublayers), in the weight itself (grids), at every norm that it crosses, whose statistics then
-    weigh each channel by its value, and at what no norm comes before (channels), or between a layer's output and its input (layers:
-    0 passes the layer by).
+    weigh each channel by its value, and wherever it is read before any norm (channels), or between
+    a layer's output and its input (layers: 0 passes the layer by).
 
     Args:
         model: the model that the sites were read from.
