@@ -35,8 +35,8 @@ METHODS = {
     "magnitude": {"recipe": "magnitude"},
 }
 HEADLINE = ("prunus", "Kwon et al.", "K-prune")
-VARIANTS = ("prunus, no input map", "prunus, units chosen again", "prunus, fast", "Fisher, least squares",
-            "random, least squares", "magnitude")  # fmt: skip
+VARIANTS = ("prunus, no input map", "prunus, units chosen again", "prunus, fast",
+            "Fisher, least squares", "random, least squares", "magnitude")  # fmt: skip
 
 
 def _cells() -> list[dict]:
