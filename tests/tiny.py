@@ -1,5 +1,6 @@
 """Tiny random models of every family and task head: any widths, weights far from their defaults."""
 
+import re
 from collections.abc import Mapping
 from functools import cache, partial
 
@@ -7,6 +8,7 @@ import torch
 import transformers
 from torch import Tensor, nn
 from transformers import (
+    BartConfig,
     BertConfig,
     CLIPConfig,
     CLIPTextConfig,
@@ -15,10 +17,17 @@ from transformers import (
     DeiTConfig,
     DistilBertConfig,
     ElectraConfig,
+    GemmaConfig,
+    GPT2Config,
     LlamaConfig,
+    MarianConfig,
+    MistralConfig,
     MPNetConfig,
+    OPTConfig,
     PretrainedConfig,
     PreTrainedModel,
+    Qwen2Config,
+    Qwen3Config,
     RobertaConfig,
     T5Config,
     ViTConfig,
@@ -27,6 +36,7 @@ from transformers import (
 from transformers.models.auto import modeling_auto
 
 VOCAB = 50
+NORM = re.compile(r"norm|\bln_", re.IGNORECASE)
 EOS = 1
 
 
@@ -60,13 +70,48 @@ def _t5(heads: int = 4, layers: int = 2, **more: object) -> T5Config:
     return T5Config(**{**sizes, **more})
 
 
-def _llama(heads: int = 6, groups: int = 3, layers: int = 2, **more: object) -> LlamaConfig:
+def _llama(
+    heads: int = 6, groups: int = 3, layers: int = 2, made: type = LlamaConfig, **more: object
+) -> PretrainedConfig:
     sizes = {
         "vocab_size": VOCAB, "hidden_size": 4 * heads, "intermediate_size": 20, "head_dim": 8,
         "num_hidden_layers": layers, "num_attention_heads": heads, "num_key_value_heads": groups,
         "max_position_embeddings": 64, "pad_token_id": 0, "num_labels": 3,
     }  # fmt: skip
-    return LlamaConfig(**{**sizes, **more})
+    return made(**{**sizes, **more})
+
+
+def _gpt2(heads: int = 4, layers: int = 2, width: int = 0, **more: object) -> GPT2Config:
+    sizes = {
+        "vocab_size": VOCAB, "n_embd": width or 8 * heads, "n_layer": layers, "n_head": heads,
+        "n_inner": 24, "n_positions": 32, "num_labels": 3, "pad_token_id": 0, "bos_token_id": 2,
+        "eos_token_id": EOS,
+    }  # fmt: skip
+    return GPT2Config(**{**sizes, **more})
+
+
+def _opt(heads: int = 4, layers: int = 2, width: int = 0, **more: object) -> OPTConfig:
+    sizes = {
+        "vocab_size": VOCAB, "hidden_size": width or 8 * heads, "num_hidden_layers": layers,
+        "num_attention_heads": heads, "ffn_dim": 24, "max_position_embeddings": 32,
+        "word_embed_proj_dim": width or 8 * heads, "num_labels": 3, "pad_token_id": 0,
+        "bos_token_id": 2, "eos_token_id": EOS,
+    }  # fmt: skip
+    return OPTConfig(**{**sizes, **more})
+
+
+def _bart(
+    heads: int = 4, layers: int = 2, width: int = 0, made: type = BartConfig, **more: object
+) -> PretrainedConfig:
+    sizes = {
+        "vocab_size": VOCAB, "d_model": width or 8 * heads, "num_labels": 3, "pad_token_id": 0,
+        "bos_token_id": 2, "eos_token_id": EOS, "decoder_start_token_id": 0,
+        "forced_eos_token_id": None, "max_position_embeddings": 32,
+    }  # fmt: skip
+    for side in ("encoder", "decoder"):
+        own = {"layers": layers, "attention_heads": heads, "ffn_dim": 24}
+        sizes |= {f"{side}_{name}": size for name, size in own.items()}
+    return made(**{**sizes, **more})
 
 
 def _vit(
@@ -119,6 +164,14 @@ CONFIGS = {
     "clip": _clip,
     "clip_text_model": _clip_text,
     "clip_vision_model": _clip_vision,
+    "gpt2": _gpt2,
+    "opt": _opt,
+    "qwen2": partial(_llama, made=Qwen2Config),
+    "qwen3": partial(_llama, made=Qwen3Config),
+    "mistral": partial(_llama, made=MistralConfig),
+    "gemma": partial(_llama, made=GemmaConfig),
+    "bart": _bart,
+    "marian": partial(_bart, made=MarianConfig),
 }
 HEADS = {
     "bert": transformers.BertForSequenceClassification,
@@ -135,10 +188,24 @@ HEADS = {
     "clip": transformers.CLIPForImageClassification,
     "clip_text_model": transformers.CLIPTextModel,
     "clip_vision_model": transformers.CLIPVisionModel,
+    "gpt2": transformers.GPT2LMHeadModel,
+    "opt": transformers.OPTForCausalLM,
+    "qwen2": transformers.Qwen2ForCausalLM,
+    "qwen3": transformers.Qwen3ForCausalLM,
+    "mistral": transformers.MistralForCausalLM,
+    "gemma": transformers.GemmaForCausalLM,
+    "bart": transformers.BartForConditionalGeneration,
+    "marian": transformers.MarianMTModel,
 }
 DECODERS = (
-    "BertLMHeadModel", "RobertaForCausalLM", "XLMRobertaForCausalLM", "ElectraForCausalLM"
+    "BertLMHeadModel", "RobertaForCausalLM", "XLMRobertaForCausalLM", "ElectraForCausalLM",
+    "GPT2LMHeadModel",
 )  # fmt: skip
+"""Language models that may, or may not, attend to another sequence."""
+HALVES = ("BartForCausalLM", "MarianForCausalLM")
+"""The decoders of encoder-decoder models, which always do."""
+GROUPED = ("llama", "qwen2", "qwen3", "mistral", "gemma")
+"""Families in which several query heads share one key-value head."""
 FAMILIES = tuple(CONFIGS)
 
 
@@ -151,7 +218,8 @@ def auto_heads(family: str) -> dict[str, tuple[str, ...]]:
         mapping = getattr(auto, "_model_mapping", None) if isinstance(auto, type) else None
         models = None if mapping is None else mapping.get(config, None)
         for cls in models if isinstance(models, tuple) else [models] if models else []:
-            found[cls.__name__] = (*found.get(cls.__name__, ()), name)
+            if cls.config_class is config:  # not another model built around this one
+                found[cls.__name__] = (*found.get(cls.__name__, ()), name)
     return found
 
 
@@ -175,13 +243,17 @@ def _needs(head: str) -> dict[str, object]:
     """What a head wants of its configuration."""
     if "QuestionAnswering" in head:
         return {"num_labels": 2}
+    if head in HALVES:
+        return {"add_cross_attention": True}
     return {"is_decoder": True} if head in DECODERS else {}
 
 
 def scramble(model: PreTrainedModel) -> PreTrainedModel:
     """Random values for every parameter, of a size at which every part of the model matters."""
     for name, parameter in model.named_parameters():
-        near = 1.0 if "norm" in name.lower() and name.endswith("weight") else 0.0
+        if not parameter.requires_grad:  # computed, and so not saved
+            continue
+        near = 1.0 if NORM.search(name) and name.endswith("weight") else 0.0
         spread = 0.5 if parameter.dim() < 2 else parameter.shape[-1] ** -0.5
         nn.init.normal_(parameter, near, 0.3 if near else spread)
     return model
@@ -203,7 +275,7 @@ def batch_of(
     ids = torch.randint(3, VOCAB, (size, length))
     attention = torch.ones_like(ids)
     attention[-1, length - 2 :] = 0
-    if head.startswith(("T5", "CLIP")):
+    if head.startswith(("T5", "Bart", "CLIP")):
         ids[:, -3] = EOS
     ids = ids.masked_fill(attention == 0, model.config.get_text_config().pad_token_id)
     if "MultipleChoice" in head:
@@ -235,7 +307,7 @@ def _targets(
     model: PreTrainedModel, head: str, ids: Tensor, attention: Tensor
 ) -> dict[str, Tensor]:
     size, classes = len(ids), model.config.num_labels
-    if "ConditionalGeneration" in head:
+    if "ConditionalGeneration" in head or "MTModel" in head:
         labels = torch.randint(3, VOCAB, (size, ids.shape[1] - 2))
         labels[-1, -1] = -100
         return {"labels": labels}
@@ -247,7 +319,7 @@ def _targets(
         return {"labels": torch.randint(classes, ids.shape).masked_fill(attention == 0, -100)}
     if "MultipleChoice" in head or "NextSentence" in head:
         return {"labels": torch.randint(2, (size,))}
-    if head == "T5Model":
+    if head in ("T5Model", "BartModel", "MarianModel"):
         return {"decoder_input_ids": ids.roll(1, 1)}
     return {}
 

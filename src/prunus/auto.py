@@ -123,5 +123,7 @@ def auto_classes(stock: type) -> Iterator[tuple[Any, tuple[Any, ...]]]:
     for auto in vars(import_module("transformers.models.auto.modeling_auto")).values():
         mapping = getattr(auto, "_model_mapping", None) if isinstance(auto, type) else None
         found = None if mapping is None else mapping.get(stock, None)
-        if found is not None:
-            yield auto, found if isinstance(found, tuple) else (found,)
+        classes = found if isinstance(found, tuple) else (found,) if found else ()
+        own = tuple(cls for cls in classes if cls.config_class is stock)  # not around another model
+        if own:
+            yield auto, own

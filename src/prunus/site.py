@@ -108,10 +108,19 @@ class Site:
         return self.slices[0].tensor.rsplit(".", 2)[0]
 
     @property
-    def producers(self) -> list[str]:
-        """The modules that make the units of the stream that a sublayer reads, and of it alone."""
-        names = dict.fromkeys(part.tensor.rpartition(".")[0] for part in self.slices)
-        return [name for name in names if name not in (self.reader, *self.aside)]
+    def producers(self) -> dict[str, int]:
+        """What makes the units of the stream that a sublayer reads, and of it alone.
+
+        Returns:
+            {module: the axis of its weight that the units lie on}.
+        """
+        found = {part.tensor.removesuffix(".weight"): part.axis for part in self.weights}
+        return {n: axis for n, axis in found.items() if n not in (self.reader, *self.aside)}
+
+    @property
+    def weights(self) -> list[Slice]:
+        """The slices of weights; biases and other vectors are left out."""
+        return [part for part in self.slices if part.tensor.endswith(".weight")]
 
     @property
     def has_inlet(self) -> bool:

@@ -82,6 +82,14 @@ UNIFORM = [
     ("clip", "CLIPModel", {"neurons": 9, "layers": (0, 2)}),
     ("clip_text_model", None, {"neurons": 5, "layers": (1,)}),
     ("clip_vision_model", None, {"neurons": 6}),
+    ("gpt2", None, {"neurons": 11, "layers": (0, 2)}),
+    ("opt", "OPTModel", {"neurons": 7}),
+    ("qwen2", None, {"heads": 2, "queries": 1, "layers": (0, 2)}),
+    ("qwen3", "Qwen3ForSequenceClassification", {"heads": 1, "neurons": 5}),
+    ("mistral", None, {"queries": 1, "neurons": 7, "layers": (1,)}),
+    ("gemma", "GemmaModel", {"heads": 2, "layers": (1, 2)}),
+    ("bart", None, {"neurons": 9, "layers": (0, 1)}),
+    ("marian", None, {"neurons": 7}),
 ]
 
 
@@ -113,6 +121,11 @@ NOT_PLAIN = [
     ("deberta_v2", None, {"heads": 3}, {}),
     ("deit", None, {"heads": 0}, {}),
     ("clip", "CLIPModel", {"heads": 3, "neurons": 5}, {}),
+    ("gpt2", None, {"heads": 3}, {}),
+    ("gpt2", None, {"neurons": 0}, {}),
+    ("opt", None, {"heads": 3}, {}),
+    ("bart", None, {"heads": 3}, {}),
+    ("marian", None, {"channels": 20}, {}),
     ("bert", "BertForMaskedLM", {"channels": 20}, {}),
 ]
 

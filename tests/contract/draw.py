@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 from prunus.anatomy import Anatomy, anatomy
 from prunus.plan import Plan
 from prunus.site import Site
-from tests.tiny import DECODERS, FAMILIES, auto_heads, batch_of, tiny
+from tests.tiny import DECODERS, FAMILIES, GROUPED, auto_heads, batch_of, tiny
 
 KINDS = ("heads", "queries", "neurons", "sublayers", "layers", "channels")
 COMBINATIONS = (*((kind,) for kind in KINDS), ("heads", "neurons"), ("heads", "queries"), KINDS)
@@ -103,9 +103,34 @@ def _clip(heads: int, times: int, flags: list[bool]) -> dict[str, object]:
     return {"projection_dim": 8 * times}
 
 
+def _gpt2(heads: int, times: int, flags: list[bool]) -> dict[str, object]:
+    return {
+        "width": 8 * heads * times, "n_inner": 7 * times, "tie_word_embeddings": flags[0],
+        "scale_attn_by_inverse_layer_idx": flags[1],
+    }  # fmt: skip
+
+
+def _opt(heads: int, times: int, flags: list[bool]) -> dict[str, object]:
+    width = 8 * heads * times
+    return {
+        "width": width, "ffn_dim": 7 * times, "tie_word_embeddings": flags[0],
+        "do_layer_norm_before": flags[1], "word_embed_proj_dim": 12 if flags[2] else width,
+        "enable_bias": flags[0] or flags[1],
+    }  # fmt: skip
+
+
+def _bart(heads: int, times: int, flags: list[bool]) -> dict[str, object]:
+    return {
+        "width": 8 * heads * times, "encoder_ffn_dim": 7 * times, "decoder_ffn_dim": 5,
+        "encoder_layers": 3, "decoder_attention_heads": heads * times,
+        "tie_word_embeddings": flags[0], "scale_embedding": flags[1],
+    }  # fmt: skip
+
+
 WIDTHS = {
-    "t5": _t5, "llama": _llama, "vit": _vit, "distilbert": _distilbert, "electra": _electra,
-    "deberta_v2": _deberta, "deit": _vit, "clip": _clip, "clip_vision_model": _clip_vision,
+    "t5": _t5, "vit": _vit, "distilbert": _distilbert, "electra": _electra, "deberta_v2": _deberta,
+    "deit": _vit, "clip": _clip, "clip_vision_model": _clip_vision, "gpt2": _gpt2, "opt": _opt,
+    "bart": _bart, "marian": _bart, **dict.fromkeys(GROUPED, _llama),
 }  # fmt: skip
 
 

@@ -7,16 +7,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
-from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
 from prunus.edit import mask
 from prunus.errors import PrunusError
 from prunus.plan import Plan
 from prunus.site import Site, Slice, reduce
 from tests.contract.draw import KINDS, Case, cases, each, random_plan
-from tests.tiny import FAMILIES, HEADS, far, outputs
+from tests.tiny import FAMILIES, GROUPED, HEADS, far, outputs
 
-GRID = r".*(query|query_proj|q_proj|q_lin|q|dense|up_proj|fc1|lin1|wi)"
+GRID = r".*(query|query_proj|q_proj|q_lin|q|c_attn|dense|up_proj|fc1|lin1|wi)"
 
 
 def usual(family, **config):
@@ -39,11 +38,13 @@ def exact(monkeypatch):
     """Norms in the precision of their input; Llama's own take their statistics in float32."""
 
     def forward(norm, x):
-        scale = torch.rsqrt(x.square().mean(-1, keepdim=True) + norm.variance_epsilon)
-        return norm.weight * x * scale
+        gemma = hasattr(norm, "eps")
+        eps = norm.eps if gemma else norm.variance_epsilon
+        return (norm.weight + gemma) * x * torch.rsqrt(x.square().mean(-1, keepdim=True) + eps)
 
-    monkeypatch.setattr(LlamaRMSNorm, "forward", forward)
-    monkeypatch.setattr("transformers.models.t5.modeling_t5.T5LayerNorm.forward", forward)
+    norms = {"t5": "T5LayerNorm", **{name: f"{name.capitalize()}RMSNorm" for name in GROUPED}}
+    for name, norm in norms.items():
+        monkeypatch.setattr(f"transformers.models.{name}.modeling_{name}.{norm}.forward", forward)
 
 
 @each(*((kind,) for kind in (*KINDS, "grid")))

@@ -84,7 +84,7 @@ def test_every_layer_that_can_go_is_gone(family):
 def test_grids_alone_and_with_what_is_removed(family, data):
     case = data.draw(cases(family))
     tile = data.draw(st.sampled_from([(1, 1), (1, 4), (4, 1), (4, 4)]))
-    grids = case.sites.grid(r".*(query|q_proj|query_proj|q_lin|q)", tile)
+    grids = case.sites.grid(r".*(query|q_proj|query_proj|q_lin|q|c_attn)", tile)
     seed = data.draw(st.integers(0, 999))
     check(case, random_plan(grids, seed), grids)
     both = case.sites | grids

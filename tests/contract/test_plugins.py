@@ -22,7 +22,7 @@ CRITERIA, DRIVES, REPAIRS = (registry.names(folder) for folder in ("score", "dri
 USUAL = ("heads", "neurons")
 FEW = {"iterative": ("heads",)}
 """For drives that look at the data once for every unit that goes."""
-GRID = r".*(query|query_proj|q_proj|q_lin|q|dense|up_proj|fc1|lin1|wi)"
+GRID = r".*(query|query_proj|q_proj|q_lin|q|c_attn|dense|up_proj|fc1|lin1|wi)"
 
 
 def settings_of(name):
@@ -229,6 +229,9 @@ def stream_after(model, site, batch):
         model.get_submodule(site.residual).register_forward_pre_hook(
             lambda _, args: seen.update(stream=args[0])
         ),
+        model.get_submodule(site.block).register_forward_pre_hook(  # where no heads are left
+            lambda _, args: seen.update({"stream": args[0], **seen} if args else {})
+        ),
         model.get_submodule(site.reader).register_forward_hook(
             lambda _, __, out: seen.update(out=out)
         ),
@@ -236,8 +239,8 @@ def stream_after(model, site, batch):
     outputs(model, batch)
     for handle in handles:
         handle.remove()
-    stream, mask = seen["stream"] + seen["out"], real(batch, site)
-    return stream.flatten(0, 1) if mask is None else stream[mask]
+    stream, mask = (seen["stream"] + seen["out"]).flatten(0, -2), real(batch, site)
+    return stream if mask is None else stream[mask.flatten()]
 
 
 def miss(job, site):

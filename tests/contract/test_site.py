@@ -1,5 +1,6 @@
 """Slices: reduce is the adjoint of expand, and both do what the definition says."""
 
+from collections import defaultdict
 from itertools import product
 from math import prod
 
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from prunus.anatomy import anatomy
 from prunus.errors import PrunusError
 from prunus.site import Slice, along, expand, reduce
-from tests.tiny import FAMILIES, auto_heads, tiny
+from tests.tiny import DECODERS, FAMILIES, auto_heads, batch_of, outputs, tiny
 
 
 @st.composite
@@ -106,6 +107,27 @@ def test_every_slice_of_every_head_fits_its_tensor(family, cls):
     sites = anatomy(model)
     assert sites
     for site in sites.values():
+        spans = defaultdict(list)
         for part in site.slices:
-            length = sites.tensors.shapes[part.tensor][part.axis]
-            assert site.units * part.tile[0] + part.start == length
+            end = part.start + site.units * part.tile[0]
+            spans[part.tensor, part.axis].append((part.start, end))
+        for (tensor, axis), found in spans.items():  # one after another, from end to end
+            starts, ends = zip(*sorted(found), strict=True)
+            assert (*starts, sites.tensors.shapes[tensor][axis]) == (0, *ends)
+
+
+@pytest.mark.parametrize(("family", "cls"), [(f, c) for f in FAMILIES for c in auto_heads(f)])
+def test_what_makes_a_sites_units_reads_the_stream_and_it_alone(family, cls):
+    model = tiny(family, cls, **({"add_cross_attention": True} if cls in DECODERS else {}))
+    seen = defaultdict(list)
+    sites = list(anatomy(model).of("heads", "neurons").values())
+    for site in sites:
+        for name in site.producers:
+            model.get_submodule(name).register_forward_pre_hook(
+                lambda _, args, name=name: seen[name].append(args[0])
+            )
+    outputs(model, batch_of(model))
+    for site in sites:
+        assert site.producers
+        first, *others = (x for name in site.producers for x in seen[name])
+        assert all(torch.equal(first, other) for other in others)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -75,7 +76,7 @@ class Anatomy(Mapping[str, Site]):
         for name, shape in self.tensors.matrices():
             module = name.removesuffix(".weight")
             if re.fullmatch(pattern, module):
-                found[f"{module}:grid"] = _grid(module, shape, tile)
+                found[f"{module}:grid"] = _grid(module, shape, tile, self.tensors.outputs(name))
         if not found:
             raise PrunusError(f"no weight matrix's module matches {pattern!r}")
         return self._with(found)
@@ -110,7 +111,8 @@ def family_of(model: nn.Module) -> Family:
         PrunusError: the model has no configuration, its family is unknown, or one whose form does
             not allow pruning.
     """
-    kind = getattr(getattr(model, "config", None), "model_type", None)
+    config: Any = getattr(model, "config", None)
+    kind = getattr(config, "model_type", None)
     if kind is None:
         raise PrunusError(f"{type(model).__name__} has no config.model_type; known: {families()}")
     name = str(kind).removeprefix("prunus_").replace("-", "_")
@@ -119,13 +121,16 @@ def family_of(model: nn.Module) -> Family:
     if name not in families():
         mend = "To add one, write src/prunus/anatomy/<model_type>.py: docs/how-to/add-a-family.md."
         raise unknown("model family", name, families(), mend)
-    return load("anatomy", name).FAMILY
+    family: Family = load("anatomy", name).FAMILY
+    return family if family.configured is None else family.configured(family, config)
 
 
-def _grid(module: str, shape: tuple[int, ...], tile: tuple[int, int]) -> Site:
-    if shape[0] % tile[0] or shape[1] % tile[1]:
+def _grid(module: str, shape: tuple[int, ...], tile: tuple[int, int], outputs: int) -> Site:
+    axes = (outputs, 1 - outputs)
+    rows, columns = (shape[axis] for axis in axes)
+    if rows % tile[0] or columns % tile[1]:
         raise PrunusError(
-            f"{module}.weight is {shape[0]}x{shape[1]}: {tile[0]}x{tile[1]} blocks do not divide it"
+            f"{module}.weight is {rows}x{columns}: {tile[0]}x{tile[1]} blocks do not divide it"
         )
-    grid = (shape[0] // tile[0], shape[1] // tile[1])
-    return Site(f"{module}:grid", "grid", grid, (Slice(f"{module}.weight", (0, 1), tile),), module)
+    grid = (rows // tile[0], columns // tile[1])
+    return Site(f"{module}:grid", "grid", grid, (Slice(f"{module}.weight", axes, tile),), module)

@@ -1,9 +1,13 @@
-"""Attentions from which every head is gone: the same outputs, without the work."""
+"""Modules from which every head or input is gone: the same outputs, without the work."""
 
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 from transformers.cache_utils import EncoderDecoderCache
+
+CROSS = ("key_value_states", "encoder_hidden_states")
+"""Arguments that attentions to another sequence get, whose cache counts none of the tokens."""
 
 
 class Empty(nn.Module):
@@ -18,7 +22,8 @@ class Empty(nn.Module):
             The output projection of nothing (its bias), or [batch, tokens, 0] where another
             module projects; and no attention weights.
         """
-        hold_place(self, hidden_states, kwargs.get("past_key_values"))
+        if not any(kwargs.get(name) is not None for name in CROSS):
+            hold_place(self, hidden_states, kwargs.get("past_key_values"))
         heads = hidden_states.new_zeros(*hidden_states.shape[:-1], 0)
         return (getattr(self, self.out)(heads) if self.out else heads), None
 
@@ -27,6 +32,18 @@ class EmptyProjecting(Empty):
     """An empty attention that owns its output projection ``o_proj``."""
 
     out: ClassVar[str] = "o_proj"
+
+
+class NoInputs(nn.Module):
+    """Mixin: a transposed projection that can lose all its inputs; the stock one must have some."""
+
+    weight: Tensor
+    bias: Tensor
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[..., inputs] to [..., outputs]; without inputs, the bias."""
+        rows = x.reshape(x.shape[:-1].numel(), x.shape[-1])
+        return torch.addmm(self.bias, rows, self.weight).view(*x.shape[:-1], len(self.bias))
 
 
 def hold_place(module: nn.Module, hidden_states: Tensor, cache: Any) -> int:

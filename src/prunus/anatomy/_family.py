@@ -1,6 +1,8 @@
 """The vocabulary in which a model family is written down: data, read by ``_stack``."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from torch import nn
 
@@ -10,9 +12,11 @@ class Attention:
     """One attention of a layer; paths are relative to the layer.
 
     Attributes:
-        name: "" for the layer's own attention, or a name such as "cross".
+        name: "" for the layer's own attention, or a name such as "cross" for one to another
+            sequence, which keys and values read.
         block: the module that computes heads.
-        query, key, value: projections, relative to ``block``.
+        query, key, value: projections, relative to ``block``; those that are one module share its
+            outputs equally, in this order (a fused projection).
         out: the projection that reads the heads.
         residual: the module whose input is the stream that ``out`` is added to.
         head_dim: attribute of ``block`` that says how wide a head is.
@@ -81,14 +85,12 @@ class Channels:
         entries: regular expression on module names: what reads the stream with no norm before,
             such as the first layer after embeddings without one.
         name: the stream's name; a model has one site for each name.
-        when: a module that a model must have; of streams of one name the first that fits counts.
     """
 
     slices: tuple[tuple[str, int] | tuple[str, int, str], ...]
     norms: str
     entries: str = ""
     name: str = "stream"
-    when: str = ""
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,7 @@ class Family:
             way makes a checkpoint of prunus' own type.
         head_dim: the stock configuration's word for the width of a head, which it must say once
             there are fewer heads than the width of the stream holds; also attentions' word.
+        configured: gives the family as a model's configuration changes it, where some do.
     """
 
     stacks: tuple[Stack, ...]
@@ -114,6 +117,7 @@ class Family:
     indexed: type[nn.Module] | None = None
     plain: tuple[tuple[str, str] | tuple[str, str, str], ...] = ()
     head_dim: str = ""
+    configured: Callable[["Family", Any], "Family"] | None = None
 
     @property
     def streams(self) -> tuple[Channels, ...]:

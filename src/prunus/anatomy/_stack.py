@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from itertools import chain
+from typing import NamedTuple
 
 from torch import nn
 
@@ -25,11 +26,7 @@ def sites_of(model: nn.Module, family: Family, tensors: Tensors) -> dict[str, Si
     for stack in family.stacks:
         if has(model, base + stack.layers):
             sites += _Reader(model, tensors, base, stack).sites()
-    streams: dict[str, Channels] = {}
     for data in family.streams:
-        if has(model, base + data.when):
-            streams.setdefault(data.name, data)
-    for data in streams.values():
         sites += _channels(model, data, tensors, base)
     sites += vocabulary(model, tensors)
     return {site.name: site for site in sites}
@@ -38,7 +35,7 @@ def sites_of(model: nn.Module, family: Family, tensors: Tensors) -> dict[str, Si
 def has(model: nn.Module, path: str) -> bool:
     """Whether a model has a module of that name."""
     try:
-        model.get_submodule(path.rstrip("."))
+        model.get_submodule(path)
     except AttributeError:
         return False
     return True
@@ -58,26 +55,36 @@ class _Reader:
                 if has(self.model, f"{self.base}{name}.{attention.block}"):
                     yield from self._attention(name, attention)
             yield from self._neurons(name, self.stack.feed_forward)
-            if index >= self.stack.fixed:
+            if index >= self.stack.fixed and self._alike:
                 yield self._layer(name)
+
+    @property
+    def _alike(self) -> bool:
+        """Layers of several types take their turns by place, so that none can leave."""
+        return len(set(getattr(self.model.config, "layer_types", None) or ())) < 2
 
     def _attention(self, layer: str, data: Attention) -> Iterator[Site]:
         path, name = f"{self.base}{layer}", f"{layer}.{data.name}".rstrip(".")
         block = f"{path}.{data.block}"
         width = getattr(self.model.get_submodule(block), data.head_dim)
-        rows = {p: self._rows(f"{block}.{p}") for p in (data.query, data.key)}
-        queries, groups = rows[data.query] // width, rows[data.key] // width
+        query, key, value = self._projections(block, data.query, data.key, data.value)
+        queries, groups = query.rows // width, key.rows // width
         if not queries:
             return
         share = queries // groups
         out = f"{path}.{data.out}"
-        query = self._outputs(f"{block}.{data.query}", width * share)
         more = [p for _, p in data.positions if has(self.model, f"{block}.{p}")]
-        shared = [self._outputs(f"{block}.{p}", width) for p in (data.key, data.value, *more)]
-        slices = [*query, *chain.from_iterable(shared), *self._inputs(out, width * share)]
+        shared = (key, value, *self._projections(block, *more))
+        slices = [
+            *self._outputs(query, width * share),
+            *chain.from_iterable(self._outputs(p, width) for p in shared),
+            *self._inputs(out, width * share),
+        ]
         attrs = tuple(f"{block}.{attr}" for attr in data.attrs)
         residual = f"{path}.{data.residual}"
-        aside = tuple(f"{block}.{p if p in more else own}" for own, p in data.positions)
+        other = (data.key, data.value) if data.name else ()
+        positions = (p if p in more else own for own, p in data.positions)
+        aside = tuple(f"{block}.{p}" for p in dict.fromkeys((*other, *positions)))
         heads = Site(
             f"{name}:heads", "heads", (groups,), tuple(slices), out, attrs, residual=residual,
             aside=aside,
@@ -85,18 +92,25 @@ class _Reader:
         yield heads
         yield heads.coarse(f"{name or layer}.attention:sublayers", "sublayers")
         if data.groups and share > 1:
-            slices = [*self._outputs(f"{block}.{data.query}", width), *self._inputs(out, width)]
+            slices = [*self._outputs(query, width), *self._inputs(out, width)]
             groups_attr = (f"{block}.{data.groups}",)
             yield Site(
                 f"{name}:queries", "queries", (queries,), tuple(slices), out, groups_attr,
                 even=share, residual=residual,
             )  # fmt: skip
 
+    def _projections(self, block: str, *names: str) -> Iterator["_Projection"]:
+        for index, name in enumerate(names):
+            module = f"{block}.{name}"
+            rows = self._rows(module) // names.count(name)
+            yield _Projection(module, rows, rows * names[:index].count(name))
+
     def _neurons(self, layer: str, data: FeedForward) -> Iterator[Site]:
         path = f"{self.base}{layer}"
-        ups = [f"{path}.{up}" for up in data.up if has(self.model, f"{path}.{up}")]
+        found = (up for up in data.up if has(self.model, f"{path}.{up}"))
+        ups = list(self._projections(path, *found))
         down = f"{path}.{data.down}"
-        units = self._rows(ups[0])
+        units = ups[0].rows
         if not units:
             return
         slices = [part for up in ups for part in self._outputs(up, 1)]
@@ -110,22 +124,34 @@ class _Reader:
 
     def _layer(self, layer: str) -> Site:
         path = f"{self.base}{layer}"
-        slices = [
-            Slice(name, (0,), (self.tensors.shapes[name][0],))
-            for name in self.tensors.under(path)
-            if self.tensors.shapes[name]
-        ]
+        tensors = self.tensors
+        axes = {n: tensors.outputs(n) for n in tensors.under(path) if tensors.shapes[n]}
+        slices = [Slice(n, (axis,), (tensors.shapes[n][axis],)) for n, axis in axes.items()]
         return Site(f"{layer}:layers", "layers", (1,), tuple(slices), path)
 
     def _rows(self, module: str) -> int:
-        return self.tensors.shapes[f"{module}.weight"][0]
+        weight = f"{module}.weight"
+        return self.tensors.shapes[weight][self.tensors.outputs(weight)]
 
-    def _outputs(self, module: str, tile: int) -> list[Slice]:
-        names = (f"{module}.weight", f"{module}.bias")
-        return [Slice(name, (0,), (tile,)) for name in names if name in self.tensors.shapes]
+    def _outputs(self, made: "_Projection", tile: int) -> list[Slice]:
+        names = (f"{made.module}.weight", f"{made.module}.bias")
+        return [
+            Slice(name, (self.tensors.outputs(name),), (tile,), made.start)
+            for name in names
+            if name in self.tensors.shapes
+        ]
 
     def _inputs(self, module: str, tile: int) -> list[Slice]:
-        return [Slice(f"{module}.weight", (1,), (tile,))]
+        weight = f"{module}.weight"
+        return [Slice(weight, (1 - self.tensors.outputs(weight),), (tile,))]
+
+
+class _Projection(NamedTuple):
+    """A part of a module's outputs: how many, and from where."""
+
+    module: str
+    rows: int
+    start: int
 
 
 def _channels(model: nn.Module, data: Channels, tensors: Tensors, base: str) -> list[Site]:

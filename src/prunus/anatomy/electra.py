@@ -1,8 +1,9 @@
 """ELECTRA (Clark et al., arXiv 2003.10555): BERT behind embeddings of another width."""
 
 from dataclasses import replace
+from typing import Any
 
-from prunus.anatomy._family import Channels
+from prunus.anatomy._family import Channels, Family
 from prunus.anatomy.bert import FAMILY as BERT
 from prunus.anatomy.bert import LAYER
 
@@ -15,14 +16,13 @@ HEADS = (
 BLOCKS = tuple(part for part in BERT.streams[0].slices if part[0].startswith(LAYER))
 
 PROJECTED = Channels(
-    when="embeddings_project",
     slices=((r"embeddings_project\..*", 0), *BLOCKS, *HEADS),
     norms=r"encoder\..*output\.LayerNorm",
     entries=r"encoder\.layer\.0",
 )
 """Embeddings, and the generator's output that is tied to them, are not of the stream's width."""
 
-ALIKE = Channels(
+SAME = Channels(
     slices=(
         *BERT.streams[0].slices,
         *HEADS,
@@ -32,4 +32,11 @@ ALIKE = Channels(
     norms=BERT.streams[0].norms + r"|generator_predictions\.LayerNorm",
 )
 
-FAMILY = replace(BERT, channels=(PROJECTED, ALIKE))
+
+def configured(family: Family, config: Any) -> Family:
+    """Where embeddings have a width of their own."""
+    same = config.embedding_size == config.hidden_size
+    return replace(family, channels=SAME if same else PROJECTED)
+
+
+FAMILY = replace(BERT, channels=SAME, configured=configured)

@@ -48,4 +48,5 @@ FAMILY = Family(
         ("num_attention_heads", "queries"),
         ("intermediate_size", "neurons"),
     ),
+    head_dim="head_dim",
 )

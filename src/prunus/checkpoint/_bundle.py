@@ -37,8 +37,8 @@ class Bundle:
         groups: tuple[list[str], list[str]] = ([], [])
         for start in sorted(self._imports, key=lambda start: (start.startswith("from "), start)):
             package = start.split()[1].partition(".")[0]
-            names = ", ".join(sorted(self._imports[start]))
-            groups[package not in sys.stdlib_module_names].append(start + names)
+            names = sorted(self._imports[start], key=lambda name: (name[0].islower(), name.lower()))
+            groups[package not in sys.stdlib_module_names].append(start + ", ".join(names))
         return "\n\n".join("\n".join(group) for group in groups if group)
 
     def _add(self, module: str, name: str) -> None:

@@ -45,8 +45,7 @@ class Pruned(Whole):
 
     def save_pretrained(self, folder: Any, *args: Any, **kwargs: Any) -> None:
         """As in transformers, and leaves the files' hashes beside them."""
-        stock: Any = super()
-        stock.save_pretrained(folder, *args, **kwargs)
+        super().save_pretrained(folder, *args, **kwargs)
         seal(Path(folder))
 
 

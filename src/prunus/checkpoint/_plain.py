@@ -9,7 +9,7 @@ from huggingface_hub.errors import StrictDataclassError
 from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel
 
-from prunus.anatomy import Anatomy, anatomy
+from prunus.anatomy import Anatomy, Family, anatomy
 from prunus.anatomy._stack import base_of, has
 
 
@@ -75,11 +75,18 @@ def _say(config: PretrainedConfig, model: PreTrainedModel, sites: Anatomy) -> bo
         if site.kind == "heads" and sites.family.head_dim:
             width = getattr(model.get_submodule(site.block), sites.family.head_dim)
             setattr(config, sites.family.head_dim, width)
-    for stack in sites.family.stacks:
+    _say_layers(config, model, sites.family)
+    return True
+
+
+def _say_layers(config: Any, model: PreTrainedModel, family: Family) -> None:
+    for stack in family.stacks:
         path = base_of(model) + stack.layers
         if has(model, path):
-            _put(config, stack.count, len(list(model.get_submodule(path).children())))
-    return True
+            count = len(list(model.get_submodule(path).children()))
+            _put(config, stack.count, count)
+            if getattr(config, "layer_types", None):  # where layers can leave, they are alike
+                config.layer_types = config.layer_types[:count]
 
 
 def _put(config: Any, key: str, value: int) -> None:

@@ -23,8 +23,7 @@ class Resized(Whole):
 
     def save_pretrained(self, folder: Any, *args: Any, **kwargs: Any) -> None:
         """As in transformers; the seal of other weights, if there was one, goes."""
-        stock: Any = super()
-        stock.save_pretrained(folder, *args, **kwargs)
+        super().save_pretrained(folder, *args, **kwargs)
         (Path(folder) / SEAL).unlink(missing_ok=True)
 
 

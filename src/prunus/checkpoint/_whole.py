@@ -6,7 +6,7 @@ from prunus.errors import PrunusError
 
 
 class Whole:
-    """Mixin before a model class: a checkpoint that does not hold every tensor is an error."""
+    """Mixin before a model class: every tensor is saved, and one that is missing is an error."""
 
     @classmethod
     def from_pretrained(
@@ -18,6 +18,12 @@ class Whole:
         refuse_gaps(path, info)
         align(model)
         return (model, info) if output_loading_info else model
+
+    def save_pretrained(self, folder: Any, *args: Any, **kwargs: Any) -> None:
+        """As in transformers, which leaves out what it would compute anew, in the dense sizes."""
+        self._keys_to_ignore_on_save: set[str] = set()
+        stock: Any = super()
+        stock.save_pretrained(folder, *args, **kwargs)
 
 
 def refuse_gaps(path: Any, info: Any) -> None:

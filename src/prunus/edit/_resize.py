@@ -6,8 +6,10 @@ from functools import cache
 from typing import Any
 
 from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
 
 from prunus.anatomy import Family
+from prunus.anatomy._empty import NoInputs
 from prunus.anatomy._stack import base_of
 from prunus.site import Site
 
@@ -37,8 +39,9 @@ def settle_attention(model: nn.Module, site: Site, rows: Tensor, family: Family)
 
 
 def own_classes(model: nn.Module, family: Family) -> None:
-    """Exchange, in place, the attentions of a portable checkpoint's file for prunus' own."""
-    mixins = {value.__name__: value for value in vars(family).values() if isinstance(value, type)}
+    """Exchange, in place, the classes of a portable checkpoint's file for prunus' own."""
+    ours = (NoInputs, *vars(family).values())
+    mixins = {value.__name__: value for value in ours if isinstance(value, type)}
     for module in model.modules():
         mixin = mixins.get(type(module).__bases__[0].__name__)
         if type(module).__module__.endswith(f".{PORTABLE}") and mixin is not None:
@@ -66,9 +69,16 @@ def drop_layers(model: nn.Module, layers: Iterable[str], family: Family) -> None
                     module.layer_idx = index
 
 
+def emptiable(projection: Any) -> None:
+    """Let a transposed projection, in place, live with no inputs at all."""
+    projection.__class__ = _mixed(NoInputs, Conv1D)
+
+
 def refresh(model: nn.Module) -> None:
     """Make the size attributes of standard modules say what their tensors are."""
     for module in model.modules():
+        if isinstance(module, Conv1D) and not len(module.weight):
+            emptiable(module)
         for attr, size in _sizes(module).items():
             setattr(module, attr, size)
 
@@ -76,6 +86,8 @@ def refresh(model: nn.Module) -> None:
 def _sizes(module: nn.Module) -> Mapping[str, object]:
     if isinstance(module, nn.Linear):
         return {"out_features": module.weight.shape[0], "in_features": module.weight.shape[1]}
+    if isinstance(module, Conv1D):
+        return {"nx": module.weight.shape[0], "nf": module.weight.shape[1]}
     if isinstance(module, nn.LayerNorm):
         return {"normalized_shape": tuple(module.weight.shape)}
     if isinstance(module, nn.Embedding):

@@ -20,8 +20,8 @@ def mask(
 
     Where the product is taken follows from the site: at the reader's input (heads, neurons,
     sublayers), in the weight itself (grids, vocabularies), at every norm that it crosses, whose
-    statistics then weigh each channel by its value, and where no norm comes before (channels), or
-    between a layer's output and its input (layers: 0 passes the layer by).
+    statistics then weigh each channel by its value, and wherever it is read before any norm
+    (channels), or between a layer's output and its input (layers: 0 passes the layer by).
 
     Args:
         model: the model that the sites were read from.
@@ -97,20 +97,19 @@ def per_token(value: Tensor, x: Tensor) -> Tensor:
     return value.reshape(value.shape[0], *[1] * (x.dim() - 2), value.shape[-1])
 
 
-def _norm(value: Tensor, norm: nn.Module, args: tuple[Any, ...], _: Tensor) -> Tensor:
+def _norm(value: Tensor, norm: Any, args: tuple[Any, ...], out: Tensor) -> Tensor:
     """The norm over the units that stay, each weighed by its value, times the value."""
     x = args[0]
     share = per_token(value.to(x), x)
     total = share.sum(-1, keepdim=True)
     if isinstance(norm, nn.LayerNorm):
         x = x - (share * x).sum(-1, keepdim=True) / total
-        eps = norm.eps
-    else:
-        eps = norm.variance_epsilon
-    variance = (share * x.square()).sum(-1, keepdim=True) / total
-    out = x * torch.rsqrt(variance + eps) * norm.weight
-    bias = getattr(norm, "bias", None)
-    return share * (out if bias is None else out + bias)
+        variance = (share * x.square()).sum(-1, keepdim=True) / total
+        return share * (x * torch.rsqrt(variance + norm.eps) * norm.weight + norm.bias)
+    eps = norm.variance_epsilon if hasattr(norm, "variance_epsilon") else norm.eps
+    now = (share * x.square()).sum(-1, keepdim=True) / total
+    whole = x.square().mean(-1, keepdim=True)
+    return share * out * torch.sqrt((whole + eps) / (now + eps))
 
 
 def _weight(model: nn.Module, part: Slice, value: Tensor) -> Iterator[Callable[[], None]]:

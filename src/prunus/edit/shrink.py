@@ -70,9 +70,11 @@ def cut(model: Any, plan: Plan, sites: Anatomy) -> None:
     for site in gone.values():
         _follow(model, site, plan[site.name])
     for site in heads:
-        query = stays.get(site.slices[0].tensor, {})
-        if 0 in query:
-            settle_attention(model, site, query[0], sites.family)
+        query = site.slices[0]
+        rows = stays.get(query.tensor, {}).get(query.axis)
+        if rows is not None:
+            own = rows.narrow(0, query.start, query.tile[0] * site.units)
+            settle_attention(model, site, own, sites.family)
     told = {name: site for name, site in gone.items() if site.kind != "vocab"}
     if told:  # how many tokens there are, the stock configuration says
         model.config.prunus = record(model, told, plan, sites.family)

@@ -14,7 +14,8 @@ def real_tokens(batch: Mapping[str, Tensor], site: str, x: Tensor) -> Tensor | N
         batch: keyword arguments of the model.
         site: name of the site; those of a decoder see the target's tokens, those of a vision tower
             patches.
-        x: what was seen there, [sample, token, ...]: decides between masks by its length.
+        x: what was seen there, [sample, token, width] or [sample * token, width]: decides between
+            masks by its length.
     """
     if site.startswith("vision_model."):
         return None
@@ -25,8 +26,8 @@ def real_tokens(batch: Mapping[str, Tensor], site: str, x: Tensor) -> Tensor | N
         others = [] if "decoder_input_ids" in batch else candidates
         candidates = [batch.get("decoder_attention_mask"), targets, *others]
     for mask in candidates:
-        if mask is not None and mask.numel() == x.shape[:2].numel():
-            return mask.reshape(x.shape[:2]).bool()
+        if mask is not None and mask.numel() == x.shape[:-1].numel():
+            return mask.reshape(x.shape[:-1]).bool()
     return None
 
 

@@ -8,7 +8,9 @@ from typing import Any
 import torch
 from greenlet import getcurrent
 from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
 
+from prunus.edit import emptiable
 from prunus.errors import PrunusError
 from prunus.gram import Moments
 from prunus.probe._frozen import frozen
@@ -67,7 +69,8 @@ class March:
         for model in (self.student, self.teacher):
             self._undo.enter_context(frozen(model))
         for site in self.readers:
-            producer = site.producers[0]
+            self._emptiable(self.student.get_submodule(site.reader))
+            producer = next(iter(site.producers))
             self._before(self.student, site.residual, _see_stream, site)
             if self.entries:
                 self._before(self.student, producer, _stop_at_entry, site)
@@ -128,6 +131,12 @@ class March:
             teacher.run_to(f"reader {site.name}")
             student.run_to(f"{stop} {site.name}")
 
+    def _emptiable(self, reader: nn.Module) -> None:
+        """Let a transposed reader go on without inputs: it may lose them all while it waits."""
+        if type(reader) is Conv1D:
+            emptiable(reader)
+            self._undo.callback(_as_stock, reader)
+
     def _before(self, model: nn.Module, path: str, look: "Look", site: Site) -> None:
         def hook(_: nn.Module, args: tuple[Any, ...]) -> Any:
             run = self._passing()
@@ -164,13 +173,17 @@ class March:
         return self._passes.get(here) or self._passes.get(here.parent or here)
 
 
+def _as_stock(reader: Any) -> None:
+    if len(reader.weight):
+        reader.__class__ = Conv1D
+
+
 Look = Callable[[Suspended, Site, Tensor], Any]
 
 
 def _holds_much(site: Site) -> bool:
     """Whether a pass that waits at the reader holds queries, keys, values and probabilities."""
-    weights = [part for part in site.slices if part.tensor.endswith(".weight")]
-    return site.reader.startswith(f"{site.block}.") and len(weights) > GATED
+    return site.reader.startswith(f"{site.block}.") and len(site.weights) > GATED
 
 
 GATED = 3

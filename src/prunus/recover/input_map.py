@@ -26,12 +26,13 @@ class InputMap(Repair):
     def mend(self, reader: Reader) -> None:
         """Write the mapped weights into the sublayer's projections."""
         seen = reader.moments
-        producers = [reader.student.get_submodule(name) for name in reader.site.producers]
-        biased = all(isinstance(getattr(p, "bias", None), Tensor) for p in producers)
+        units = reader.site.producers.items()
+        producers = [(reader.student.get_submodule(name), axis) for name, axis in units]
+        biased = all(isinstance(getattr(p, "bias", None), Tensor) for p, _ in producers)
         identity = torch.eye(len(seen.gram), dtype=torch.float64, device=seen.gram.device)
         mapped, constant = fit(seen, identity, self.ridge, centred=biased)
-        for module in producers:
-            weight = module.get_parameter("weight").detach()
+        for module, outputs in producers:
+            weight = module.get_parameter("weight").detach().movedim(outputs, 0)
             shift = weight.double() @ constant
             weight.copy_(weight.double() @ mapped.T)
             if biased:

@@ -167,7 +167,8 @@ def flops(anatomy: Anatomy, work: Mapping[str, int]) -> Cost:
         work: FLOPs of each module's own operations (:func:`prunus.probe.work.work`).
     """
     axes = _axes(anatomy)
-    rows = {s.block: (s.slices[0].tensor, 0) for s in anatomy.values() if s.kind in ATTENTION}
+    queries = {s.block: s.slices[0] for s in anatomy.values() if s.kind in ATTENTION}
+    rows = {block: (part.tensor, part.axis) for block, part in queries.items()}
     polynomials = []
     for module, own in work.items():
         owner = anatomy.tensors.owner
