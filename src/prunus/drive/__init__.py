@@ -1,6 +1,6 @@
 """When things happen, and the one call that does it all."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import torch
@@ -11,6 +11,7 @@ from prunus.anatomy import Anatomy, anatomy
 from prunus.checkpoint import adopt
 from prunus.drive._drive import Drive
 from prunus.drive._job import Job, Phase, Step, unseen, untimed
+from prunus.drive._touch_up import touch_up
 from prunus.errors import PrunusError
 from prunus.measure.table import table
 from prunus.plan import Plan
@@ -18,6 +19,7 @@ from prunus.probe import Room
 from prunus.probe._tokens import mean_length
 from prunus.probe.loss import Batch
 from prunus.probe.work import single, work
+from prunus.recover import parted
 from prunus.registry import Part, build, parse
 from prunus.select import Budget, Cost, flops, params, units
 from prunus.select._budget import At
@@ -26,6 +28,10 @@ __all__ = ["Drive", "Job", "Phase", "Step", "cost_of", "finish", "job_of", "prun
 
 Spec = str | Mapping[str, Any] | Part
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+def untold(_: PreTrainedModel) -> None:
+    """A model that nobody looks at."""
 
 
 def prune(
@@ -39,6 +45,7 @@ def prune(
     select: Spec = "curves",
     drive: Spec = "oneshot",
     recover: Sequence[Spec] = ("reselect", "least_squares"),
+    training: Iterable[Batch] | None = None,
     scored: float = 1.0,
     precision: Literal["float32", "bfloat16"] = "float32",
     memory: int = 1024,
@@ -55,7 +62,8 @@ def prune(
         budget: the whole budget instead of ``density`` (whose metric is FLOPs).
         select: how the budget is split: curves, greedy, knapsack or threshold.
         drive: oneshot, sweep or iterative.
-        recover: repairs, in order.
+        recover: repairs, in order; ``finetune`` may come last.
+        training: unlabelled data for ``finetune``; None is ``batches``.
         scored: the fraction of the batches, evenly spaced, that scoring sees; repairs see all.
         precision: what forward passes compute in.
         memory: MiB of activations that may wait in memory while repairs go through the model; the
@@ -71,7 +79,7 @@ def prune(
     settings = {"density": density} if budget is None else budget
     job = job_of(
         model, anatomy(model).of(*sites), batches,
-        score=score, budget=settings, select=select, recover=recover,
+        score=score, budget=settings, select=select, recover=recover, training=training,
         scored=scored, precision=precision, room=Room(memory * 2**20),
     )  # fmt: skip
     return finish(job, build("drive", drive).run(job))
@@ -86,6 +94,7 @@ def job_of(
     budget: Budget | Mapping[str, Any],
     recover: Sequence[Spec],
     select: Spec = "greedy",
+    training: Iterable[Batch] | None = None,
     scored: float = 1.0,
     precision: Literal["float32", "bfloat16"] = "float32",
     room: Room | None = None,
@@ -93,18 +102,24 @@ def job_of(
     step: Step = unseen,
 ) -> Job:
     """A job from names and settings (see :func:`prune`, and :class:`Job` for the last two)."""
-    if iter(batches) is batches:
-        batches = list(batches)
+    batches = _lasting(batches)
     first = next(iter(batches), None)
     if first is None:
         raise PrunusError("no batches: the calibration data is empty")
     parsed = budget if isinstance(budget, Budget) else parse(Budget, "budget", budget)
     cost = cost_of(model, sites, parsed.metric, first, mean_length(batches), parsed.at)
-    repairs = tuple(build("recover", spec) for spec in recover)
+    repairs, last = parted(build("recover", spec) for spec in recover)
+    if training is not None and last is None:
+        raise PrunusError("there is training data, but nothing in recover trains; add finetune")
     return Job(
         model, sites, batches, build("score", score), build("select", select), parsed, cost,
-        repairs, scored=scored, precision=PRECISIONS[precision], room=room, phase=phase, step=step,
+        repairs, last, None if training is None else _lasting(training), scored=scored, precision=PRECISIONS[precision], room=room, phase=phase, step=step,
     )  # fmt: skip
+
+
+def _lasting(batches: Iterable[Batch]) -> Iterable[Batch]:
+    """Batches that can be gone through again and again."""
+    return list(batches) if iter(batches) is batches else batches
 
 
 def cost_of(
@@ -134,10 +149,22 @@ def shrink(model: PreTrainedModel, plan: Plan, sites: Anatomy | None = None) -> 
     return adopt(edit.shrink(model, plan, sites))
 
 
-def finish(job: Job, plan: Plan) -> PreTrainedModel:
-    """Shrink a job's student by a plan and give it a class that saves and reloads."""
+def finish(
+    job: Job, plan: Plan, before: Callable[[PreTrainedModel], None] = untold
+) -> PreTrainedModel:
+    """Shrink a job's student by a plan, give it a class that saves and reloads, touch it up.
+
+    Args:
+        job: one whose drive has run.
+        plan: what the drive decided.
+        before: is shown the shrunk model before a touch-up trains it, if one does.
+    """
     trained = {name: tensor.requires_grad for name, tensor in job.model.named_parameters()}
     for name, tensor in job.student.named_parameters():
         tensor.requires_grad_(trained[name])
     job.cut(plan)
-    return adopt(job.student)
+    model = adopt(job.student)
+    if job.touch_up is not None:
+        before(model)
+        job.trained = touch_up(job, job.touch_up)
+    return model
