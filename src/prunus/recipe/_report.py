@@ -25,6 +25,7 @@ class Findings:
         qualities: of both models.
         detail: what the qualities hide.
         baselines: what needs no network, in percent.
+        touch_up: what training after pruning gave back, if it was asked for.
         compared: what could have been done instead.
         models: both models.
         claims: the costs.
@@ -42,6 +43,7 @@ class Findings:
     qualities: tuple[Quality, Quality]
     detail: schema.Detail
     baselines: dict[str, float]
+    touch_up: schema.TouchUp | None
     compared: list[schema.Baseline]
     models: tuple[PreTrainedModel, PreTrainedModel]
     claims: Claims
@@ -68,6 +70,7 @@ def report_of(recipe: Recipe, found: Findings) -> Report:
         task=_task(recipe.task),
         quality=_quality(*found.qualities, found.baselines),
         detail=found.detail,
+        touch_up=found.touch_up,
         compared=tuple(found.compared),
         density=density(found.cost, found.plan),
         params=_pair(parameters, found.models),

@@ -19,8 +19,9 @@ from prunus.recipe._measured import Claims, aimed, latencies, longest
 from prunus.recipe._open import open_model, prepare, sites_of, to, tokenizer_of
 from prunus.recipe._rivals import Rivals
 from prunus.recipe._stage import Stage
+from prunus.recipe._touch_up import row, training
 from prunus.recipe.compare import compare
-from prunus.report._schema import Baseline, Latency
+from prunus.report._schema import Baseline, Latency, TouchUp
 from prunus.task import Prepared, Quality
 from prunus.task._network import hushed
 
@@ -79,7 +80,8 @@ def open_all(stage: Stage, source: Path) -> Opened:
 class Cut:
     """A finished job, its shrunk model, and what the dense and the shrunk model answer.
 
-    ``apart`` is how far the same plan as a mask is from the plan as a cut, before any repair.
+    ``apart`` is how far the same plan as a mask is from the plan as a cut, before any repair;
+    ``before`` is the quality before the touch-up, if there is one.
     """
 
     job: Job
@@ -89,6 +91,7 @@ class Cut:
     apart: float
     dense: Tensor
     shrunk: Tensor
+    before: Quality | None
 
 
 def prune(stage: Stage, opened: Opened) -> Cut:
@@ -103,6 +106,7 @@ def prune(stage: Stage, opened: Opened) -> Cut:
     job = job_of(
         opened.model, sites, stage.bars.over(opened.batches, "calibration data"),
         score=chosen.score, budget=chosen.budget, select=chosen.select, recover=chosen.recover,
+        training=training(stage, opened.prepared),
         scored=recipe.calibration.scored, precision=recipe.calibration.precision,
         room=Room(recipe.calibration.memory * 2**20, stage.folder),
         phase=stage.watch, step=stage.step,
@@ -111,12 +115,15 @@ def prune(stage: Stage, opened: Opened) -> Cut:
     plan = Plan(chosen.drive.run(job), recipe.model)
     stage.bars.clear()
     stage.log.info("%r", plan)
+    before: list[Quality] = []
     with stage.phase("shrink"):
-        small = finish(job, plan)
+        small = finish(
+            job, plan, lambda bare: before.append(stage.evaluate(bare, opened.prepared, "shrunk"))
+        )
     claims.check(small, plan)
     apart = _masked_vs_shrunk(opened, sites, plan)
     dense, shrunk = (answer(model, opened.probe) for model in (opened.model, small))
-    return Cut(job, plan, small, claims, apart, dense, shrunk)
+    return Cut(job, plan, small, claims, apart, dense, shrunk, next(iter(before), None))
 
 
 def _masked_vs_shrunk(opened: Opened, sites: Anatomy, plan: Plan) -> float:
@@ -170,6 +177,15 @@ def time_all(stage: Stage, opened: Opened, cut: Cut) -> list[Latency]:
         if at is not None:
             cost, bars = cut.job.cost, stage.bars
             found.append(aimed(models, opened.probe, at, settings.pairs, cost, cut.plan, bars))
+    return found
+
+
+def touched_up(stage: Stage, cut: Cut, pruned: Quality) -> TouchUp | None:
+    """What the touch-up gave back, if there was one."""
+    if cut.before is None or cut.job.trained is None:
+        return None
+    found = row(stage, cut.job, cut.before, pruned)
+    stage.log.info("touch-up: %s", found)
     return found
 
 

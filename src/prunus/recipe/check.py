@@ -9,6 +9,7 @@ from prunus.probe._tokens import mean_length
 from prunus.recipe._model import Recipe
 from prunus.recipe._open import folder_of, open_model, prepare, sites_of, tokenizer_of
 from prunus.recipe._parts import parts
+from prunus.recover import parted
 from prunus.score.random import Random
 from prunus.select import Budget, Cost
 
@@ -69,7 +70,8 @@ def check(recipe: Recipe) -> Preview:
     chance = Random(seed=recipe.seed)
     job = job_of(model, sites, batches, score=chance, budget=chosen.budget, recover=())
     plan = Oneshot().run(job)
-    if chosen.recover or not isinstance(chosen.drive, Oneshot):
+    repairs, _ = parted(chosen.recover)
+    if repairs or not isinstance(chosen.drive, Oneshot):
         job.readers()  # raises where a repair could not mend, or a drive not stop
     costs = [cost_of(model, sites, metric, batches[0], length) for metric in METRICS]
     ruled = chosen.budget.assign(sites).values()

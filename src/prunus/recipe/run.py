@@ -17,7 +17,15 @@ from prunus.recipe._open import folder_of
 from prunus.recipe._parts import parts, resolved
 from prunus.recipe._report import Findings, report_of
 from prunus.recipe._stage import Stage
-from prunus.recipe._steps import baselines, compare_all, open_all, prune, save_all, time_all
+from prunus.recipe._steps import (
+    baselines,
+    compare_all,
+    open_all,
+    prune,
+    save_all,
+    time_all,
+    touched_up,
+)
 from prunus.report import Report, write
 
 
@@ -81,6 +89,7 @@ def _carry_out(stage: Stage, source: Path, peak: Peak) -> Report:
         qualities=qualities,
         detail=detail(opened.prepared, stage.recipe.evaluation, *qualities),
         baselines=baselines(stage, opened.prepared),
+        touch_up=touched_up(stage, cut, pruned),
         compared=compare_all(stage, opened, cut, pruned),
         models=(opened.model, cut.model),
         claims=cut.claims,

@@ -41,12 +41,14 @@ class Trained:
     """What a touch-up did.
 
     Attributes:
+        learnt: what of the model, in words.
         steps: how many.
         seconds: by the clock on the wall.
         loss: mean of the last tenth of the steps, a sample.
         samples: how many the data has.
     """
 
+    learnt: str
     steps: int
     seconds: float
     loss: float

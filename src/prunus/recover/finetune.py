@@ -90,7 +90,7 @@ class Finetune(TouchUp):
                 learning_rate=self.learning_rate or RATES[self.train],
                 weight_decay=WEIGHT_DECAY, seed=self.seed, use_cpu=lessons.device == "cpu",
             )  # fmt: skip
-        return lessons.trained(pace.elapsed)
+        return lessons.trained(self.train.replace("_", " "), pace.elapsed)
 
     @property
     def _seconds(self) -> float | None:
@@ -132,7 +132,7 @@ class Lessons:
         """So much is over."""
         self._pruned.step("finetune", percent, 100)
 
-    def trained(self, seconds: float) -> Trained:
+    def trained(self, learnt: str, seconds: float) -> Trained:
         """What was done.
 
         Raises:
@@ -143,7 +143,7 @@ class Lessons:
             raise PrunusError("recover: finetune: the loss is not finite; lower learning_rate")
         last = losses[-max(1, len(losses) // 10) :]
         samples = sum(map(samples_of, self.batches))
-        return Trained(len(losses), seconds, float(last.double().mean()), samples)
+        return Trained(learnt, len(losses), seconds, float(last.double().mean()), samples)
 
 
 def _place(rows: list[int]) -> dict[str, Any]:
