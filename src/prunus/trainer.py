@@ -38,7 +38,7 @@ class Pace:
     seconds: float | None = None
     warmup: float = 0.0
     told: Callable[[int], None] = lambda _: None
-    began: float = field(default_factory=time.perf_counter)
+    began: float = field(default_factory=lambda: time.perf_counter())
 
     @property
     def elapsed(self) -> float:

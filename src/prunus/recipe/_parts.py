@@ -53,13 +53,16 @@ def parts(recipe: Recipe) -> Parts:
     """Everything that a recipe names.
 
     Raises:
-        PrunusError: a setting is unknown or out of range.
+        PrunusError: a setting is unknown or out of range, or a touch-up is not the last of all.
     """
+    from prunus.recover import parted
+
     task, score, budget, select, drive = (
         build(key, getattr(recipe, key), recipe.seed)
         for key in ("task", "score", "budget", "select", "drive")
     )
     repairs = tuple(build("recover", spec, recipe.seed) for spec in recipe.recover)
+    parted(repairs)
     return Parts(task, score, budget, select, drive, repairs)
 
 

@@ -87,16 +87,9 @@ def low_rank(model: Any, rank: int) -> Iterator[None]:
     """W + 2 B A in the place of W, only A [rank, inputs] and B [outputs, rank] learning; then merged.
 
     LoRA (Hu et al., arXiv 2106.09685) by the package ``peft``, alpha twice the rank; B begins at 0.
-
-    Raises:
-        PrunusError: ``peft`` is not installed.
     """
-    try:
-        from peft import LoraConfig, LoraModel
-    except ImportError:
-        raise PrunusError(
-            "recover: finetune: train: lora needs the package peft: pip install 'prunus[lora]'"
-        ) from None
+    from peft import LoraConfig, LoraModel  # an extra
+
     tables = _tables(model)
     layers = [
         name

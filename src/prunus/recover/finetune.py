@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib.util import find_spec
 from math import ceil
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
@@ -59,21 +60,23 @@ class Finetune(TouchUp):
         if self.rank is not None and self.train != "lora":
             raise PrunusError(f"rank belongs to train: lora, not to train: {self.train}")
         if not self.freeze_embeddings and self.train != "all":
-            raise PrunusError(f"embeddings learn with train: all only, not {self.train}")
+            raise PrunusError(f"embeddings learn with train: all, not with train: {self.train}")
+        if self.train == "lora" and find_spec("peft") is None:
+            raise PrunusError("train: lora needs the package peft: pip install 'prunus[lora]'")
         return self
 
     def mend(self, pruned: Pruned) -> Trained:
         """Train the student in place.
 
         Raises:
-            PrunusError: nothing would learn, the loss is not finite, ``peft`` is missing, or lora
-                would fill what a grid masks.
+            PrunusError: nothing would learn, the loss is not finite, or lora would fill what a
+                grid masks.
         """
         from prunus.trainer import Pace, train  # takes seconds to import
 
-        lessons = Lessons(pruned, self.temperature)
         if pruned.masked and self.train == "lora":
             raise PrunusError("recover: finetune: lora would fill masked weights; use train: all")
+        lessons = Lessons(pruned, self.temperature)
         pace = Pace(self._steps(len(lessons.batches)), self._seconds, self.warmup_ratio, lessons.told)
         with (
             TemporaryDirectory() as folder,
