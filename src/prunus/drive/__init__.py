@@ -113,7 +113,8 @@ def job_of(
         raise PrunusError("there is training data, but nothing in recover trains; add finetune")
     return Job(
         model, sites, batches, build("score", score), build("select", select), parsed, cost,
-        repairs, last, None if training is None else _lasting(training), scored=scored, precision=PRECISIONS[precision], room=room, phase=phase, step=step,
+        repairs, last, None if training is None else _lasting(training),
+        scored=scored, precision=PRECISIONS[precision], room=room, phase=phase, step=step,
     )  # fmt: skip
 
 

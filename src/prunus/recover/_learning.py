@@ -2,7 +2,7 @@
 
 import random
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -84,7 +84,7 @@ def _tables(model: nn.Module) -> set[int]:
 
 @contextmanager
 def low_rank(model: Any, rank: int) -> Iterator[None]:
-    """W + 2 B A in the place of W, only A [rank, inputs] and B [outputs, rank] learning; then merged.
+    """W + 2 B A for W, of which only A [rank, inputs] and B [outputs, rank] learn; then merged.
 
     LoRA (Hu et al., arXiv 2106.09685) by the package ``peft``, alpha twice the rank; B begins at 0.
     """
@@ -94,7 +94,9 @@ def low_rank(model: Any, rank: int) -> Iterator[None]:
     layers = [
         name
         for name, own in model.named_modules()
-        if isinstance(own, nn.Linear | Conv1D) and own.weight.numel() and id(own.weight) not in tables
+        if isinstance(own, nn.Linear | Conv1D)
+        and own.weight.numel()
+        and id(own.weight) not in tables
     ]
     config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=layers)
     with warnings.catch_warnings():
@@ -105,3 +107,24 @@ def low_rank(model: Any, rank: int) -> Iterator[None]:
     finally:
         adapted.merge_and_unload()
         vars(model).pop("peft_config", None)
+
+
+@contextmanager
+def held(model: nn.Module, masked: Iterable[str]) -> Iterator[None]:
+    """What is zero in some tensors gets no gradient, so that AdamW leaves it at zero.
+
+    Args:
+        model: some of its weights learn.
+        masked: names of its tensors.
+    """
+    hooks = []
+    for name in masked:
+        weight = model.get_parameter(name)
+        if weight.requires_grad:
+            stays = weight.detach() != 0
+            hooks.append(weight.register_hook(lambda gradient, stays=stays: gradient * stays))
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from prunus.errors import PrunusError
@@ -70,7 +71,7 @@ def parted(parts: Iterable[Repair | TouchUp]) -> tuple[tuple[Repair, ...], Touch
         PrunusError: a touch-up comes before something else.
     """
     parts = tuple(parts)
-    for part, after in zip(parts, parts[1:], strict=False):
+    for part, after in pairwise(parts):
         if isinstance(part, TouchUp):
             name, other = (type(one).__module__.rpartition(".")[2] for one in (part, after))
             raise PrunusError(

@@ -1,22 +1,17 @@
 """A short distillation from the dense model (Hinton et al., arXiv 1503.02531)."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from importlib.util import find_spec
 from math import ceil
 from tempfile import TemporaryDirectory
-from typing import Annotated, Any
+from typing import Annotated, Self
 
-import torch
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
-from torch import Tensor, nn
-from typing_extensions import Self
 
 from prunus.errors import PrunusError
-from prunus.probe import Teacher
-from prunus.probe.loss import Batch, samples_of
 from prunus.recover import Pruned, TouchUp, Trained
-from prunus.recover._learning import What, learning, seeded
+from prunus.recover._learning import What, held, learning, seeded
+from prunus.recover._lessons import Lessons, place
 
 RATES: Mapping[What, float] = {"all": 3e-4, "biases_and_norms": 3e-3, "lora": 1e-3}
 MINUTES, RANK, WEIGHT_DECAY = 2.0, 8, 0.01
@@ -77,7 +72,9 @@ class Finetune(TouchUp):
         if pruned.masked and self.train == "lora":
             raise PrunusError("recover: finetune: lora would fill masked weights; use train: all")
         lessons = Lessons(pruned, self.temperature)
-        pace = Pace(self._steps(len(lessons.batches)), self._seconds, self.warmup_ratio, lessons.told)
+        pace = Pace(
+            self._steps(len(lessons.batches)), self._seconds, self.warmup_ratio, lessons.told
+        )
         with (
             TemporaryDirectory() as folder,
             seeded(self.seed),
@@ -85,10 +82,10 @@ class Finetune(TouchUp):
                 pruned.student, self.train,
                 embeddings=not self.freeze_embeddings, rank=self.rank or RANK,
             ),
-            _held(pruned),
+            held(pruned.student, pruned.masked),
         ):  # fmt: skip
             train(
-                pruned.student, range(len(lessons.batches)), _place, folder,
+                pruned.student, range(len(lessons.batches)), place, folder,
                 loss=lessons, pace=pace, per_device_train_batch_size=1,
                 learning_rate=self.learning_rate or RATES[self.train],
                 weight_decay=WEIGHT_DECAY, seed=self.seed, use_cpu=lessons.device == "cpu",
@@ -104,67 +101,3 @@ class Finetune(TouchUp):
     def _steps(self, batches: int) -> int | None:
         limits = [self.steps, self.epochs and ceil(self.epochs * batches)]
         return min((limit for limit in limits if limit is not None), default=None)
-
-
-class Lessons:
-    """The dense model's answers, batch by batch, as a loss to train by."""
-
-    def __init__(self, pruned: Pruned, temperature: float) -> None:
-        """Nothing is computed before it is asked for.
-
-        Raises:
-            PrunusError: there are no batches.
-        """
-        self.batches: list[Batch] = list(pruned.batches)
-        if not self.batches:
-            raise PrunusError("recover: finetune: no batches to learn from")
-        self.device = next(pruned.student.parameters()).device.type
-        self._teacher = Teacher(pruned.dense, temperature, self.batches)
-        self._pruned, self._losses = pruned, list[Tensor]()
-
-    def __call__(self, model: nn.Module, inputs: Mapping[str, Tensor]) -> Tensor:
-        """The mean loss of the samples of one batch, whose place is given."""
-        batch = self.batches[int(inputs["place"])]
-        model.eval()
-        with self._pruned.computing():
-            loss = self._teacher(model, batch) / samples_of(batch)
-        self._losses.append(loss.detach())
-        return loss
-
-    def told(self, percent: int) -> None:
-        """So much is over."""
-        self._pruned.step("finetune", percent, 100)
-
-    def trained(self, learnt: str, seconds: float) -> Trained:
-        """What was done.
-
-        Raises:
-            PrunusError: the loss is not finite.
-        """
-        losses = torch.stack(self._losses)
-        if not losses.isfinite().all():
-            raise PrunusError("recover: finetune: the loss is not finite; lower learning_rate")
-        last = losses[-max(1, len(losses) // 10) :]
-        samples = sum(map(samples_of, self.batches))
-        return Trained(learnt, len(losses), seconds, float(last.double().mean()), samples)
-
-
-def _place(rows: list[int]) -> dict[str, Any]:
-    """A batch's place stands for it: the batch is on its device already, its answer known by it."""
-    return {"place": torch.tensor(rows)}
-
-
-@contextmanager
-def _held(pruned: Pruned) -> Iterator[None]:
-    """Masked weights get no gradient, so that AdamW leaves them at zero."""
-    hooks = []
-    for name in pruned.masked:
-        weight = pruned.student.get_parameter(name)
-        if weight.requires_grad:
-            stays = weight.detach() != 0
-            hooks.append(weight.register_hook(lambda gradient, stays=stays: gradient * stays))
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()
