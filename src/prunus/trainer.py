@@ -145,7 +145,7 @@ def train(
         report_to="none",
         **settings,
     )
-    with _configured_as_it_was(model):
+    with _unmarked(model):
         loop = Loop(
             loss=loss, pace=pace, model=model, args=arguments, data_collator=collate,
             train_dataset=data, callbacks=[Stop(pace)] if pace else [],
@@ -158,12 +158,13 @@ def train(
 
 
 @contextmanager
-def _configured_as_it_was(model: PreTrainedModel) -> Iterator[None]:
-    """The Trainer writes to the configuration, which is saved with the model."""
-    said = vars(model.config)
-    before = dict(said)
+def _unmarked(model: PreTrainedModel) -> Iterator[None]:
+    """The Trainer and accelerate leave marks on a model, and on its configuration, which is saved."""
+    said, attributes = dict(vars(model.config)), set(vars(model))
     try:
         yield
     finally:
-        said.clear()
-        said.update(before)
+        for name in vars(model).keys() - attributes:
+            delattr(model, name)
+        vars(model.config).clear()
+        vars(model.config).update(said)

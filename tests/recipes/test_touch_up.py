@@ -1,6 +1,7 @@
 """A recipe that ends with a touch-up: what it learns from, and its row in the report."""
 
 import pytest
+import torch
 
 import prunus
 from prunus.errors import PrunusError
@@ -49,19 +50,13 @@ def test_the_report_tells_before_and_after(at, tmp_path):
     log = (tmp_path / "out/run.log").read_text()
     assert "finetune: 100 of 100" in log
     small, before = (prunus.load(tmp_path / name / "model") for name in ("out", "bare"))
-    words = {"input_ids": prunus_ids()}
+    words = {"input_ids": torch.tensor([[1, 4, 6, 2]])}
     assert not outputs(small, words).equal(outputs(before, words))
 
 
-def prunus_ids():
-    """A text of a few tokens."""
-    import torch
-
-    return torch.tensor([[1, 4, 6, 2]])
-
-
-def test_without_a_training_split_the_calibration_data_teach(at):
-    report = at(LAST, "task.splits={calibration: train, validation: 20}")
+def test_without_a_training_split_the_calibration_data_teach(at, place):
+    data = f"{{calibration: {place / 'reviews.csv'}, validation: {place / 'reviews.csv'}}}"
+    report = at(LAST, f"task.data={data}", "task.splits={}")
     assert (report.touch_up.split, report.touch_up.samples) == ("calibration", 16)
 
 
@@ -79,11 +74,14 @@ def test_baselines_are_touched_up_alike(at, monkeypatch):
     assert report.compared[0].made.endswith("mended by least_squares, finetune")
 
 
-def test_a_touch_up_that_is_not_the_last_is_refused_before_anything_is_opened(place):
-    recipe = read(place / "recipe.yaml", ["recover=[finetune, least_squares]", "model=no/such"])
-    for refuse in (check, lambda recipe: run(recipe, place / "never", quiet=True)):
-        with pytest.raises(PrunusError, match="finetune comes before least_squares"):
-            refuse(recipe)
+def test_a_touch_up_that_is_not_the_last_is_refused_before_anything_is_opened(place, monkeypatch):
+    recipe = read(place / "recipe.yaml", ["recover=[finetune, least_squares]"])
+    for where in ("_steps", "check"):
+        monkeypatch.setattr(f"prunus.recipe.{where}.open_model", None)
+    with pytest.raises(PrunusError, match="finetune comes before least_squares"):
+        check(recipe)
+    with pytest.raises(PrunusError, match="finetune comes before least_squares"):
+        run(recipe, place / "never", quiet=True)
 
 
 def test_a_recipe_with_a_touch_up_can_be_checked(place):
