@@ -81,7 +81,8 @@ class Loop(Trainer):
         """The pace's learning rates, or those that the arguments name."""
         if self._pace is None:
             return super().create_scheduler(num_training_steps, optimizer)
-        self.lr_scheduler = LambdaLR(optimizer or self.optimizer, self._pace.rate)
+        chosen: Any = optimizer or self.optimizer
+        self.lr_scheduler = LambdaLR(chosen, self._pace.rate)
         return self.lr_scheduler
 
 
@@ -159,7 +160,7 @@ def train(
 
 @contextmanager
 def _unmarked(model: PreTrainedModel) -> Iterator[None]:
-    """The Trainer and accelerate leave marks on a model, and on its configuration, which is saved."""
+    """The Trainer leaves marks on a model, and on its configuration, which is saved with it."""
     said, attributes = dict(vars(model.config)), set(vars(model))
     try:
         yield

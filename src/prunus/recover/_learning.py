@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy
 import torch
-from torch import Tensor, nn
+from torch import nn
 from transformers import set_seed
 from transformers.pytorch_utils import Conv1D
 
@@ -61,7 +61,7 @@ def learning(model: nn.Module, what: What, *, embeddings: bool, rank: int) -> It
             module.training = before
 
 
-def _chosen(model: nn.Module, what: What, embeddings: bool) -> list[Tensor]:
+def _chosen(model: nn.Module, what: What, embeddings: bool) -> list[nn.Parameter]:
     """What learns; nothing else has gradients any more."""
     model.requires_grad_(False)
     tables = set() if embeddings else _tables(model)
