@@ -14,11 +14,13 @@ from prunus.errors import PrunusError
 from prunus.plan import Plan
 from prunus.probe import Teacher
 from prunus.probe._evidence import ABLATION, BY_INPUT
+from prunus.recover import Repair
 from prunus.score import Criterion, score
 from tests.contract.draw import KINDS, counts, each
 from tests.tiny import FAMILIES, auto_heads, batch_of, far, outputs, tiny
 
-CRITERIA, DRIVES, REPAIRS = (registry.names(folder) for folder in ("score", "drive", "recover"))
+CRITERIA, DRIVES, RECOVER = (registry.names(folder) for folder in ("score", "drive", "recover"))
+REPAIRS = [name for name in RECOVER if issubclass(registry.find("recover", name), Repair)]
 USUAL = ("heads", "neurons")
 FEW = {"iterative": ("heads",)}
 """For drives that look at the data once for every unit that goes."""

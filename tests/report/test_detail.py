@@ -112,7 +112,7 @@ def test_the_terminal_shows_the_baselines():
 
 def test_an_older_report_still_opens():
     data = json.loads(sample().model_dump_json())
-    del data["detail"], data["compared"]
+    del data["detail"], data["compared"], data["touch_up"]
     report = Report.model_validate(data)
     assert report.detail is None
     assert "What changed" not in html(report)

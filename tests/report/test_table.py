@@ -49,6 +49,15 @@ def test_what_a_budget_of_latency_counted_on_stands_beside_what_was_measured():
     assert Report.model_validate_json(report.model_dump_json()) == report
 
 
+def test_a_touch_up_has_its_row():
+    row = next(row for row in rows(sample()) if row.label == "touch-up")
+    assert row.note == "finetune (biases and norms), on 67,349 samples of train, without labels"
+    assert (row.dense, row.pruned, row.change) == ("", "71.35 before", "+2.50 ± 0.81 points")
+    assert row.remark == "772 steps in 2 min 00 s, final loss 0.041"
+    assert row.note in html(sample())
+    assert row.remark in html(sample())
+
+
 def test_sites_find_their_row_and_column():
     kept = {
         "encoder.block.0:heads": (1, 8),

@@ -36,6 +36,8 @@ class NoHeads(Empty):
 
 ATTENTION = r"encoder\.layer\.\d+\.attention\."
 
+(STREAM,) = ROBERTA.streams
+
 FAMILY = replace(
     ROBERTA,
     stacks=(
@@ -57,11 +59,11 @@ FAMILY = replace(
     ),
     channels=Channels(
         slices=(
-            *ROBERTA.channels.slices,
+            *STREAM.slices,
             (ATTENTION + r"attn\.[qkv]\.weight", 1),
             (ATTENTION + r"(attn\.o|LayerNorm)\..*", 0),
         ),
-        norms=rf"{ROBERTA.channels.norms}|{ATTENTION}LayerNorm",
+        norms=rf"{STREAM.norms}|{ATTENTION}LayerNorm",
     ),
     empty=NoHeads,
     indexed=KeptBias,

@@ -5,16 +5,18 @@ from dataclasses import replace
 from prunus.anatomy._family import Channels
 from prunus.anatomy.bert import FAMILY as BERT
 
+(STREAM,) = BERT.streams
+
 FAMILY = replace(
     BERT,
     channels=Channels(
         slices=(
-            *BERT.channels.slices,
+            *STREAM.slices,
             (r"lm_head\.dense\.weight", 1),
             (r"lm_head\.(dense|layer_norm)\..*", 0),
             (r"lm_head\.decoder\.weight", 1),
             (r"classifier\.dense\.weight", 1),
         ),
-        norms=BERT.channels.norms + r"|lm_head\.layer_norm",
+        norms=STREAM.norms + r"|lm_head\.layer_norm",
     ),
 )

@@ -1,6 +1,6 @@
 """When things happen, and the one call that does it all."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import torch
@@ -12,6 +12,7 @@ from prunus.checkpoint import adopt
 from prunus.drive._drive import Drive
 from prunus.drive._job import Job, Phase, Step, unseen, untimed
 from prunus.drive._sized import sized
+from prunus.drive._touch_up import touch_up
 from prunus.errors import PrunusError
 from prunus.measure.table import table
 from prunus.plan import Plan
@@ -19,6 +20,7 @@ from prunus.probe import Room
 from prunus.probe._tokens import mean_length
 from prunus.probe.loss import Batch
 from prunus.probe.work import single, work
+from prunus.recover import parted
 from prunus.registry import Part, build, parse
 from prunus.select import Budget, Cost, flops, params, units
 from prunus.select._budget import At
@@ -40,6 +42,10 @@ Spec = str | Mapping[str, Any] | Part
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
+def untold(_: PreTrainedModel) -> None:
+    """A model that nobody looks at."""
+
+
 def prune(
     model: PreTrainedModel,
     batches: Iterable[Batch],
@@ -51,6 +57,7 @@ def prune(
     select: Spec = "curves",
     drive: Spec = "oneshot",
     recover: Sequence[Spec] = ("input_map", "least_squares"),
+    training: Iterable[Batch] | None = None,
     scored: float = 1.0,
     precision: Literal["float32", "bfloat16"] = "float32",
     memory: int = 1024,
@@ -68,7 +75,8 @@ def prune(
             needs a task, and so :mod:`prunus.recipe`.
         select: how the budget is split: curves, greedy, knapsack or threshold.
         drive: oneshot, sweep or iterative.
-        recover: repairs, in order.
+        recover: repairs, in order; ``finetune`` may come last.
+        training: unlabelled data for ``finetune``; None is ``batches``.
         scored: the fraction of the batches, evenly spaced, that scoring sees; repairs see all.
         precision: what forward passes compute in.
         memory: MiB of activations that may wait in memory while repairs go through the model; the
@@ -84,7 +92,7 @@ def prune(
     settings = {"density": density} if budget is None else budget
     job = job_of(
         model, anatomy(model).of(*sites), batches,
-        score=score, budget=settings, select=select, recover=recover,
+        score=score, budget=settings, select=select, recover=recover, training=training,
         scored=scored, precision=precision, room=Room(memory * 2**20),
     )  # fmt: skip
     job.budget.require_known()
@@ -100,6 +108,7 @@ def job_of(
     budget: Budget | Mapping[str, Any],
     recover: Sequence[Spec],
     select: Spec = "greedy",
+    training: Iterable[Batch] | None = None,
     scored: float = 1.0,
     precision: Literal["float32", "bfloat16"] = "float32",
     room: Room | None = None,
@@ -108,18 +117,20 @@ def job_of(
 ) -> Job:
     """A job from names and settings (see :func:`prune`, and :class:`Job` for the last two)."""
     _require_scorable(sites)
-    if iter(batches) is batches:
-        batches = list(batches)
+    batches = _lasting(batches)
     first = next(iter(batches), None)
     if first is None:
         raise PrunusError("no batches: the calibration data is empty")
     parsed = budget if isinstance(budget, Budget) else parse(Budget, "budget", budget)
     parsed = sized(parsed, model, sites)
     cost = cost_of(model, sites, parsed.metric, first, mean_length(batches), parsed.at)
-    repairs = tuple(build("recover", spec) for spec in recover)
+    repairs, last = parted(build("recover", spec) for spec in recover)
+    if training is not None and last is None:
+        raise PrunusError("there is training data, but nothing in recover trains; add finetune")
     return Job(
         model, sites, batches, build("score", score), build("select", select), parsed, cost,
-        repairs, scored=scored, precision=PRECISIONS[precision], room=room, phase=phase, step=step,
+        repairs, last, None if training is None else _lasting(training),
+        scored=scored, precision=PRECISIONS[precision], room=room, phase=phase, step=step,
     )  # fmt: skip
 
 
@@ -130,6 +141,11 @@ def _require_scorable(sites: Anatomy) -> None:
                 f"site {site.name!r}: which tokens stay is for texts to say, not for scores; use"
                 " prunus.trim_vocabulary(model, tokenizer, texts), or `vocab: seen` in a recipe"
             )
+
+
+def _lasting(batches: Iterable[Batch]) -> Iterable[Batch]:
+    """Batches that can be gone through again and again."""
+    return list(batches) if iter(batches) is batches else batches
 
 
 def cost_of(
@@ -159,10 +175,22 @@ def shrink(model: PreTrainedModel, plan: Plan, sites: Anatomy | None = None) -> 
     return adopt(edit.shrink(model, plan, sites))
 
 
-def finish(job: Job, plan: Plan) -> PreTrainedModel:
-    """Shrink a job's student by a plan and give it a class that saves and reloads."""
+def finish(
+    job: Job, plan: Plan, before: Callable[[PreTrainedModel], None] = untold
+) -> PreTrainedModel:
+    """Shrink a job's student by a plan, give it a class that saves and reloads, touch it up.
+
+    Args:
+        job: one whose drive has run.
+        plan: what the drive decided.
+        before: is shown the shrunk model before a touch-up trains it, if one does.
+    """
     trained = {name: tensor.requires_grad for name, tensor in job.model.named_parameters()}
     for name, tensor in job.student.named_parameters():
         tensor.requires_grad_(trained[name])
     job.cut(plan)
-    return adopt(job.student)
+    model = adopt(job.student)
+    if job.touch_up is not None:
+        before(model)
+        job.trained = touch_up(job, job.touch_up)
+    return model

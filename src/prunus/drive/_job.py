@@ -20,7 +20,7 @@ from prunus.measure.target import correct, paired
 from prunus.plan import Plan
 from prunus.probe import Evidence, March, Room, Teacher
 from prunus.probe.loss import Batch
-from prunus.recover import Reader, Repair
+from prunus.recover import Reader, Repair, TouchUp, Trained
 from prunus.score import Criterion, look
 from prunus.select import Budget, Cost, Selector, select
 from prunus.site import Site, along
@@ -52,6 +52,8 @@ class Job:
         budget: how much stays.
         cost: the budget's metric.
         repairs: what is mended, in order.
+        touch_up: what trains the student as a whole when it is cut and mended.
+        training: unlabelled data for that; None is the calibration data.
         scored: the fraction of the batches, evenly spaced, that scoring sees; repairs see all.
         precision: what forward passes compute in; statistics are summed in float64 in any case.
         room: where suspended passes' tensors wait; None is memory.
@@ -61,6 +63,7 @@ class Job:
         alive: {site: [units] indices in the dense model} of what the student still has.
         evidence: what the last scoring pass saw.
         found: what the criterion made of it.
+        trained: what the touch-up did.
     """
 
     model: Any
@@ -71,6 +74,8 @@ class Job:
     budget: Budget
     cost: Cost
     repairs: tuple[Repair, ...] = ()
+    touch_up: TouchUp | None = None
+    training: Iterable[Batch] | None = None
     scored: float = 1.0
     precision: torch.dtype = torch.float32
     room: Room | None = None
@@ -81,6 +86,7 @@ class Job:
     evidence: dict[str, Evidence] = field(init=False, default_factory=dict)
     found: Found = field(init=False, default_factory=dict)
     teacher: Teacher = field(init=False)
+    trained: Trained | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         """The student begins as a copy of the dense model, the teacher is the dense model.

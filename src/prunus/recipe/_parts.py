@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from prunus.errors import PrunusError
 from prunus.recipe._model import Recipe, Settings
 from prunus.registry import Part, find, parse
 
@@ -53,13 +54,23 @@ def parts(recipe: Recipe) -> Parts:
     """Everything that a recipe names.
 
     Raises:
-        PrunusError: a setting is unknown or out of range.
+        PrunusError: a setting is unknown or out of range, a touch-up is not the last of all, or a
+            search would train every model that it tries.
     """
+    from prunus.recover import parted
+
     task, score, budget, select, drive = (
         build(key, getattr(recipe, key), recipe.seed)
         for key in ("task", "score", "budget", "select", "drive")
     )
     repairs = tuple(build("recover", spec, recipe.seed) for spec in recipe.recover)
+    _, last = parted(repairs)
+    if last is not None and budget.max_loss is not None:
+        name = recipe.recover[-1]["name"]
+        raise PrunusError(
+            f"budget.max_loss tries many models, and {name} would train each of them; search"
+            f" without {name}, then prune once to the density that was found"
+        )
     return Parts(task, score, budget, select, drive, repairs)
 
 

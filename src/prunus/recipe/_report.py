@@ -25,6 +25,7 @@ class Findings:
         qualities: of both models.
         detail: what the qualities hide.
         baselines: what needs no network, in percent.
+        touch_up: what training after pruning gave back, if it was asked for.
         compared: what could have been done instead.
         frontier: how the density was found, where it had to be.
         models: both models.
@@ -44,6 +45,7 @@ class Findings:
     qualities: tuple[Quality, Quality]
     detail: schema.Detail
     baselines: dict[str, float]
+    touch_up: schema.TouchUp | None
     compared: list[schema.Baseline]
     frontier: schema.Frontier | None
     models: tuple[PreTrainedModel, PreTrainedModel]
@@ -72,6 +74,7 @@ def report_of(recipe: Recipe, found: Findings) -> Report:
         task=_task(recipe.task),
         quality=_quality(*found.qualities, found.baselines),
         detail=found.detail,
+        touch_up=found.touch_up,
         compared=tuple(found.compared),
         frontier=found.frontier,
         density=density(found.cost, found.plan),

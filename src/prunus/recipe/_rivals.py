@@ -178,7 +178,8 @@ class Rivals:
 
     @property
     def _repairs(self) -> str:
-        names = [type(repair).__module__.rpartition(".")[2] for repair in self.job.repairs]
+        parts = [*self.job.repairs, *filter(None, [self.job.touch_up])]
+        names = [type(part).__module__.rpartition(".")[2] for part in parts]
         return f"mended by {', '.join(names)}" if names else "not mended"
 
 

@@ -20,10 +20,11 @@ from prunus.recipe._measured import Claims, aimed, latencies, longest
 from prunus.recipe._open import DEVELOPMENT, data_of, open_model, sites_of, to, tokenizer_of
 from prunus.recipe._rivals import Rivals
 from prunus.recipe._stage import Stage
+from prunus.recipe._touch_up import row, training
 from prunus.recipe._trim import trim
 from prunus.recipe.compare import compare
 from prunus.recipe.furthest import Furthest, furthest
-from prunus.report._schema import Baseline, Latency, Vocabulary
+from prunus.report._schema import Baseline, Latency, TouchUp, Vocabulary
 from prunus.task import Prepared, Quality
 from prunus.task._network import hushed
 
@@ -113,7 +114,8 @@ class Cut:
     """A finished job, its shrunk model, and what the dense and the shrunk model answer.
 
     ``apart`` is how far the same plan as a mask is from the plan as a cut, before any repair;
-    ``search`` is how the density was found, where it had to be.
+    ``before`` is the quality before the touch-up, if there is one; ``search`` is how the density
+    was found, where it had to be.
     """
 
     job: Job
@@ -123,6 +125,7 @@ class Cut:
     apart: float
     dense: Tensor
     shrunk: Tensor
+    before: Quality | None = None
     search: Furthest | None = None
 
 
@@ -138,17 +141,21 @@ def prune(stage: Stage, opened: Opened) -> Cut:
     job = job_of(
         opened.model, sites, stage.bars.over(opened.batches, "calibration data"),
         score=chosen.score, budget=chosen.budget, select=chosen.select, recover=chosen.recover,
+        training=training(stage, opened.prepared),
         scored=recipe.calibration.scored, precision=recipe.calibration.precision,
         room=Room(recipe.calibration.memory * 2**20, stage.folder),
         phase=stage.watch, step=stage.step,
     )  # fmt: skip
     every = sites | anatomy(opened.whole).of("vocab") if opened.vocab else sites
     claims = Claims(opened.whole, every, opened.batches[0], opened.lengths)
-    search = _search(stage, opened, job)
+    search, before = _search(stage, opened, job), list[Quality]()
     if search is None:
         plan = chosen.drive.run(job)
         with stage.phase("shrink"):
-            small = finish(job, plan)
+            small = finish(
+                job, plan,
+                lambda bare: before.append(stage.evaluate(bare, opened.prepared, "shrunk")),
+            )  # fmt: skip
     else:
         job, plan, small = search.job, search.plan, search.model
     plan = Plan(plan, recipe.model)
@@ -157,7 +164,7 @@ def prune(stage: Stage, opened: Opened) -> Cut:
     claims.check(small, plan | opened.vocab)
     apart = _masked_vs_shrunk(opened, sites, plan)
     dense, shrunk = (answer(model, opened.probe) for model in (opened.model, small))
-    return Cut(job, plan, small, claims, apart, dense, shrunk, search)
+    return Cut(job, plan, small, claims, apart, dense, shrunk, next(iter(before), None), search)
 
 
 def _search(stage: Stage, opened: Opened, job: Job) -> Furthest | None:
@@ -235,6 +242,15 @@ def time_all(stage: Stage, opened: Opened, cut: Cut) -> list[Latency]:
         if at is not None:
             cost, bars = cut.job.cost, stage.bars
             found.append(aimed(models, opened.probe, at, settings.pairs, cost, cut.plan, bars))
+    return found
+
+
+def touched_up(stage: Stage, cut: Cut, pruned: Quality) -> TouchUp | None:
+    """What the touch-up gave back, if there was one."""
+    if cut.before is None or cut.job.trained is None:
+        return None
+    found = row(stage, cut.job, cut.before, pruned)
+    stage.log.info("touch-up: %s", found)
     return found
 
 

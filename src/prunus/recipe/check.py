@@ -11,6 +11,7 @@ from prunus.recipe._open import data_of, folder_of, open_model, sites_of, tokeni
 from prunus.recipe._parts import parts
 from prunus.recipe._trim import trim
 from prunus.recipe.furthest import densities
+from prunus.recover import parted
 from prunus.report._schema import Pair
 from prunus.score.random import Random
 from prunus.select import Budget, Cost
@@ -82,7 +83,8 @@ def check(recipe: Recipe) -> Preview:
     if not job.budget.known:
         job.budget = job.budget.settled(densities(job)[0])
     plan = Oneshot().run(job)
-    if chosen.recover or not isinstance(chosen.drive, Oneshot):
+    repairs, _ = parted(chosen.recover)
+    if repairs or not isinstance(chosen.drive, Oneshot):
         job.readers()  # raises where a repair could not mend, or a drive not stop
     costs = [cost_of(model, sites, metric, batches[0], length) for metric in METRICS]
     ruled = chosen.budget.assign(sites).values()

@@ -25,6 +25,7 @@ from prunus.recipe._steps import (
     prune,
     save_all,
     time_all,
+    touched_up,
     trim_all,
 )
 from prunus.report import Report, write
@@ -91,6 +92,7 @@ def _carry_out(stage: Stage, source: Path, peak: Peak) -> Report:
         qualities=qualities,
         detail=detail(opened.prepared, stage.recipe.evaluation, *qualities),
         baselines=baselines(stage, opened.prepared),
+        touch_up=touched_up(stage, cut, pruned),
         compared=compare_all(stage, opened, cut, pruned),
         frontier=frontier(stage, cut, qualities),
         models=(opened.whole, cut.model),

@@ -14,6 +14,7 @@ from prunus.report._schema import (
     Quality,
     Report,
     Timing,
+    TouchUp,
     Vocabulary,
 )
 
@@ -36,6 +37,7 @@ def rows(report: Report) -> list[Row]:
     """Every line, in the order of the questions: how good, how large, how fast."""
     return [
         *_quality(report.quality),
+        *_touch_up(report.touch_up),
         *_detail(report.detail),
         *_sizes(report),
         *_latencies(report.latency_ms),
@@ -53,6 +55,19 @@ def _quality(quality: Quality) -> Iterator[Row]:
     yield Row(quality.metric, note, dense, pruned, _points_lost(quality))
     if quality.agreement is not None:
         yield Row("agreement", "with the dense model", "", show.percent(quality.agreement), "")
+
+
+def _touch_up(own: TouchUp | None) -> Iterator[Row]:
+    """What training after pruning gave back."""
+    if own is None:
+        return
+    note = f"{own.name} ({own.learnt}), on {own.samples:,} samples of {own.split}, without labels"
+    took = f"{own.steps:,} steps in {show.duration(60 * own.minutes)}, final loss"
+    gained = show.NONE
+    if own.gained is not None and own.margin is not None:
+        gained = f"{show.signed(own.gained)} ± {show.points(own.margin)} points"
+    loss = show.NONE if own.loss is None else show.small(own.loss)
+    yield Row("touch-up", note, "", f"{show.points(own.before)} before", gained, f"{took} {loss}")
 
 
 def _detail(detail: Detail | None) -> Iterator[Row]:

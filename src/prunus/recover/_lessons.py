@@ -1,0 +1,60 @@
+"""What a pruned model learns: the dense model's answers, batch by batch."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from prunus.errors import PrunusError
+from prunus.probe import Teacher
+from prunus.probe.loss import Batch, samples_of
+from prunus.recover import Pruned, Trained
+
+
+class Lessons:
+    """The dense model's answers, batch by batch, as a loss to train by."""
+
+    def __init__(self, pruned: Pruned, temperature: float) -> None:
+        """Nothing is computed before it is asked for.
+
+        Raises:
+            PrunusError: there are no batches.
+        """
+        self.batches: list[Batch] = list(pruned.batches)
+        if not self.batches:
+            raise PrunusError("recover: finetune: no batches to learn from")
+        self.device = next(pruned.student.parameters()).device.type
+        self._teacher = Teacher(pruned.dense, temperature, self.batches)
+        self._pruned, self._losses = pruned, list[Tensor]()
+
+    def __call__(self, model: nn.Module, inputs: Mapping[str, Tensor]) -> Tensor:
+        """The mean loss of the samples of one batch, whose place is given."""
+        batch = self.batches[int(inputs["place"])]
+        model.eval()
+        with self._pruned.computing():
+            loss = self._teacher(model, batch) / samples_of(batch)
+        self._losses.append(loss.detach())
+        return loss
+
+    def told(self, percent: int) -> None:
+        """So much is over."""
+        self._pruned.step("finetune", percent, 100)
+
+    def trained(self, learnt: str, seconds: float) -> Trained:
+        """What was done.
+
+        Raises:
+            PrunusError: the loss is not finite.
+        """
+        losses = torch.stack(self._losses)
+        if not losses.isfinite().all():
+            raise PrunusError("recover: finetune: the loss is not finite; lower learning_rate")
+        last = losses[-max(1, len(losses) // 10) :]
+        samples = sum(map(samples_of, self.batches))
+        return Trained(learnt, len(losses), seconds, float(last.double().mean()), samples)
+
+
+def place(rows: list[int]) -> dict[str, Any]:
+    """A batch's place stands for it: the batch is on its device already, its answer known by it."""
+    return {"place": torch.tensor(rows)}

@@ -1,0 +1,103 @@
+"""A short distillation from the dense model (Hinton et al., arXiv 1503.02531)."""
+
+from collections.abc import Mapping
+from importlib.util import find_spec
+from math import ceil
+from tempfile import TemporaryDirectory
+from typing import Annotated, Self
+
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+
+from prunus.errors import PrunusError
+from prunus.recover import Pruned, TouchUp, Trained
+from prunus.recover._learning import What, held, learning, seeded
+from prunus.recover._lessons import Lessons, place
+
+RATES: Mapping[What, float] = {"all": 3e-4, "biases_and_norms": 3e-3, "lora": 1e-3}
+MINUTES, RANK, WEIGHT_DECAY = 2.0, 8, 0.01
+
+
+class Finetune(TouchUp):
+    """Train the pruned model towards the dense model's answers, without labels.
+
+    The loss is that of :class:`prunus.probe.Teacher`, a sample; the model answers without dropout,
+    as the dense one does. The learning rate rises and falls to zero within the training, whatever
+    ends it; with ``steps`` or ``epochs`` alone, the same seed gives the same weights.
+
+    Attributes:
+        train: ``all`` weights that stay, ``biases_and_norms`` alone, or ``lora``: low-rank deltas
+            of the linear layers, merged at the end (needs the extra ``lora``).
+        minutes: at most so long; two where no limit is given.
+        steps: at most so many batches.
+        epochs: at most so many passes over the data.
+        learning_rate: its highest value (AdamW); None is 3e-4 for all, 3e-3 for biases and norms,
+            1e-3 for lora.
+        warmup_ratio: the fraction of the training in which it rises.
+        temperature: of the answers, where they are classes.
+        freeze_embeddings: leave lookup tables, and what is tied to them, as they are.
+        rank: of the deltas; None is 8 for lora.
+        seed: of the order of the batches, and of the deltas.
+    """
+
+    train: What = "all"
+    minutes: PositiveFloat | None = None
+    steps: PositiveInt | None = None
+    epochs: PositiveFloat | None = None
+    learning_rate: PositiveFloat | None = None
+    warmup_ratio: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    temperature: PositiveFloat = 1.0
+    freeze_embeddings: bool = True
+    rank: PositiveInt | None = None
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.rank is not None and self.train != "lora":
+            raise PrunusError(f"rank belongs to train: lora, not to train: {self.train}")
+        if not self.freeze_embeddings and self.train != "all":
+            raise PrunusError(f"embeddings learn with train: all, not with train: {self.train}")
+        if self.train == "lora" and find_spec("peft") is None:
+            raise PrunusError("train: lora needs the package peft: pip install 'prunus[lora]'")
+        return self
+
+    def mend(self, pruned: Pruned) -> Trained:
+        """Train the student in place.
+
+        Raises:
+            PrunusError: nothing would learn, the loss is not finite, or lora would fill what a
+                grid masks.
+        """
+        from prunus.trainer import Pace, train  # takes seconds to import
+
+        if pruned.masked and self.train == "lora":
+            raise PrunusError("recover: finetune: lora would fill masked weights; use train: all")
+        lessons = Lessons(pruned, self.temperature)
+        pace = Pace(
+            self._steps(len(lessons.batches)), self._seconds, self.warmup_ratio, lessons.told
+        )
+        with (
+            TemporaryDirectory() as folder,
+            seeded(self.seed),
+            learning(
+                pruned.student, self.train,
+                embeddings=not self.freeze_embeddings, rank=self.rank or RANK,
+            ),
+            held(pruned.student, pruned.masked),
+        ):  # fmt: skip
+            train(
+                pruned.student, range(len(lessons.batches)), place, folder,
+                loss=lessons, pace=pace, per_device_train_batch_size=1,
+                learning_rate=self.learning_rate or RATES[self.train],
+                weight_decay=WEIGHT_DECAY, seed=self.seed, use_cpu=lessons.device == "cpu",
+            )  # fmt: skip
+        return lessons.trained(self.train.replace("_", " "), pace.elapsed)
+
+    @property
+    def _seconds(self) -> float | None:
+        unlimited = self.minutes is self.steps is self.epochs is None
+        minutes = MINUTES if unlimited else self.minutes
+        return None if minutes is None else 60 * minutes
+
+    def _steps(self, batches: int) -> int | None:
+        limits = [self.steps, self.epochs and ceil(self.epochs * batches)]
+        return min((limit for limit in limits if limit is not None), default=None)

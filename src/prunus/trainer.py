@@ -1,0 +1,171 @@
+"""The training loop: transformers' Trainer, which takes seconds to import; so import this late."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from math import inf
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
+from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer_callback import PrinterCallback, ProgressCallback
+
+Inputs = dict[str, Any]
+Loss = Callable[[nn.Module, Inputs], Tensor]
+ENDLESS = 10**9
+"""Steps of a training that only the clock ends."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How far a training is, by its steps and by the clock: whichever is further.
+
+    The learning rate rises over ``warmup`` of the way and then falls to zero at its end, wherever
+    that turns out to be. Without ``seconds`` the clock has no say, and steps alone decide.
+
+    Attributes:
+        steps: it ends after so many.
+        seconds: it ends before a further step would end later than this.
+        warmup: the fraction of the way on which the learning rate rises.
+        told: is told the whole percents of the way that lie behind.
+    """
+
+    steps: int | None = None
+    seconds: float | None = None
+    warmup: float = 0.0
+    told: Callable[[int], None] = lambda _: None
+    began: float = field(default_factory=lambda: time.perf_counter())
+
+    @property
+    def elapsed(self) -> float:
+        """Wall-clock seconds since it began."""
+        return time.perf_counter() - self.began
+
+    def way(self, step: int) -> float:
+        """The fraction of the way in the middle of a step, counted from 0."""
+        spent = 0.0 if self.seconds is None else self.elapsed / self.seconds
+        return min(1.0, max((step + 0.5) / (self.steps or inf), spent))
+
+    def rate(self, step: int) -> float:
+        """The learning rate of a step, as a fraction of the highest."""
+        way = self.way(step)
+        return min(way / self.warmup if self.warmup else 1.0, (1 - way) / (1 - self.warmup))
+
+    def over(self, done: int) -> bool:
+        """Whether it ends after so many steps."""
+        late = self.seconds is not None and self.elapsed * (done + 1) / done > self.seconds
+        return late or done >= (self.steps or inf)
+
+
+class Loop(Trainer):
+    """A Trainer that takes any loss, and the learning rate from a pace."""
+
+    def __init__(self, *, loss: Loss | None, pace: Pace | None, **settings: Any) -> None:
+        """A Trainer with ``settings``; its own loss and schedule where none are given."""
+        super().__init__(**settings)
+        self._loss, self._pace = loss, pace
+
+    def compute_loss(self, model: nn.Module, inputs: Inputs, *args: Any, **kwargs: Any) -> Any:
+        """The given loss, or the model's own."""
+        if self._loss is None:
+            return super().compute_loss(model, inputs, *args, **kwargs)
+        return self._loss(model, inputs)
+
+    def create_scheduler(
+        self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None
+    ) -> Any:
+        """The pace's learning rates, or those that the arguments name."""
+        if self._pace is None:
+            return super().create_scheduler(num_training_steps, optimizer)
+        chosen: Any = optimizer or self.optimizer
+        self.lr_scheduler = LambdaLR(chosen, self._pace.rate)
+        return self.lr_scheduler
+
+
+class Bar(ProgressCallback):
+    """The Trainer's progress bar, without the raw log lines."""
+
+    def on_log(self, *_: Any, **__: Any) -> None:
+        """Print nothing."""
+
+
+class Stop(TrainerCallback):
+    """Ends a training by its pace."""
+
+    def __init__(self, pace: Pace) -> None:
+        self._pace, self._percent = pace, -1
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Tell how far it is, and stop at the end."""
+        over = self._pace.over(state.global_step)
+        control.should_training_stop |= over
+        percent = 100 if over else int(100 * self._pace.way(state.global_step))
+        if percent > self._percent:
+            self._percent = percent
+            self._pace.told(percent)
+
+
+def train(
+    model: PreTrainedModel,
+    data: Any,
+    collate: Callable[[list[Any]], Mapping[str, Any]],
+    folder: str | Path,
+    *,
+    loss: Loss | None = None,
+    pace: Pace | None = None,
+    bar: bool = False,
+    **settings: Any,
+) -> float:
+    """Train a model in place with AdamW.
+
+    Args:
+        model: only what requires gradients changes; the configuration does not.
+        data: examples, anything with a length and places.
+        collate: makes a batch of examples.
+        folder: for what the Trainer may write.
+        loss: of the model on a batch; None is the model's own.
+        pace: when it ends, and the learning rates until then; None leaves both to ``settings``.
+        bar: show a progress bar.
+        **settings: of transformers' ``TrainingArguments``.
+
+    Returns:
+        The mean loss of all steps.
+    """
+    arguments = TrainingArguments(
+        output_dir=str(folder),
+        max_steps=settings.pop("max_steps", ENDLESS if pace else -1),
+        dataloader_pin_memory=torch.cuda.is_available(),
+        remove_unused_columns=settings.pop("remove_unused_columns", loss is None),
+        disable_tqdm=not bar,
+        logging_strategy="no",
+        save_strategy="no",
+        report_to="none",
+        **settings,
+    )
+    with _unmarked(model):
+        loop = Loop(
+            loss=loss, pace=pace, model=model, args=arguments, data_collator=collate,
+            train_dataset=data, callbacks=[Stop(pace)] if pace else [],
+        )  # fmt: skip
+        for printing in (PrinterCallback, ProgressCallback):
+            loop.remove_callback(printing)
+        if bar:
+            loop.add_callback(Bar)
+        return loop.train().training_loss
+
+
+@contextmanager
+def _unmarked(model: PreTrainedModel) -> Iterator[None]:
+    """The Trainer leaves marks on a model, and on its configuration, which is saved with it."""
+    said, attributes = dict(vars(model.config)), set(vars(model))
+    try:
+        yield
+    finally:
+        for name in vars(model).keys() - attributes:
+            delattr(model, name)
+        vars(model.config).clear()
+        vars(model.config).update(said)
