@@ -25,7 +25,7 @@ from tests.tiny import FAMILIES, HEADS, answers, auto_heads, batch_of, far, outp
 
 NAME = "tokens:vocab"
 READ = ("input_ids", "decoder_input_ids")
-SAID = ("ConditionalGeneration", "CausalLM", "MaskedLM", "LMHead", "PreTraining")
+SAID = ("ConditionalGeneration", "MTModel", "CausalLM", "MaskedLM", "LMHead", "PreTraining")
 TEXTUAL = [
     family for family in FAMILIES if NAME in anatomy(tiny(family, next(iter(auto_heads(family)))))
 ]

@@ -27,6 +27,7 @@ def vocabulary(model: nn.Module, tensors: Tensors) -> Iterator[Site]:
     if not read:
         return
     rows = read[0].weight.shape[0]
+    read += [m for m, name in names.items() if name.endswith("shared")]  # read by nobody, untied
     said = [names[m] for m in _parts(model, "get_output_embeddings") if m in names]
     tables = {names[m] for m in read} | {*said}
     beside = {*said, *(name.rpartition(".")[0] for name in said)}

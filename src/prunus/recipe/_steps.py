@@ -198,6 +198,7 @@ def save_all(stage: Stage, opened: Opened, cut: Cut) -> float:
             portable=stage.recipe.portable, around=opened.source,
         )  # fmt: skip
         (cut.plan | opened.vocab).save(stage.folder / "plan.safetensors")
+    _require_small(stage)
     with stage.phase("reload"):
         again = fresh_answer(stage.folder / "model", opened.probe, stage.recipe.device)
     if not again.equal(cut.shrunk):
