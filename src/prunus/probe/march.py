@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from functools import partial
+from types import MethodType
 from typing import Any
 
 import torch
@@ -146,9 +147,8 @@ class March:
 
     def _try_first(self, site: Site) -> None:
         """A block's forward goes as far as the reader, waits until it is mended, and begins."""
-        block: Any = self.student.get_submodule(site.block)
 
-        def forward(*args: Any, **kwargs: Any) -> Any:
+        def forward(block: Any, *args: Any, **kwargs: Any) -> Any:
             run = self._passing()
             if run is not None:
                 run.try_out(partial(type(block).forward, block, *args, **kwargs))
@@ -156,7 +156,8 @@ class March:
                 run.pass_by(site.name)
             return type(block).forward(block, *args, **kwargs)
 
-        block.forward = forward  # a hook would come too late: mending may change the class
+        block: Any = self.student.get_submodule(site.block)
+        block.forward = MethodType(forward, block)  # hooks come too late: the class may change
         self._undo.callback(delattr, block, "forward")
 
     def _after(self, model: nn.Module, path: str, site: Site) -> None:
