@@ -9,7 +9,10 @@ from torch import nn
 
 @contextmanager
 def frozen(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode, no parameter with a gradient, no cached keys while the block runs."""
+    """Evaluation mode, no parameter with a gradient, and no cache of keys and values made.
+
+    A decoder would fill a cache in every pass; of passes that wait, many would be held at once.
+    """
     training = [module for module in model.modules() if module.training]
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     caching = _caching(model)

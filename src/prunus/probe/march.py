@@ -147,17 +147,18 @@ class March:
 
     def _try_first(self, site: Site) -> None:
         """A block's forward goes as far as the reader, waits until it is mended, and begins."""
+        block: Any = self.student.get_submodule(site.block)
 
-        def forward(block: Any, *args: Any, **kwargs: Any) -> Any:
+        def forward(own: Any, *args: Any, **kwargs: Any) -> Any:
             run = self._passing()
             if run is not None:
-                run.try_out(partial(type(block).forward, block, *args, **kwargs))
+                run.try_out(partial(type(own).forward, own, *args, **kwargs))
                 run.wait(f"reader {site.name}")
                 run.pass_by(site.name)
-            return type(block).forward(block, *args, **kwargs)
+            return type(own).forward(own, *args, **kwargs)
 
-        block: Any = self.student.get_submodule(site.block)
-        block.forward = MethodType(forward, block)  # hooks come too late: the class may change
+        # a hook would come too late, as mending may change the class; a method, as copies are made
+        block.forward = MethodType(forward, block)
         self._undo.callback(delattr, block, "forward")
 
     def _after(self, model: nn.Module, path: str, site: Site) -> None:
