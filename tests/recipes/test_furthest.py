@@ -275,10 +275,7 @@ def test_a_preview_says_how_far_a_search_could_go(place, split):
         (["task.splits.development=validation"], None),
         (["evaluation.split=development"], "'development' of the report or the calibration shares"),
         (["calibration.split=development"], "'development' of the report or the calibration"),
-        (
-            ["task.splits.validation=train", "task.splits.development=8"],
-            "'validation' of the report or the calibration shares",
-        ),
+        (["task.splits.validation=train"], "development asks for 1000 rows"),
         ([], "development asks for 1000 rows.* max_loss measures on 1000 rows unless"),
     ],
 )
