@@ -3,6 +3,7 @@
 from pydantic import ConfigDict, Field, JsonValue
 
 from prunus.report._searched import Frontier
+from prunus.report._touched import TouchUp
 from prunus.report._value import Count, Number
 from prunus.report._value import Value as _Value
 
@@ -93,34 +94,6 @@ class Detail(_Value):
     recall: dict[str, Recall] = Field(default_factory=dict)
     worst_class: str | None = None
     changes: dict[str, Changes] = Field(default_factory=dict)
-
-
-class TouchUp(_Value):
-    """What training the pruned model towards the dense one's answers gave back, paired by example.
-
-    Attributes:
-        name: the part of the recipe that trained it.
-        learnt: what of the model, in words.
-        before: the metric's value before it, in percent; ``quality.pruned`` is after it.
-        gained: by how many points the metric rose.
-        margin: half the width of the 95 % interval of ``gained``.
-        minutes: by the clock on the wall.
-        steps: batches learnt from, one after another.
-        loss: at the end: the mean of the last tenth of the steps, a sample.
-        split: of the task's data, without labels.
-        samples: how many there are.
-    """
-
-    name: str
-    learnt: str
-    before: Number
-    gained: Number
-    margin: Number
-    minutes: float
-    steps: Count
-    loss: Number
-    split: str
-    samples: Count
 
 
 class Pair(_Value):
