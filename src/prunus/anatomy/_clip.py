@@ -1,15 +1,7 @@
 """What CLIP's two encoders (Radford et al., arXiv 2103.00020) have in common: a tower of layers."""
 
-from typing import ClassVar
-
-from prunus.anatomy._empty import Empty
-from prunus.anatomy._family import Attention, Channels, FeedForward, Stack
-
-
-class NoHeads(Empty):
-    """Mixin: attention without heads, which gives what ``out_proj`` adds."""
-
-    out: ClassVar[str] = "out_proj"
+from prunus.anatomy._family import Channels, FeedForward, Stack
+from prunus.anatomy._out_proj import attention
 
 
 def stack(tower: str = "", config: str = "") -> Stack:
@@ -17,18 +9,7 @@ def stack(tower: str = "", config: str = "") -> Stack:
     return Stack(
         layers=f"{tower}encoder.layers",
         count=f"{config}num_hidden_layers",
-        attention=(
-            Attention(
-                block="self_attn",
-                query="q_proj",
-                key="k_proj",
-                value="v_proj",
-                out="self_attn.out_proj",
-                residual="layer_norm1",
-                head_dim="head_dim",
-                attrs=("num_heads",),
-            ),
-        ),
+        attention=(attention("layer_norm1"),),
         feed_forward=FeedForward(up=("mlp.fc1",), down="mlp.fc2", residual="layer_norm2"),
     )
 

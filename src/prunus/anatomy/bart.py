@@ -1,48 +1,27 @@
 """BART (Lewis et al., arXiv 1910.13461): post-norm encoder and decoder."""
 
-from typing import ClassVar
-
-from prunus.anatomy._empty import Empty
 from prunus.anatomy._family import Attention, Channels, Family, FeedForward, Stack
+from prunus.anatomy._out_proj import NoHeads, attention
 
 
-class NoHeads(Empty):
-    """Mixin: attention without heads, which gives what ``out_proj`` adds."""
-
-    out: ClassVar[str] = "out_proj"
-
-
-def _attention(block: str, name: str = "") -> Attention:
-    return Attention(
-        name=name,
-        block=block,
-        query="q_proj",
-        key="k_proj",
-        value="v_proj",
-        out=f"{block}.out_proj",
-        residual=f"{block}.q_proj",
-        head_dim="head_dim",
-        attrs=("num_heads",),
-    )
-
-
-def _stack(side: str, *attention: Attention) -> Stack:
+def _stack(side: str, *attentions: Attention) -> Stack:
     return Stack(
         layers=f"{side}.layers",
         count=f"{side}_layers",
-        attention=attention,
+        attention=attentions,
         feed_forward=FeedForward(up=("fc1",), down="fc2", residual="fc1"),
     )
 
 
+ITSELF = attention("self_attn.q_proj")
 SIDE = r"(en|de)coder\."
 LAYER = SIDE + r"layers\.\d+\."
 NORMS = rf"{LAYER}(self_attn|encoder_attn|final)_layer_norm|{SIDE}layernorm_embedding"
 
 FAMILY = Family(
     stacks=(
-        _stack("encoder", _attention("self_attn")),
-        _stack("decoder", _attention("self_attn"), _attention("encoder_attn", name="cross")),
+        _stack("encoder", ITSELF),
+        _stack("decoder", ITSELF, attention("encoder_attn.q_proj", "encoder_attn", "cross")),
     ),
     channels=Channels(
         slices=(

@@ -1,7 +1,8 @@
 """CLIP (Radford et al., arXiv 2103.00020): an encoder of images and one of texts, a stream each."""
 
-from prunus.anatomy._clip import NoHeads, stack, text, vision
+from prunus.anatomy._clip import stack, text, vision
 from prunus.anatomy._family import Family
+from prunus.anatomy._out_proj import NoHeads
 
 FAMILY = Family(
     stacks=(stack("vision_model.", "vision_config."), stack("text_model.", "text_config.")),

@@ -3,8 +3,8 @@
 from dataclasses import replace
 from typing import Any
 
-from prunus.anatomy._family import Attention, Channels, Family, FeedForward, Stack
-from prunus.anatomy.bart import NoHeads
+from prunus.anatomy._family import Channels, Family, FeedForward, Stack
+from prunus.anatomy._out_proj import NoHeads, attention
 
 LAYER = r"decoder\.layers\.\d+\."
 NORMS = LAYER + r"(self_attn|final)_layer_norm|decoder\.final_layer_norm"
@@ -32,18 +32,7 @@ FAMILY = Family(
         Stack(
             layers="decoder.layers",
             count="num_hidden_layers",
-            attention=(
-                Attention(
-                    block="self_attn",
-                    query="q_proj",
-                    key="k_proj",
-                    value="v_proj",
-                    out="self_attn.out_proj",
-                    residual="self_attn_layer_norm",
-                    head_dim="head_dim",
-                    attrs=("num_heads",),
-                ),
-            ),
+            attention=(attention("self_attn_layer_norm"),),
             feed_forward=FeedForward(up=("fc1",), down="fc2", residual="final_layer_norm"),
         ),
     ),

@@ -33,7 +33,8 @@ class Room:
     def put(self, tensor: Tensor) -> Tensor:
         """The same tensor; counted until it is freed, moved into a file where it does not fit."""
         needed = tensor.numel() * tensor.element_size()
-        if not needed or id(tensor) in self._known:
+        expanded = needed > tensor.untyped_storage().nbytes()
+        if not needed or expanded or id(tensor) in self._known:
             return tensor
         self._known.add(id(tensor))
         held = needed if tensor.device.type != "cpu" or self.held + needed <= self.size else 0

@@ -263,11 +263,11 @@ def compare_all(stage: Stage, opened: Opened, cut: Cut, pruned: Quality) -> list
     rivals = Rivals(cut.job, cut.plan, stage.parts.drive, recipe.seed)
     found = []
     with stage.phase("compare"):
-        for row in compare(
+        for rival in compare(
             recipe.compare, rivals, opened.prepared, pruned, evaluation=recipe.evaluation,
             latency=recipe.latency, length=opened.lengths[1], bars=stage.bars,
         ):  # fmt: skip
-            stage.log.info("%s: %s, pruned ahead by %s", row.name, row.quality, row.ahead)
-            found.append(row)
+            stage.log.info("%s: %s, pruned ahead by %s", rival.name, rival.quality, rival.ahead)
+            found.append(rival)
     stage.bars.clear()
     return found
