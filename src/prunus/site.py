@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from math import prod
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -40,6 +41,12 @@ class Slice:
             raise PrunusError(f"{self.tensor}: units on axes {self.axes} can only be masked")
         return axis
 
+    def per_unit(self, shape: tuple[int, ...]) -> int:
+        """Entries of one unit in a tensor of a shape; a last tile that sticks out counts whole."""
+        runs = (axis if isinstance(axis, tuple) else (axis,) for axis in self.axes)
+        on = {axis for run in runs for axis in run}
+        return prod(self.tile) * prod(size for axis, size in enumerate(shape) if axis not in on)
+
 
 @dataclass(frozen=True)
 class Site:
@@ -58,6 +65,7 @@ class Site:
         residual: the module whose input is the stream that the reader's output is added to.
         aside: modules on the slices that read something else than the stream, or more.
         needed: units that must stay: tokens that the model knows by number.
+        among: ``(n, m)``: of m neighbours on the grid's second dimension n stay, or all of them.
     """
 
     name: str
@@ -72,6 +80,7 @@ class Site:
     residual: str = ""
     aside: tuple[str, ...] = ()
     needed: tuple[int, ...] = ()
+    among: tuple[int, ...] = ()
 
     @property
     def units(self) -> int:
@@ -169,7 +178,9 @@ def expand(part: Slice, values: Tensor, shape: torch.Size | tuple[int, ...]) -> 
         start = part.start if dim == 0 else 0
         values = values.repeat_interleave(tile, dim=dim)
         rest = merged[place] - start - values.shape[dim]
-        if start or rest:
+        if rest < 0:  # the last tile sticks out
+            values = values.narrow(dim, 0, merged[place] - start)
+        elif start or rest:
             edges = [values.new_zeros(_resized(values, dim, size)) for size in (start, rest)]
             values = torch.cat([edges[0], values, edges[1]], dim=dim)
     view = [1] * len(merged)
@@ -179,13 +190,16 @@ def expand(part: Slice, values: Tensor, shape: torch.Size | tuple[int, ...]) -> 
     return values.permute(in_order).reshape(view).expand(merged).reshape(shape)
 
 
-def reduce(part: Slice, tensor: Tensor, grid: tuple[int, ...]) -> Tensor:
+def reduce(
+    part: Slice, tensor: Tensor, grid: tuple[int, ...], by: Literal["sum", "max"] = "sum"
+) -> Tensor:
     """Sum a tensor over each unit: the adjoint of :func:`expand`.
 
     Args:
         part: where the units live in the tensor.
         tensor: any tensor of the slice's shape.
         grid: the site's shape.
+        by: the sum, or the greatest entry (of what is not negative).
 
     Returns:
         [*grid]: the sum of the entries of every unit.
@@ -197,7 +211,12 @@ def reduce(part: Slice, tensor: Tensor, grid: tuple[int, ...]) -> Tensor:
     merged, places = _merge(part, tuple(tensor.shape))
     tensor = tensor.reshape(merged)
     for dim, (place, tile) in enumerate(zip(places, part.tile, strict=True)):
-        tensor = tensor.narrow(place, part.start if dim == 0 else 0, grid[dim] * tile)
+        start = part.start if dim == 0 else 0
+        lacking = start + grid[dim] * tile - tensor.shape[place]
+        if lacking > 0:  # the last tile sticks out
+            edge = _resized(tensor, place, lacking)
+            tensor = torch.cat([tensor, tensor.new_zeros(edge)], dim=place)
+        tensor = tensor.narrow(place, start, grid[dim] * tile)
     view: list[int] = []
     kept: list[int] = []
     for place, size in enumerate(tensor.shape):
@@ -207,8 +226,35 @@ def reduce(part: Slice, tensor: Tensor, grid: tuple[int, ...]) -> Tensor:
         else:
             view.append(size)
     others = [dim for dim in range(len(view)) if dim not in kept]
-    sums = tensor.reshape(view).sum(others) if others else tensor.reshape(view)
+    sums = tensor.reshape(view)
+    if others:
+        sums = sums.sum(others) if by == "sum" else sums.amax(others)
     return sums.permute([sorted(places).index(place) for place in places])
+
+
+def factor(part: Slice, values: Tensor, shape: tuple[int, ...]) -> tuple[list[int], Tensor]:
+    """Unit values as what a tensor is multiplied by: entries outside of the slice stay.
+
+    Args:
+        part: where the units live in the tensor.
+        values: [*grid] of the tensor's type.
+        shape: the tensor's shape.
+
+    Returns:
+        (a shape to view the tensor in, values that broadcast over it).
+    """
+    merged, places = _merge(part, shape)
+    sizes = [n * tile for n, tile in zip(values.shape, part.tile, strict=True)]
+    if sizes != [merged[place] for place in places]:
+        return list(shape), 1 - expand(part, 1 - values, shape)
+    tiles = dict(zip(places, part.tile, strict=True))
+    counts = dict(zip(places, values.shape, strict=True))
+    view, ones = list[int](), list[int]()
+    for place, size in enumerate(merged):
+        view += [counts[place], tiles[place]] if place in tiles else [size]
+        ones += [counts[place], 1] if place in tiles else [1]
+    order = sorted(range(len(places)), key=places.__getitem__)
+    return view, values.permute(order).reshape(ones)
 
 
 def along(part: Slice, stays: Tensor, length: int) -> Tensor:

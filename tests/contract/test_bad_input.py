@@ -135,9 +135,9 @@ def test_what_the_anatomy_lacks(model):
     sites = anatomy(model)
     with told("no site lies under 'encoder.layer.7'", "encoder.layer.0:heads"):
         sites.under("encoder.layer.7")
-    with told("no weight matrix", "'nothing'"):
+    with told("no module with a weight matrix", "'nothing'"):
         sites.grid("nothing", (1, 1))
-    with told("query.weight is 32x32", "5x4 blocks"):
+    with told("query.weight has 32 outputs and 32 inputs", "5x4 does not divide"):
         sites.grid(".*query", (5, 4))
     with told("'encoder.layer.1'"):
         sites.under("encoder.layer.0").under("encoder.layer.1")

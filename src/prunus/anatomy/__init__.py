@@ -8,14 +8,16 @@ from typing import Any
 from torch import nn
 
 from prunus.anatomy._family import Family
+from prunus.anatomy._grid import grids
 from prunus.anatomy._refused import REFUSED
 from prunus.anatomy._stack import sites_of
 from prunus.anatomy._tensors import Tensors
 from prunus.errors import PrunusError, unknown
 from prunus.registry import load
-from prunus.site import Site, Slice
+from prunus.site import Site
+from prunus.tiling import Tiling
 
-__all__ = ["Anatomy", "Family", "anatomy", "families", "family_of"]
+__all__ = ["Anatomy", "Family", "anatomy", "families", "family_of", "plain"]
 
 
 class Anatomy(Mapping[str, Site]):
@@ -62,24 +64,20 @@ class Anatomy(Mapping[str, Site]):
             )
         return self._with(found)
 
-    def grid(self, pattern: str, tile: tuple[int, int]) -> "Anatomy":
-        """Weight matrices as grids of ``tile`` blocks: (1, 1) single weights, (4, 1), (32, 32).
+    def grid(self, match: str, tiling: Any, **settings: Any) -> "Anatomy":
+        """Weight matrices as grids of blocks.
 
         Args:
-            pattern: regular expression that the whole module name must match (``.*query``).
-            tile: rows (outputs) and columns (inputs) of one unit.
+            match: regular expression that the whole module name must match (``.*query``).
+            tiling: ``"4x1"``, ``(32, 32)``, ``"channelx1"``, ``"2:4"``: what is one unit, see
+                :meth:`prunus.tiling.Tiling.parse`.
+            **settings: see :func:`prunus.anatomy._grid.grids`.
 
         Raises:
-            PrunusError: nothing matches, or a matched weight is not divided by the tile.
+            PrunusError: nothing matches, or a matched weight is not divided by the blocks.
         """
-        found = {}
-        for name, shape in self.tensors.matrices():
-            module = name.removesuffix(".weight")
-            if re.fullmatch(pattern, module):
-                found[f"{module}:grid"] = _grid(module, shape, tile, self.tensors.outputs(name))
-        if not found:
-            raise PrunusError(f"no weight matrix's module matches {pattern!r}")
-        return self._with(found)
+        found = grids(self.tensors, Tiling.parse(tiling), match, **settings)
+        return self._with({site.name: site for site in found})
 
     def _with(self, sites: Mapping[str, Site]) -> "Anatomy":
         return Anatomy(sites, self.tensors, self.family)
@@ -97,6 +95,11 @@ def anatomy(model: nn.Module) -> Anatomy:
     family = family_of(model)
     tensors = Tensors.of(model)
     return Anatomy(sites_of(model, family, tensors), tensors, family)
+
+
+def plain(model: nn.Module) -> Anatomy:
+    """An anatomy of no sites yet, of any torch module: its weights can be taken as grids."""
+    return Anatomy({}, Tensors.of(model), Family(stacks=(), channels=(), empty=nn.Module))
 
 
 def families() -> list[str]:
@@ -123,14 +126,3 @@ def family_of(model: nn.Module) -> Family:
         raise unknown("model family", name, families(), mend)
     family: Family = load("anatomy", name).FAMILY
     return family if family.configured is None else family.configured(family, config)
-
-
-def _grid(module: str, shape: tuple[int, ...], tile: tuple[int, int], outputs: int) -> Site:
-    axes = (outputs, 1 - outputs)
-    rows, columns = (shape[axis] for axis in axes)
-    if rows % tile[0] or columns % tile[1]:
-        raise PrunusError(
-            f"{module}.weight is {rows}x{columns}: {tile[0]}x{tile[1]} blocks do not divide it"
-        )
-    grid = (rows // tile[0], columns // tile[1])
-    return Site(f"{module}:grid", "grid", grid, (Slice(f"{module}.weight", axes, tile),), module)

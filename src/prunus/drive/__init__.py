@@ -22,7 +22,7 @@ from prunus.probe.loss import Batch
 from prunus.probe.work import single, work
 from prunus.recover import parted
 from prunus.registry import Part, build, parse
-from prunus.select import Budget, Cost, flops, params, units
+from prunus.select import Budget, Cost, flops, params, units, weights
 from prunus.select._budget import At
 
 __all__ = [
@@ -165,6 +165,8 @@ def cost_of(
         return table(model, batch, at).cost(anatomy(model), sites)
     if metric == "units":
         return units(sites)
+    if metric == "weights":
+        return weights(sites)
     if metric == "params":
         return params(sites)
     return flops(sites, work(model, single(batch, length)))

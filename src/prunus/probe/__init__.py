@@ -4,8 +4,19 @@ from prunus.probe._curvature import Curvature
 from prunus.probe._evidence import Evidence
 from prunus.probe._pass import probe
 from prunus.probe._room import Room
+from prunus.probe._traces import TRACES, Trace
 from prunus.probe.directions import Directions
 from prunus.probe.loss import Teacher
 from prunus.probe.march import March
 
-__all__ = ["Curvature", "Directions", "Evidence", "March", "Room", "Teacher", "probe"]
+__all__ = [
+    "TRACES",
+    "Curvature",
+    "Directions",
+    "Evidence",
+    "March",
+    "Room",
+    "Teacher",
+    "Trace",
+    "probe",
+]

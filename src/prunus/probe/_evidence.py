@@ -43,6 +43,12 @@ class Evidence:
             self.curvature.inputs = Moments.zeros(0, 0, self.curvature.outer.device)
 
     @property
+    def size(self) -> int:
+        """How many weights a unit has."""
+        shapes = {name: tuple(tensor.shape) for name, tensor in self.weights.items()}
+        return sum(p.per_unit(shapes[p.tensor]) for p in self.site.weights if p.tensor in shapes)
+
+    @property
     def inlet(self) -> Tensor:
         """[inputs, outputs]: the reader's weight, its rows on the site's units."""
         part = self.site.inlet

@@ -15,6 +15,7 @@ from prunus.probe._curvature import curvatures, look_back
 from prunus.probe._evidence import ABLATION, ACTIVATIONS, BY_INPUT, CURVATURE, GRADIENTS, Evidence
 from prunus.probe._frozen import frozen
 from prunus.probe._tokens import flat, real_tokens
+from prunus.probe._traces import TRACES, Trace
 from prunus.probe.directions import Directions
 from prunus.probe.loss import Batch, Loss, samples_of
 from prunus.site import Site
@@ -92,6 +93,9 @@ def _look(
 ) -> None:
     if ABLATION in reads and loss is not None:
         ablate(model, batch, found, loss)
+    traced = [name for name in reads if name in TRACES]
+    if traced and loss is not None:
+        _trace(model, batch, found, traced, loss)
     activations = [name for name in reads if name in ACTIVATIONS]
     gradients = [name for name in reads if name in GRADIENTS]
     with ExitStack() as undo:
@@ -106,6 +110,30 @@ def _look(
         elif activations or gradients:
             with torch.no_grad():
                 model(**batch)
+
+
+def _trace(
+    model: nn.Module, batch: Batch, found: Mapping[str, Evidence], names: list[str], loss: Loss
+) -> None:
+    """Add what a batch's gradients of weights say."""
+    wanted = {part.tensor for evidence in found.values() for part in evidence.site.weights}
+    weights = {name: model.get_parameter(name) for name in sorted(wanted)}
+    for weight in weights.values():
+        weight.requires_grad_(True)
+    try:
+        with torch.enable_grad():
+            value = loss(model, batch)
+            parts = torch.autograd.grad(value, list(weights.values()), allow_unused=True)
+    finally:
+        for weight in weights.values():
+            weight.requires_grad_(False)
+    gradients = dict(zip(weights, parts, strict=True))
+    for evidence in found.values():
+        for name in names:
+            trace = Trace(evidence.site, name)
+            trace.add(weights, gradients)
+            if trace.value is not None:
+                evidence.add(name, trace.value)
 
 
 def _watch(

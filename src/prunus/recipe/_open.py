@@ -152,7 +152,10 @@ def sites_of(model: PreTrainedModel, chosen: Iterable[str | Grid]) -> Anatomy:
     sites = every.of(*(kind for kind in chosen if isinstance(kind, str)))
     for grid in chosen:
         if isinstance(grid, Grid):
-            found = every.grid(grid.match, grid.grid)
+            found = every.grid(
+                grid.match, grid.grid,
+                types=grid.types, indivisible=grid.indivisible, head=grid.head,
+            )  # fmt: skip
             if shared := sorted(found.keys() & sites.keys()):
                 raise PrunusError(f"sites: two grids share {shared[0]!r}; narrow their `match`")
             sites = sites | found

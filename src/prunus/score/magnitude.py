@@ -21,10 +21,13 @@ class Magnitude(Criterion):
 
     def score(self, evidence: Evidence) -> Tensor:
         """[*grid] sums over the unit's weights."""
-        total = torch.zeros(evidence.site.shape, dtype=torch.float64)
-        for part in evidence.site.slices:
-            if part.tensor in evidence.weights:
-                weight = evidence.weights[part.tensor].double()
-                size = weight.abs() if self.norm == "l1" else weight.square()
-                total += reduce(part, size, evidence.site.shape).cpu()
-        return total
+        site, weights = evidence.site, evidence.weights
+        sizes = [
+            reduce(part, self._size(weights[part.tensor]), site.shape)
+            for part in site.slices
+            if part.tensor in weights
+        ]
+        return sizes[0] if len(sizes) == 1 else torch.stack(sizes).double().sum(0)
+
+    def _size(self, weight: Tensor) -> Tensor:
+        return weight.abs() if self.norm == "l1" else weight.square()

@@ -1,6 +1,8 @@
 """How much stays, and where: from scores and a budget to a plan that meets and fills it."""
 
 from collections.abc import Mapping
+from fractions import Fraction
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -8,14 +10,26 @@ from torch import Tensor
 from prunus.curve import Curve
 from prunus.errors import PrunusError
 from prunus.plan import Plan
+from prunus.select._blocks import blocks, keep
 from prunus.select._budget import Budget, Rule
-from prunus.select._cost import Cost, flops, params, units
-from prunus.select._pool import Candidate, Pool, candidate
+from prunus.select._cost import Cost, flops, params, units, weights
+from prunus.select._pool import Pool, candidate
 from prunus.select._selector import Selector
 from prunus.select.greedy import Greedy
 from prunus.site import Site
 
-__all__ = ["Budget", "Cost", "Rule", "Selector", "flops", "params", "select", "units"]
+__all__ = [
+    "Budget",
+    "Cost",
+    "Rule",
+    "Selector",
+    "flops",
+    "masks",
+    "params",
+    "select",
+    "units",
+    "weights",
+]
 
 Found = Tensor | Curve
 
@@ -51,53 +65,83 @@ def select(
         PrunusError: scores that are not finite or not on the grid, rules that do not fit, or a
             budget below the floors or of unknown density.
     """
-    budget.require_known()
-    given, selector = given or Plan(), selector or Greedy()
+    given = given or Plan()
     given.check(sites)
+    return given | masks(
+        scores, sites, budget, cost, given,
+        per_cost=per_cost, selector=selector or Greedy(), aim=aim,
+    )  # fmt: skip
+
+
+def masks(
+    scores: Mapping[str, Found],
+    sites: Mapping[str, Site],
+    budget: Budget,
+    cost: Cost,
+    given: Plan,
+    *,
+    per_cost: bool,
+    selector: Selector,
+    aim: float = 1.0,
+) -> dict[str, Tensor]:
+    """What :func:`select` decides, [*grid] bool for every site; very many units where they lie."""
+    budget.require_known()
     for name in scores:
         _sound(scores[name], sites[name])
     rules = budget.assign(sites)
     free = {name: sites[name] for name in sites if name in scores and name not in given}
-    kept = given.counts()
-    plan = given
+    kept, found = given.counts(), dict[str, Tensor]()
     for members, density, scope in _groups(budget, rules, sites):
         local = scope == "local"
         metric = _by_units(members, free, density) if local else cost
-        for pool in [[name] for name in members] if local else [members]:
-            found = {
-                name: _candidate(name, free, scores, budget, rules, metric if per_cost else None)
-                for name in pool
-                if name in free
-            }
-            if found:
-                whole = budget.of == "model" and not local
-                plan = plan | _chosen(
-                    Pool(pool, found, metric, aim), selector, density, kept, whole
+        for names in [[name] for name in members] if local else [members]:
+            mine = {name: free[name] for name in names if name in free}
+            fast = _apart(mine, scores, selector, metric)
+            make: Any = blocks if fast else candidate
+            candidates: dict[str, Any] = {
+                name: make(
+                    site, scores[name], float(metric.price(name)) if per_cost else 1.0,
+                    budget, rules[name],
                 )
-                kept |= plan.counts()
-    return plan
+                for name, site in mine.items()
+            }  # fmt: skip
+            if candidates:
+                pool = Pool(names, candidates, metric, aim)
+                limit = pool.limit(density, kept, whole=budget.of == "model" and not local)
+                found |= keep(pool, limit, kept) if fast else _chosen(pool, selector, limit, kept)
+                kept |= {name: int(found[name].sum()) for name in mine}
+    return found
 
 
-def _candidate(
-    name: str,
-    sites: Mapping[str, Site],
-    scores: Mapping[str, Found],
-    budget: Budget,
-    rules: Mapping[str, Rule | None],
-    cost: Cost | None,
-) -> Candidate:
-    price = 1.0 if cost is None else float(cost.price(name))
-    return candidate(sites[name], scores[name], price, budget, rules[name])
+def _apart(
+    sites: Mapping[str, Site], scores: Mapping[str, Found], selector: Selector, cost: Cost
+) -> bool:
+    """Whether units cost alike in every site whatever else stays, so that a threshold decides.
+
+    Raises:
+        PrunusError: they do not, but some are runs of which a few stay.
+    """
+    apart = (
+        cost.metric in ("units", "weights")
+        and type(selector) is Greedy
+        and all(site.even == 1 and isinstance(scores[n], Tensor) for n, site in sites.items())
+    )
+    runs = next((site for site in sites.values() if site.among), None)
+    if runs is not None and not apart:
+        raise PrunusError(
+            f"site {runs.name!r}: {runs.among[0]} of {runs.among[1]} neighbours are chosen under"
+            " metric: weights with select: greedy"
+        )
+    return apart
 
 
 def _chosen(
-    pool: Pool, selector: Selector, density: float, decided: Mapping[str, int], whole: bool
-) -> Plan:
-    limit = pool.limit(density, decided, whole=whole)
+    pool: Pool, selector: Selector, limit: Fraction, decided: Mapping[str, int]
+) -> dict[str, Tensor]:
     kept = selector.kept(pool, limit, decided)
     if selector.fills:
         pool.fill(kept, decided, limit)
-    return pool.plan(kept)
+    return pool.masks(kept)
 
 
 def _by_units(names: list[str], sites: Mapping[str, Site], density: float) -> Cost:

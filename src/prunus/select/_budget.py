@@ -70,7 +70,8 @@ class Budget(Part):
         max_bytes: how large the saved weights may be: 50MB, 48MiB, or bytes. The density of the
             whole model's parameters that this comes to is known once there is a model.
         max_loss: how many points of its metric the model may lose, 1pt; a search finds the density.
-        metric: what is counted: units, params, flops of one sample, or latency on this machine.
+        metric: what is counted: units, weights that are not zero, params, flops of one sample, or
+            latency on this machine.
         at: the call whose latency is meant; for metric latency only.
         of: fraction of what the sites cost (``sites``) or of the whole model (``model``).
         scope: one pool of all units (``global``), or each site by itself (``local``): every site
@@ -85,7 +86,7 @@ class Budget(Part):
     speedup: Annotated[float, Field(ge=1)] | None = None
     max_bytes: Size | None = None
     max_loss: Points | None = None
-    metric: Literal["units", "params", "flops", "latency"] = "flops"
+    metric: Literal["units", "weights", "params", "flops", "latency"] = "flops"
     at: At | None = None
     of: Literal["sites", "model"] = "sites"
     scope: Literal["global", "local"] = "global"

@@ -144,6 +144,33 @@ def units(sites: Mapping[str, Site]) -> Counted:
     return Counted("units", terms, {name: site.units for name, site in sites.items()})
 
 
+def weights(anatomy: Anatomy) -> Counted:
+    """Weights of linear layers and convolutions that are not zero, whether removed or masked.
+
+    Raises:
+        PrunusError: two sites share weights, which one of them alone can count.
+    """
+    shapes, owners = anatomy.tensors.shapes, dict[str, str]()
+    rest = {name: prod(shapes[name]) for name in anatomy.tensors.weighted}
+    terms: list[tuple[Monomial, Fraction]] = []
+    for name, site in anatomy.items():
+        total = 0
+        for part in site.weights:
+            if owners.setdefault(part.tensor, name) != name:
+                raise PrunusError(
+                    f"sites {owners[part.tensor]!r} and {name!r} share {part.tensor}, but metric:"
+                    " weights counts a weight once: take one of them, or another metric"
+                )
+            if part.tensor in rest:
+                size = site.units * part.per_unit(shapes[part.tensor])
+                rest[part.tensor] -= size
+                total += size
+        terms.append(((name,), Fraction(total)))
+    outside = sum(max(0, size) for size in rest.values())
+    sizes = {name: site.units for name, site in anatomy.items()}
+    return Counted("weights", (((), Fraction(outside)), *terms), sizes)
+
+
 def params(anatomy: Anatomy) -> Cost:
     """Parameters of the shrunk model, tied ones once; zeros that grids leave are still there."""
     axes = _axes(anatomy)

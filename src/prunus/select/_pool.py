@@ -10,7 +10,6 @@ from torch import Tensor
 
 from prunus.curve import Curve
 from prunus.errors import PrunusError
-from prunus.plan import Plan
 from prunus.select._budget import Budget, Rule
 from prunus.select._cost import Cost
 from prunus.site import Site
@@ -140,9 +139,9 @@ class Pool:
         worth = candidate.keys[rank] if units < candidate.most else -torch.inf
         return worth, -rank, list(self.candidates).index(name)
 
-    def plan(self, kept: Mapping[str, int]) -> Plan:
-        """The plan under which the best units of every site stay."""
-        return Plan({name: c.mask(kept[name]) for name, c in self.candidates.items()})
+    def masks(self, kept: Mapping[str, int]) -> dict[str, Tensor]:
+        """[*grid] masks under which the best units of every site stay."""
+        return {name: c.mask(kept[name]) for name, c in self.candidates.items()}
 
 
 def candidate(
@@ -167,7 +166,7 @@ def candidate(
     size = order.shape[1]
     keys = worth / (price * size) if price else torch.full((len(order),), torch.inf)
     losses = torch.cat([worth.flip(0).cumsum(0).flip(0), worth.new_zeros(1)])
-    low, high = _bounds(site, budget, rule)
+    low, high = bounds(site, budget, rule)
     least = max(site.least, ceil(low * len(order) - SLACK) * size)
     most = max(least, floor(high * len(order) + SLACK) * size)
     return Candidate(site, order, keys.tolist(), losses.tolist(), least, most)
@@ -182,7 +181,12 @@ def _bundles(site: Site, flat: Tensor) -> Tensor:
     return (runs.argsort(dim=1, descending=True, stable=True) + starts[:, None]).T
 
 
-def _bounds(site: Site, budget: Budget, rule: Rule | None) -> tuple[float, float]:
+def bounds(site: Site, budget: Budget, rule: Rule | None) -> tuple[float, float]:
+    """The least and the greatest fraction of a site's units that stay.
+
+    Raises:
+        PrunusError: the one is above the other.
+    """
     low = rule.floor if rule and rule.floor is not None else budget.floor
     high = rule.ceiling if rule and rule.ceiling is not None else budget.ceiling
     if low > high:

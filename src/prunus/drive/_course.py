@@ -1,0 +1,57 @@
+"""What goes together in a training: sites under one budget, criterion and schedule."""
+
+from dataclasses import dataclass
+
+from prunus.anatomy import Anatomy
+from prunus.errors import PrunusError
+from prunus.probe import TRACES, Trace
+from prunus.schedule import Schedule
+from prunus.score import Criterion
+from prunus.score._traced import Traced
+from prunus.select import Budget, Cost
+
+
+@dataclass(frozen=True)
+class Course:
+    """Sites that share a budget, a criterion and a schedule.
+
+    Attributes:
+        sites: what may go.
+        criterion: what matters.
+        schedule: how the density falls.
+        budget: how much stays in the end.
+        cost: the budget's metric.
+    """
+
+    sites: Anatomy
+    criterion: Criterion
+    schedule: Schedule
+    budget: Budget
+    cost: Cost
+
+    def __post_init__(self) -> None:
+        """Check that the criterion can be followed while weights change.
+
+        Raises:
+            PrunusError: it asks for statistics that only a pass over data gives.
+        """
+        lacking = sorted(set(self.criterion.reads) - set(TRACES))
+        if lacking:
+            raise PrunusError(
+                f"score: {type(self.criterion).__name__} needs {', '.join(lacking)} of a pass over"
+                " data; in training use snip_momentum, snip, gradient, block_mask, magnitude or random"
+            )
+        for site in self.sites.values():
+            if site.norms:
+                raise PrunusError(
+                    f"site {site.name!r}: {site.kind} cross norms, which would count what is masked"
+                    " while the network trains; use drive: oneshot or iterative"
+                )
+
+    def traces(self) -> dict[str, Trace]:
+        """A trace for every site, where the criterion reads one."""
+        if not isinstance(self.criterion, Traced):
+            return {}
+        keep, new = self.criterion.fading
+        name, fine = self.criterion.reads[0], self.criterion.fine
+        return {n: Trace(site, name, keep, new, fine) for n, site in self.sites.items()}
