@@ -1,7 +1,8 @@
 """Changing models by plans: ``mask`` is reversible and differentiable, ``shrink`` is physical."""
 
 from prunus.edit._resize import PORTABLE, emptiable, own_classes
+from prunus.edit.group_lasso import group_lasso
 from prunus.edit.mask import mask
 from prunus.edit.shrink import reshape, shrink
 
-__all__ = ["PORTABLE", "emptiable", "mask", "own_classes", "reshape", "shrink"]
+__all__ = ["PORTABLE", "emptiable", "group_lasso", "mask", "own_classes", "reshape", "shrink"]
