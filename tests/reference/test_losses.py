@@ -411,6 +411,14 @@ def test_models_of_other_precision_are_compared():
     assert rough == pytest.approx(exact, rel=0.1)
 
 
+def test_the_teacher_follows_the_student_to_its_device():
+    student, teacher, batch = pair("bert")
+    batch = {"input_ids": batch["input_ids"].to("meta")}
+    objective = Objective(["logits", "hidden", "attention"], teacher)
+    assert objective(student.to("meta"), batch).device.type == "meta"
+    assert teacher.device.type == "meta"
+
+
 @pytest.mark.parametrize(
     ("terms", "message"),
     [
@@ -488,6 +496,8 @@ def test_a_teacher_that_would_learn_is_refused():
     student, _, batch = pair("bert")
     with pytest.raises(PrunusError, match=r"shares \d+ weights.*copy.deepcopy"):
         Objective(["logits"], student)(student, batch)
+    with pytest.raises(PrunusError, match="would change with it"):
+        Objective(["logits"], student).check(student, batch)
     teacher = tiny("bert", seed=1)
     teacher.bert.embeddings = student.bert.embeddings
     with pytest.raises(PrunusError, match=r"shares 5 weights with the student, such as bert\.emb"):

@@ -7,13 +7,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel
-from transformers.utils import find_labels
 
 from prunus.errors import PrunusError
 from prunus.loss._eager import eager
+from prunus.loss._fit import inner, require_apart, require_same_tokens
 from prunus.loss._layers import ATTENTIONS, HIDDEN
 from prunus.loss._term import Output, Term
+from prunus.loss._unlabelled import unlabelled
 from prunus.probe._frozen import frozen
 from prunus.probe.loss import Batch
 from prunus.registry import build
@@ -29,7 +29,8 @@ class Objective:
 
     Attributes:
         terms: by name.
-        teacher: whose answers, hidden states or attention maps are targets.
+        teacher: whose answers, hidden states or attention maps are targets; None where no term
+            needs it.
     """
 
     def __init__(
@@ -68,15 +69,9 @@ class Objective:
         Raises:
             PrunusError: a term's, or the teacher does not fit the student.
         """
-        if model is not self._student:
-            self._require(model)
-            self._student = model
-        student = self._seen(model, batch)
-        teacher: Output = {}
-        if self.teacher is not None:
-            self._beside(model)
-            with frozen(self.teacher), torch.no_grad():
-                teacher = self._seen(self.teacher, batch)
+        self._require(model)
+        student = self._seen(model, batch, "loss" in self._reads)
+        teacher = {} if self.teacher is None else self._taught(self.teacher, model, batch)
         values = {name: term.value(student, teacher, batch) for name, term in self.terms.items()}
         self._values = {name: value.detach() for name, value in values.items()}
         return torch.stack([self.terms[name].weight * values[name] for name in values]).sum()
@@ -87,60 +82,31 @@ class Objective:
         Raises:
             PrunusError: what :meth:`__call__` would raise.
         """
+        self._require(model)  # before it is frozen: what learns must not be the teacher's
         with frozen(model), torch.no_grad():
             self(model, batch)
         self._values = {}
 
-    def _seen(self, model: nn.Module, batch: Batch) -> Output:
-        """What a model gives; labels only where the student shall make a loss of them."""
-        graded = "loss" in self._reads and model is not self.teacher
+    def _seen(self, model: nn.Module, batch: Batch, graded: bool) -> Output:
+        """What a model gives; labels only where it shall make a loss of them."""
         asked = {f"output_{what}": True for what in (HIDDEN, ATTENTIONS) if what in self._reads}
         with eager(model) if ATTENTIONS in self._reads else nullcontext():
-            return model(**(batch if graded else _unlabelled(model, batch)), **asked)
+            return model(**(batch if graded else unlabelled(model, batch)), **asked)
 
-    def _beside(self, model: nn.Module) -> None:
+    def _taught(self, teacher: nn.Module, model: nn.Module, batch: Batch) -> Output:
         device = next(model.parameters()).device
-        if next(self.teacher.parameters()).device != device:
-            self.teacher.to(device)
+        if next(teacher.parameters()).device != device:
+            teacher.to(device)
+        with frozen(teacher), torch.no_grad():
+            return self._seen(teacher, batch, graded=False)
 
     def _require(self, model: nn.Module) -> None:
-        """The teacher reads the student's tokens, and does not change with it."""
-        if self.teacher is None:
+        """The teacher fits; asked once a student."""
+        if self.teacher is None or model is self._student:
             return
-        learnt = {id(weight) for weight in model.parameters() if weight.requires_grad}
-        shared = [n for n, weight in self.teacher.named_parameters() if id(weight) in learnt]
-        if shared:
-            raise PrunusError(
-                f"loss: the teacher shares {len(shared)} weights with the student, such as"
-                f" {shared[0]}, and would change with it; give copy.deepcopy(model)"
-            )
-        own, goal = (_head(one) for one in (model, self.teacher))
-        sizes = [_vocabulary(one) for one in (own, goal)]
-        if sizes[0] != sizes[1]:
-            raise PrunusError(
-                f"loss: the student's vocabulary has {sizes[0]} tokens, the teacher's {sizes[1]};"
-                " the same texts must be the same numbers: take a teacher with its tokenizer"
-            )
+        require_apart(model, self.teacher)
+        student, teacher = inner(model), inner(self.teacher)
+        require_same_tokens(student, teacher)
         for term in self.terms.values():
-            if term.taught:
-                term.require(own, goal)
-
-
-def _head(model: nn.Module) -> Any:
-    """The transformers model inside whatever it is wrapped in."""
-    return next((own for own in model.modules() if isinstance(own, PreTrainedModel)), model)
-
-
-def _vocabulary(model: Any) -> int | None:
-    return getattr(model.config.get_text_config(), "vocab_size", None)
-
-
-def _unlabelled(model: nn.Module, batch: Batch) -> Batch:
-    """A batch without labels; a decoder that would have read them still does."""
-    head = _head(model)
-    labels = set(find_labels(type(head)))
-    rest = {name: tensor for name, tensor in batch.items() if name not in labels}
-    shifted = getattr(head, "prepare_decoder_input_ids_from_labels", None)
-    if shifted is not None and "labels" in batch and "decoder_input_ids" not in batch:
-        rest["decoder_input_ids"] = shifted(labels=batch["labels"])
-    return rest
+            term.require(student, teacher)
+        self._student = model
