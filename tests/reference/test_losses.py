@@ -428,7 +428,7 @@ def test_the_teacher_follows_the_student_to_its_device():
         (["labels", {"name": "labels", "weight": 2}], "labels is there twice"),
         (["logit"], "unknown loss term 'logit'. Did you mean 'logits'"),
         ([{"name": "logits", "weight": 0}], "greater than 0"),
-        ([{"name": "logits", "temprature": 1}], "temprature.*Did you mean 'temperature'"),
+        ([{"name": "logits", "temperatures": 1}], "temperatures.*Did you mean 'temperature'"),
         ([{"name": "hidden", "layers": []}], "at least 1"),
         ([{"name": "attention", "heads": "some"}], "'each' or 'mean'"),
     ],
