@@ -12,7 +12,13 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 from prunus.errors import PrunusError, unknown
 
 HERE = Path(__file__).parent
-WORDS = {"score": "criterion", "recover": "repair", "select": "selector", "anatomy": "model family"}
+WORDS = {
+    "score": "criterion",
+    "recover": "repair",
+    "select": "selector",
+    "anatomy": "model family",
+    "loss": "loss term",
+}
 Model = TypeVar("Model", bound=BaseModel)
 
 

@@ -68,6 +68,8 @@ class Loop(Trainer):
         """A Trainer with ``settings``; its own loss and schedule where none are given."""
         super().__init__(**settings)
         self._loss, self._pace = loss, pace
+        if loss is not None:  # a mean of its batch, to be divided by the batches of a step
+            self.model_accepts_loss_kwargs = False
 
     def compute_loss(self, model: nn.Module, inputs: Inputs, *args: Any, **kwargs: Any) -> Any:
         """The given loss, or the model's own."""

@@ -105,7 +105,7 @@ def check(
 
 
 def listing(what: str | None = None, /) -> None:
-    """List criteria, drives, recover, tasks, families or recipes; all of them by default.
+    """List criteria, drives, recover, losses, tasks, families or recipes; all of them by default.
 
     Args:
         what: which of them.

@@ -2,7 +2,17 @@
 
 from prunus.edit._held import Held
 from prunus.edit._resize import PORTABLE, emptiable, own_classes
+from prunus.edit.group_lasso import group_lasso
 from prunus.edit.mask import mask
 from prunus.edit.shrink import reshape, shrink
 
-__all__ = ["PORTABLE", "Held", "emptiable", "mask", "own_classes", "reshape", "shrink"]
+__all__ = [
+    "PORTABLE",
+    "Held",
+    "emptiable",
+    "group_lasso",
+    "mask",
+    "own_classes",
+    "reshape",
+    "shrink",
+]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from prunus.errors import PrunusError
-from prunus.probe.loss import LOGITS, VALUES, Batch, real_answers
+from prunus.probe.loss import VALUES, Batch, answers, real_answers
 
 EXACT = 4
 """Up to so many classes every direction is taken."""
@@ -44,17 +44,17 @@ class Directions:
         Raises:
             PrunusError: the model answers nothing that is known.
         """
-        answers = {name: out[name] for name in (*LOGITS, *VALUES) if name in out}
-        if not answers:
+        said = answers(out)
+        if not said:
             raise PrunusError(f"nothing to measure curvature of in the model's answer {list(out)}")
-        scale = len(answers) ** -0.5
-        alone = next(iter(answers.values()))
-        if len(answers) == 1 and alone.dim() == 2 and 1 < alone.shape[-1] <= EXACT:
+        scale = len(said) ** -0.5
+        alone = next(iter(said.values()))
+        if len(said) == 1 and alone.dim() == 2 and 1 < alone.shape[-1] <= EXACT:
             for factor in factors((alone.detach() / self.temperature).softmax(-1)):
                 yield (factor * alone).sum()
             return
         for _ in range(self.draws):
-            parts = [self._drawn(name, z, batch) for name, z in answers.items()]
+            parts = [self._drawn(name, z, batch) for name, z in said.items()]
             yield torch.stack(parts).sum() * (scale * self.draws**-0.5)
 
     def _drawn(self, name: str, z: Tensor, batch: Batch) -> Tensor:

@@ -79,7 +79,7 @@ class Teacher:
             return self._last[1]
         with frozen(self.model), torch.no_grad():
             out = self.model(**batch)
-        answer = {name: out[name] for name in (*LOGITS, *VALUES) if name in out}
+        answer = answers(out)
         if not answer:
             raise PrunusError(
                 f"{type(self.model).__name__} answers {sorted(out)}: nothing that prunus can hold"
@@ -95,20 +95,45 @@ LOGITS = ("logits", "prediction_logits", "seq_relationship_logits", "start_logit
 VALUES = ("last_hidden_state", "reconstruction", "text_embeds", "image_embeds")
 
 
+def answers(out: Mapping[str, Any]) -> dict[str, Tensor]:
+    """What a model says, by name: logits of any kind, or values where it has no head."""
+    return {name: out[name] for name in (*LOGITS, *VALUES) if name in out}
+
+
 def distance(out: Any, target: Mapping[str, Tensor], batch: Batch, temperature: float) -> Tensor:
     """The distance of :class:`Teacher` between a model's output and the dense answers."""
-    parts = [_apart(name, out[name], goal, batch, temperature) for name, goal in target.items()]
-    return torch.stack(parts).mean()
+    parts = _parts(out, target, batch, temperature)
+    return torch.stack([apart for apart, _ in parts]).mean()
 
 
-def _apart(name: str, z: Tensor, goal: Tensor, batch: Batch, temperature: float) -> Tensor:
+def mean_distance(
+    out: Mapping[str, Any], target: Mapping[str, Tensor], batch: Batch, temperature: float
+) -> Tensor:
+    """:func:`distance` of one answer on average: a sample's, or a token's where all are asked."""
+    parts = _parts(out, target, batch, temperature)
+    return torch.stack([apart / count for apart, count in parts]).mean()
+
+
+def _parts(
+    out: Any, target: Mapping[str, Tensor], batch: Batch, temperature: float
+) -> list[tuple[Tensor, int]]:
+    """(sum of distances, over how many answers) of everything that a model says."""
+    return [_apart(name, out[name], goal, batch, temperature) for name, goal in target.items()]
+
+
+def _apart(
+    name: str, z: Tensor, goal: Tensor, batch: Batch, temperature: float
+) -> tuple[Tensor, int]:
     real = real_answers(z, batch)
     if name in VALUES or z.shape[-1] == 1:
         apart = (z - goal).square()
         if real is None:
-            return apart.flatten(1).mean(1).sum()
-        return (apart.mean(-1) * real / real.sum(1, keepdim=True).clamp(min=1)).sum()
-    return _divergence(*((z, goal) if real is None else (z[real], goal[real])), temperature)
+            return apart.flatten(1).mean(1).sum(), len(z)
+        each = apart.mean(-1) * real / real.sum(1, keepdim=True).clamp(min=1)
+        return each.sum(), len(z)
+    if real is not None:
+        z, goal = z[real], goal[real]
+    return _divergence(z, goal, temperature), max(1, z.shape[:-1].numel())
 
 
 def real_answers(z: Tensor, batch: Batch) -> Tensor | None:
