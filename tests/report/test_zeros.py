@@ -23,7 +23,7 @@ def test_a_report_without_zeros_reads_and_shows_none():
 
 def test_a_row_for_each_layer_with_zeros():
     name = "encoder.layer.0.attention.self.query"
-    assert rows(sample()) == [(name, ("384×384", "14.7 k", "0.1000"))]
+    assert rows(sample()) == [(name, ("384×384", "0.1000", "14.7 k"))]
 
 
 def test_the_sum_is_said_in_both_words():

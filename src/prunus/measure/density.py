@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 from math import prod
+from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 LAYERS = (nn.Linear, Conv1D, nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -87,10 +88,11 @@ def as_neural_compressor(found: Density) -> float:
 
 
 def _weights(model: nn.Module, kinds: tuple[type[nn.Module], ...]) -> tuple[Weight, ...]:
-    first: dict[int, Weight] = {}
-    for name, module in model.named_modules():
-        if isinstance(module, kinds) and id(module.weight) not in first:
-            nonzero = int(module.weight.detach().count_nonzero())
-            shape = tuple(module.weight.shape)
-            first[id(module.weight)] = Weight(name, type(module).__name__, shape, nonzero)
-    return tuple(first.values())
+    made: list[tuple[str, Any]] = [(n, m) for n, m in model.named_modules() if isinstance(m, kinds)]
+    found: dict[Tensor, Weight] = {}
+    for name, module in made:
+        weight = module.weight
+        if weight not in found:
+            nonzero, kind = int(weight.detach().count_nonzero()), type(module).__name__
+            found[weight] = Weight(name, kind, tuple(weight.shape), nonzero)
+    return tuple(found.values())

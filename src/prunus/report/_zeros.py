@@ -4,7 +4,7 @@ from prunus.report import _units as show
 from prunus.report._schema import Report
 from prunus.report._zeroed import Matrix, Zeros
 
-COLUMNS = ("shape", "not zero", "density")
+COLUMNS = ("shape", "density", "not zero")
 
 
 def rows(report: Report) -> list[tuple[str, tuple[str, ...]]]:
@@ -27,7 +27,7 @@ def told(zeros: Zeros) -> str:
 
 def _row(own: Matrix) -> tuple[str, tuple[str, ...]]:
     shape = "×".join(map(str, own.shape))
-    return own.name, (shape, show.scaled(own.nonzero), _density(own.nonzero, own.of))
+    return own.name, (shape, _density(own.nonzero, own.of), show.scaled(own.nonzero))
 
 
 def _density(nonzero: int, of: int) -> str:
