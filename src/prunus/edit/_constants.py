@@ -1,7 +1,7 @@
 """What a reader is given that is the same whatever the model reads."""
 
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
 
@@ -13,8 +13,6 @@ from prunus.site import Site
 
 ROUNDING = 16
 """By how many units in the last place a constant may vary: a softmax does not sum to 1 exactly."""
-
-Seen = dict[str, list[Tensor]]
 
 
 def constants(
@@ -43,16 +41,9 @@ def constants(
     ]
     rows = {module: rows for site in tried for module, rows in idle[site.name].items()}
     whole = {n: torch.ones_like(x) if n.endswith("attention_mask") else x for n, x in batch.items()}
-    seen: Seen = {site.reader: [] for site in tried}
+    seen: dict[str, list[Tensor]] = {site.reader: [] for site in tried}
     for sign in (1, -1) if tried else ():
-        noise = torch.Generator().manual_seed(0)
-        with ExitStack() as undo, frozen(model), torch.no_grad():
-            for name, own in rows.items():
-                hook = partial(_replace, own, sign, noise)
-                undo.callback(model.get_submodule(name).register_forward_hook(hook).remove)
-            for name, ends in seen.items():
-                hook = partial(_watch, ends)
-                undo.callback(model.get_submodule(name).register_forward_pre_hook(hook).remove)
+        with _noise(model, rows, sign), _watched(model, seen), frozen(model), torch.no_grad():
             model(**whole)
     return {name: _value(ends) for name, ends in seen.items() if ends}
 
@@ -66,15 +57,33 @@ def _idle(model: nn.Module, site: Site) -> dict[str, Tensor]:
     }
 
 
-def _replace(
-    idle: Tensor, sign: int, noise: torch.Generator, _: nn.Module, __: Any, out: Tensor
-) -> Tensor:
-    drawn = torch.randn(out.shape, generator=noise).to(out)
-    return torch.where(idle, out, sign * drawn)
+@contextmanager
+def _noise(model: nn.Module, idle: Mapping[str, Tensor], sign: int) -> Iterator[None]:
+    """Noise in place of what modules give, but where their weights are zero."""
+    drawn = torch.Generator().manual_seed(0)
+
+    def replace(own: Tensor, _: nn.Module, __: Any, out: Tensor) -> Tensor:
+        return torch.where(own, out, sign * torch.randn(out.shape, generator=drawn).to(out))
+
+    with ExitStack() as undo:
+        for name, own in idle.items():
+            hook = model.get_submodule(name).register_forward_hook(partial(replace, own))
+            undo.callback(hook.remove)
+        yield
 
 
-def _watch(ends: list[Tensor], _: nn.Module, args: tuple[Any, ...]) -> None:
-    ends.extend(args[0].flatten(0, -2).aminmax(dim=0))
+@contextmanager
+def _watched(model: nn.Module, seen: dict[str, list[Tensor]]) -> Iterator[None]:
+    """Write down the least and the largest value of every input of the readers."""
+
+    def watch(ends: list[Tensor], _: nn.Module, args: tuple[Any, ...]) -> None:
+        ends.extend(args[0].flatten(0, -2).aminmax(dim=0))
+
+    with ExitStack() as undo:
+        for name, ends in seen.items():
+            hook = model.get_submodule(name).register_forward_pre_hook(partial(watch, ends))
+            undo.callback(hook.remove)
+        yield
 
 
 def _value(ends: list[Tensor]) -> Tensor:
