@@ -23,9 +23,9 @@ def constants(
     A row of zeros makes a projection's output its bias; whether that makes the unit a constant is
     for the model to show: a neuron is one where its only factor is, or where one factor is 0; a
     head is one where its values are, but not where its queries or keys are. So two passes see
-    noise, then the same with its sign turned, in place of every output that has a row, and what
-    still is the same at every token and in both passes is a constant of the network, not of the
-    batch. Padding counts as tokens.
+    noise, then the same with its sign turned, in place of every output whose row is not zero: what
+    is still the same at every token of both is a constant of the network, not of the batch.
+    Padding counts as tokens.
 
     Args:
         model: the model to look at.
