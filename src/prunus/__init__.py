@@ -19,6 +19,7 @@ _HOME = {
     "load": "checkpoint",
     "mask": "edit",
     "prune": "drive",
+    "remove_dead": "drive",
     "save": "checkpoint",
     "shrink": "drive",
     "trim_vocabulary": "vocabulary",

@@ -77,6 +77,7 @@ def test_the_report_holds_what_was_measured(place, finished):
     assert {"load", "score", "select", "recover", "shrink", "evaluate", "reload"} <= set(spent)
     assert sum(spent.values()) - spent["total"] <= spent["total"]
     assert report.peak_memory_bytes > 0
+    assert report.zeros is None
     assert report.calibration["samples"] == 16
     assert report.plan == Plan.load(finished / "plan.safetensors").fingerprint()
 
@@ -166,6 +167,23 @@ def test_tokens_that_are_never_seen_go(place, at, tmp_path, in_process):
         "keep": "seen", "splits": ("train", "calibration"), "min_count": 1
     }  # fmt: skip
     assert check(said).vocabulary == told.tokens
+
+
+def test_zeros_in_place_are_counted(place, at, tmp_path, in_process):
+    model = prunus.load(place / "dense")
+    with torch.no_grad():
+        model.bert.encoder.layer[0].attention.self.query.weight[:, ::2] = 0
+    prunus.save(model, tmp_path / "zeros", wordpiece())
+    report = at(*SMALL, "recover=[]", "sites=[neurons]", f"model={tmp_path / 'zeros'}")
+    assert [(own.name, own.nonzero, own.of) for own in report.zeros.layers if own.pruned] == [
+        ("bert.encoder.layer.0.attention.self.query", 512, 1024)
+    ]
+    linears = [
+        p for p in prunus.load(tmp_path / "out/model").modules() if hasattr(p, "in_features")
+    ]
+    assert report.zeros.of == sum(linear.weight.numel() for linear in linears)
+    assert report.zeros.neural_compressor == 512 / report.zeros.of
+    assert report.zeros.nonzero == report.zeros.of - 512
 
 
 def test_a_vocabulary_may_be_all_that_goes(at, tmp_path, in_process):

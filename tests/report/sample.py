@@ -106,6 +106,39 @@ def sample(**changes: Any) -> Report:
             "margin": 0.95,
         },
         "density": {"metric": "flops", "of_sites": 0.472, "of_model": 0.4998},
+        "zeros": {
+            "layers": [
+                {
+                    "name": "encoder.layer.0.attention.self.query",
+                    "kind": "Linear",
+                    "shape": [384, 384],
+                    "nonzero": 14_745,
+                    "of": 147_456,
+                    "pruned": True,
+                },
+                {
+                    "name": "classifier",
+                    "kind": "Linear",
+                    "shape": [2, 384],
+                    "nonzero": 768,
+                    "of": 768,
+                    "pruned": False,
+                },
+            ],
+            "embeddings": [
+                {
+                    "name": "embeddings.word_embeddings",
+                    "kind": "Embedding",
+                    "shape": [100, 384],
+                    "nonzero": 38_016,
+                    "of": 38_400,
+                    "pruned": True,
+                },
+            ],
+            "nonzero": 15_513,
+            "of": 148_224,
+            "neural_compressor": 0.89533,
+        },
         "params": {"dense": 22_714_755, "pruned": 17_402_115},
         "flops": {
             "dense": 562_341_888,

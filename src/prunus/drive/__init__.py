@@ -34,6 +34,7 @@ __all__ = [
     "finish",
     "job_of",
     "prune",
+    "remove_dead",
     "shrink",
     "sized",
 ]
@@ -175,6 +176,11 @@ def cost_of(
 def shrink(model: PreTrainedModel, plan: Plan, sites: Anatomy | None = None) -> PreTrainedModel:
     """:func:`prunus.edit.shrink`, and the new model has a class that saves and reloads."""
     return adopt(edit.shrink(model, plan, sites))
+
+
+def remove_dead(model: PreTrainedModel, batch: Batch | None = None) -> PreTrainedModel:
+    """:func:`prunus.edit.remove_dead`, and the new model has a class that saves and reloads."""
+    return adopt(edit.remove_dead(model, batch))
 
 
 def finish(

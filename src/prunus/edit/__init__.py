@@ -2,6 +2,7 @@
 
 from prunus.edit._held import Held
 from prunus.edit._resize import PORTABLE, emptiable, own_classes
+from prunus.edit.dead import dead, remove_dead
 from prunus.edit.group_lasso import group_lasso
 from prunus.edit.mask import mask
 from prunus.edit.shrink import reshape, shrink
@@ -9,10 +10,12 @@ from prunus.edit.shrink import reshape, shrink
 __all__ = [
     "PORTABLE",
     "Held",
+    "dead",
     "emptiable",
     "group_lasso",
     "mask",
     "own_classes",
+    "remove_dead",
     "reshape",
     "shrink",
 ]

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from prunus.edit import mask
+from prunus.edit._frozen import frozen
 from prunus.errors import PrunusError
 from prunus.probe._ablation import ablate, require_few
 from prunus.probe._curvature import curvatures, look_back
 from prunus.probe._evidence import ABLATION, ACTIVATIONS, BY_INPUT, CURVATURE, GRADIENTS, Evidence
-from prunus.probe._frozen import frozen
 from prunus.probe._tokens import flat, real_tokens
 from prunus.probe._traces import TRACES, Trace
 from prunus.probe.directions import Directions

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from prunus.edit._frozen import frozen
 from prunus.errors import PrunusError
-from prunus.probe._frozen import frozen
 from prunus.probe._tokens import IGNORED, real_tokens
 
 Batch = Mapping[str, Tensor]

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from prunus.edit import emptiable
+from prunus.edit._frozen import frozen
 from prunus.errors import PrunusError
 from prunus.gram import Moments
-from prunus.probe._frozen import frozen
 from prunus.probe._room import Room
 from prunus.probe._suspended import Suspended
 from prunus.probe._tokens import flat, real_tokens

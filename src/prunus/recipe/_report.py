@@ -10,6 +10,7 @@ from prunus.measure.size import bytes, parameters
 from prunus.plan import Plan
 from prunus.recipe._measured import Claims, density
 from prunus.recipe._model import Recipe, Settings
+from prunus.recipe._zeros import zeros
 from prunus.report import Report
 from prunus.report import _schema as schema
 from prunus.select import Cost
@@ -78,6 +79,7 @@ def report_of(recipe: Recipe, found: Findings) -> Report:
         compared=tuple(found.compared),
         frontier=found.frontier,
         density=density(found.cost, found.plan),
+        zeros=zeros(found.models[1]),
         params=_pair(parameters, found.models),
         flops=_flops(found),
         bytes=_pair(bytes, found.models),

@@ -4,6 +4,7 @@ from rich.table import Table
 from rich.text import Text
 
 from prunus.report import _frontier as search
+from prunus.report import _zeros
 from prunus.report._compared import COLUMNS, lines, timed
 from prunus.report._rows import Row, removed, rows
 from prunus.report._schema import Report
@@ -11,7 +12,7 @@ from prunus.report._schema import Report
 
 def tables(report: Report) -> list[Table]:
     """Every table that the report fills."""
-    return [table(report), *filter(None, (frontier(report), comparison(report)))]
+    return [table(report), *filter(None, (frontier(report), zeros(report), comparison(report)))]
 
 
 def table(report: Report) -> Table:
@@ -55,6 +56,19 @@ def frontier(report: Report) -> Table | None:
     for row in search.tried(report):
         style = "bold" if row.chosen else "" if row.met else "dim"
         made.add_row(row.density, *map(Text, row.cells), style=style)
+    return made
+
+
+def zeros(report: Report) -> Table | None:
+    """The layers whose weights are zero in part; None where there are none."""
+    if report.zeros is None:
+        return None
+    made = Table(title="Weights that are zero", title_justify="left")
+    made.caption = Text(_zeros.told(report.zeros))
+    for name in ("", *_zeros.COLUMNS):
+        made.add_column(name, justify="right" if name else "left")
+    for name, cells in _zeros.rows(report):
+        made.add_row(*map(Text, (name, *cells)))
     return made
 
 

@@ -8,6 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from prunus.report import _frontier as search
 from prunus.report import _units as show
+from prunus.report import _zeros
 from prunus.report._compared import COLUMNS, lines, timed
 from prunus.report._heat import heats
 from prunus.report._rows import clock, label, removed, rows
@@ -59,6 +60,7 @@ def html(report: Report) -> str:
         search=search,
         plot=search.plot(report),
         timed=timed(report),
+        zeros=_zeros,
         heats=heats(report.kept),
         phases=_phases(report),
         equivalence=_equivalence(report),

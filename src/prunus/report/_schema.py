@@ -6,6 +6,7 @@ from prunus.report._searched import Frontier
 from prunus.report._touched import TouchUp
 from prunus.report._value import Count, Number
 from prunus.report._value import Value as _Value
+from prunus.report._zeroed import Zeros
 
 
 class Quality(_Value):
@@ -261,6 +262,7 @@ class Report(_Value):
     compared: tuple[Baseline, ...] = ()
     frontier: Frontier | None = None
     density: Density
+    zeros: Zeros | None = None
     params: Pair
     flops: Flops
     bytes: Pair

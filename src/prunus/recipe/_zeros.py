@@ -1,0 +1,24 @@
+"""Which weights of a model are zero, as the report holds it."""
+
+from torch import nn
+
+from prunus.measure.density import Weight, as_neural_compressor, densities
+from prunus.report._zeroed import Matrix, Zeros
+
+
+def zeros(model: nn.Module) -> Zeros | None:
+    """The zeros of every weight; None where no layer holds more than chance explains."""
+    found = densities(model)
+    if not found.pruned:
+        return None
+    return Zeros(
+        layers=tuple(map(_matrix, found.layers)),
+        embeddings=tuple(map(_matrix, found.embeddings)),
+        nonzero=found.nonzero,
+        of=found.of,
+        neural_compressor=as_neural_compressor(found),
+    )
+
+
+def _matrix(own: Weight) -> Matrix:
+    return Matrix(**vars(own), of=own.of, pruned=own.pruned)
