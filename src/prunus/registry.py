@@ -7,7 +7,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, TypeVar, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from prunus.errors import PrunusError, unknown
 
@@ -108,6 +108,27 @@ def build(folder: str, spec: "str | Mapping[str, Any] | Part") -> Any:
         raise PrunusError(f"{folder}: a mapping needs the key 'name', got {sorted(settings)}")
     name = settings.pop("name")
     return parse(find(folder, name), f"{folder} {name!r}", settings)
+
+
+def named(folder: str) -> BeforeValidator:
+    """Accepts a part's name, or a mapping with ``name`` and settings; gives the mapping."""
+
+    def check(value: Any) -> Any:
+        spec = {"name": value} if isinstance(value, str) else value
+        if spec is None:
+            return None
+        if not isinstance(spec, Mapping) or not isinstance(spec.get("name"), str):
+            raise PrunusError(f"expected a name, or a mapping with the key 'name'; got {value!r}")
+        require(folder, spec["name"])
+        return dict(spec)
+
+    return BeforeValidator(check)
+
+
+def spelt(part: Part) -> dict[str, Any]:
+    """A part as people write it: its name and all its settings."""
+    name = type(part).__module__.rpartition(".")[2]
+    return {"name": name, **part.model_dump(mode="json", exclude_none=True)}
 
 
 def parse(cls: type[Model], where: str, settings: Mapping[str, Any]) -> Model:

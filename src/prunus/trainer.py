@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,8 @@ Inputs = dict[str, Any]
 Loss = Callable[[nn.Module, Inputs], Tensor]
 ENDLESS = 10**9
 """Steps of a training that only the clock ends."""
+STATE = "guest.safetensors"
+"""The file of a guest in a checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,72 @@ class Loop(Trainer):
         return self.lr_scheduler
 
 
+class Attached(Protocol):
+    """What a guest of a training leaves with its optimizer."""
+
+    def save(self, path: Path) -> None:
+        """Write a file from which it can go on."""
+        ...
+
+    def load(self, path: Path) -> None:
+        """Go on from a file."""
+        ...
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """Where a training is saved as it goes on, so that it can be taken up again.
+
+    Attributes:
+        folder: of the checkpoints.
+        every: steps from one to the next.
+    """
+
+    folder: Path
+    every: int
+
+    @property
+    def last(self) -> Path | None:
+        """The last one that is whole."""
+        found = [path.parent for path in self.folder.glob(f"checkpoint-*/{STATE}")]
+        return max(found, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+
+
+class Guest(TrainerCallback):
+    """Lets somebody in when the optimizer is there, and saves him with every checkpoint."""
+
+    def __init__(
+        self,
+        enter: Callable[[Any, int, int], Attached],
+        told: Callable[[int, int], None],
+        start: Path | None,
+    ) -> None:
+        """``enter`` gets the optimizer, the steps of the training, and those of an epoch."""
+        self._enter, self._told, self._start = enter, told, start
+        self._attached: Attached | None = None
+        self._percent = -1
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        """Let the guest in."""
+        batches = len(given["train_dataloader"])
+        epoch = max(1, batches // args.gradient_accumulation_steps)
+        self._attached = self._enter(given["optimizer"], state.max_steps, epoch)
+        if self._start is not None:
+            self._attached.load(self._start / STATE)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Tell how far it is, once a percent."""
+        percent = 100 * state.global_step // state.max_steps
+        if percent > self._percent:
+            self._percent = percent
+            self._told(state.global_step, state.max_steps)
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Save the guest beside the network."""
+        if self._attached is not None:
+            self._attached.save(Path(args.output_dir) / f"checkpoint-{state.global_step}" / STATE)
+
+
 class Bar(ProgressCallback):
     """The Trainer's progress bar, without the raw log lines."""
 
@@ -120,6 +188,9 @@ def train(
     loss: Loss | None = None,
     pace: Pace | None = None,
     bar: bool = False,
+    enter: Callable[[Any, int, int], Attached] | None = None,
+    told: Callable[[int, int], None] = lambda done, of: None,
+    checkpoints: Checkpoints | None = None,
     **settings: Any,
 ) -> float:
     """Train a model in place with AdamW.
@@ -132,32 +203,41 @@ def train(
         loss: of the model on a batch; None is the model's own.
         pace: when it ends, and the learning rates until then; None leaves both to ``settings``.
         bar: show a progress bar.
+        enter: makes a guest of the training from its optimizer, its steps, and those of an epoch.
+        told: where there is a guest, is told of the steps that are done, and of how many.
+        checkpoints: where the training is saved, and taken up again if it was; None nowhere.
         **settings: of transformers' ``TrainingArguments``.
 
     Returns:
         The mean loss of all steps.
     """
     arguments = TrainingArguments(
-        output_dir=str(folder),
+        output_dir=str(folder if checkpoints is None else checkpoints.folder),
         max_steps=settings.pop("max_steps", ENDLESS if pace else -1),
         dataloader_pin_memory=torch.cuda.is_available(),
         remove_unused_columns=settings.pop("remove_unused_columns", loss is None),
         disable_tqdm=not bar,
         logging_strategy="no",
-        save_strategy="no",
+        save_strategy="no" if checkpoints is None else "steps",
+        save_steps=1 if checkpoints is None else checkpoints.every,
+        save_total_limit=2,
         report_to="none",
         **settings,
     )
+    start = None if checkpoints is None else checkpoints.last
+    callbacks: list[Any] = [] if pace is None else [Stop(pace)]
+    if enter is not None:
+        callbacks.append(Guest(enter, told, start))
     with _unmarked(model):
         loop = Loop(
             loss=loss, pace=pace, model=model, args=arguments, data_collator=collate,
-            train_dataset=data, callbacks=[Stop(pace)] if pace else [],
+            train_dataset=data, callbacks=callbacks,
         )  # fmt: skip
         for printing in (PrinterCallback, ProgressCallback):
             loop.remove_callback(printing)
         if bar:
             loop.add_callback(Bar)
-        return loop.train().training_loss
+        return loop.train(resume_from_checkpoint=start and str(start)).training_loss
 
 
 @contextmanager

@@ -333,6 +333,7 @@ def test_ls_lists_everything_with_a_line_on_each(prunus_):
     assert code == 0
     assert [line.split()[0] for line in out.splitlines()] == [
         "drives",
+        "gradual",
         "iterative",
         "oneshot",
         "sweep",

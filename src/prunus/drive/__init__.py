@@ -11,6 +11,7 @@ from prunus.anatomy import Anatomy, anatomy
 from prunus.checkpoint import adopt
 from prunus.drive._drive import Drive
 from prunus.drive._job import Job, Phase, Step, unseen, untimed
+from prunus.drive._learning import Learning
 from prunus.drive._sized import sized
 from prunus.drive._touch_up import touch_up
 from prunus.errors import PrunusError
@@ -28,6 +29,7 @@ from prunus.select._budget import At
 __all__ = [
     "Drive",
     "Job",
+    "Learning",
     "Phase",
     "Step",
     "cost_of",
@@ -110,6 +112,7 @@ def job_of(
     recover: Sequence[Spec],
     select: Spec = "greedy",
     training: Iterable[Batch] | None = None,
+    learning: Learning | None = None,
     scored: float = 1.0,
     precision: Literal["float32", "bfloat16"] = "float32",
     room: Room | None = None,
@@ -130,7 +133,7 @@ def job_of(
         raise PrunusError("there is training data, but nothing in recover trains; add finetune")
     return Job(
         model, sites, batches, build("score", score), build("select", select), parsed, cost,
-        repairs, last, None if training is None else _lasting(training),
+        repairs, last, None if training is None else _lasting(training), learning,
         scored=scored, precision=PRECISIONS[precision], room=room, phase=phase, step=step,
     )  # fmt: skip
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from prunus.anatomy import Anatomy, anatomy
 from prunus.curve import Curve
+from prunus.drive._learning import Learning
 from prunus.edit.shrink import cut, shrink
 from prunus.errors import PrunusError
 from prunus.gram import Moments
@@ -54,6 +55,7 @@ class Job:
         repairs: what is mended, in order.
         touch_up: what trains the student as a whole when it is cut and mended.
         training: unlabelled data for that; None is the calibration data.
+        learning: labelled data and a loss, for a drive that trains.
         scored: the fraction of the batches, evenly spaced, that scoring sees; repairs see all.
         precision: what forward passes compute in; statistics are summed in float64 in any case.
         room: where suspended passes' tensors wait; None is memory.
@@ -76,6 +78,7 @@ class Job:
     repairs: tuple[Repair, ...] = ()
     touch_up: TouchUp | None = None
     training: Iterable[Batch] | None = None
+    learning: Learning | None = None
     scored: float = 1.0
     precision: torch.dtype = torch.float32
     room: Room | None = None
@@ -106,6 +109,12 @@ class Job:
         self.student = copy.deepcopy(self.model)
         self.alive = {name: torch.arange(site.units) for name, site in self.sites.items()}
         self.teacher = self.criterion.teacher(self.model, self.batches)
+
+    def also(self, sites: Anatomy) -> None:
+        """Let plans speak of further sites."""
+        self.sites |= sites
+        self.alive |= {n: torch.arange(s.units) for n, s in sites.items() if n not in self.alive}
+        vars(self).pop("here", None)
 
     def again(self, found: Found, evidence: dict[str, Evidence], **parts: Any) -> "Job":
         """A job that begins again from what was scored in the dense model.

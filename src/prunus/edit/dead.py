@@ -45,12 +45,22 @@ def remove_dead(model: Any, batch: Mapping[str, Tensor] | None = None) -> Any:
         as :func:`prunus.edit.shrink` does.
     """
     small = copy.deepcopy(model)
-    sites = _sites(small)
-    fixed = _constants(small, sites, batch)
-    plan = _plan(small, sites, fixed)
-    _fold(small, sites, plan, fixed)
-    cut(small, plan, sites)
+    cut(small, fold_dead(small, batch), _sites(small))
     return small
+
+
+def fold_dead(model: nn.Module, batch: Mapping[str, Tensor] | None = None) -> Plan:
+    """The plan of :func:`dead`, without whose units the model then answers the same.
+
+    Args:
+        model: constants are folded into its biases, in place; it is not cut.
+        batch: see :func:`dead`.
+    """
+    sites = _sites(model)
+    fixed = _constants(model, sites, batch)
+    plan = _plan(model, sites, fixed)
+    _fold(model, sites, plan, fixed)
+    return plan
 
 
 def _sites(model: nn.Module) -> Anatomy:

@@ -77,14 +77,19 @@ def densities(model: nn.Module) -> Density:
     return Density(_weights(model, LAYERS), _weights(model, (nn.Embedding,)))
 
 
-def as_neural_compressor(found: Density) -> float:
+def as_neural_compressor(found: Density, dense: Density | None = None) -> float:
     """The amount in the words of Intel neural-compressor 2: how much was removed, from 0 to 1.
 
     Its "Element-wise/matmul, Gemm, conv ratio" is the zeros of the pruned layers over all elements
     of the weights of linear layers and convolutions, pooler and head included, embeddings not.
+
+    Args:
+        found: the weights of the pruned model.
+        dense: those of the dense one, where units were removed physically, which count as zeros.
     """
-    zeros = sum(weight.of - weight.nonzero for weight in found.pruned)
-    return zeros / max(1, found.of)
+    whole, left = dense or found, {weight.name: weight.nonzero for weight in found.layers}
+    gone = ((weight.of, weight.of - left.get(weight.name, 0)) for weight in whole.layers)
+    return sum(zeros for of, zeros in gone if zeros > CHANCE * of) / max(1, whole.of)
 
 
 def _weights(model: nn.Module, kinds: tuple[type[nn.Module], ...]) -> tuple[Weight, ...]:

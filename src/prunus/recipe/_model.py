@@ -1,7 +1,7 @@
 """What a recipe may say, checked without importing torch."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
     BeforeValidator,
@@ -10,12 +10,15 @@ from pydantic import (
     PlainSerializer,
     PositiveInt,
     field_validator,
+    model_validator,
 )
 
 from prunus.errors import PrunusError, unknown
-from prunus.registry import Part, Pattern, parse, require
+from prunus.registry import Part, Pattern, named, parse
 from prunus.tiling import Tiling
 
+GRADUAL = "gradual"
+"""The drive that trains."""
 BASELINES = ("random", "narrower", "shallower", "bfloat16", "int8")
 KINDS = ("heads", "queries", "neurons", "sublayers", "layers", "channels")
 WeightedType = Literal["Linear", "Conv1D", "Conv1d", "Conv2d"]
@@ -49,19 +52,6 @@ class Grid(Part):
     types: Annotated[Many[WeightedType] | None, Field(min_length=1)] = None
     indivisible: Literal["error", "skip", "pad"] = "error"
     head: bool = False
-
-
-def _named(folder: str) -> BeforeValidator:
-    """Accepts a part's name, or a mapping with ``name`` and settings; gives the mapping."""
-
-    def check(value: Any) -> Settings:
-        spec = {"name": value} if isinstance(value, str) else value
-        if not isinstance(spec, Mapping) or not isinstance(spec.get("name"), str):
-            raise PrunusError(f"expected a name, or a mapping with the key 'name'; got {value!r}")
-        require(folder, spec["name"])
-        return dict(spec)
-
-    return BeforeValidator(check)
 
 
 def _site(value: Any) -> Any:
@@ -182,6 +172,10 @@ class Recipe(Part):
         calibration: the data that scores and repairs see.
         evaluation: how quality is measured.
         latency: how latency is measured; None measures none.
+        training: how a network is trained while it is pruned (drive: gradual), see
+            :class:`prunus.task.Training`.
+        losses: terms of the training's loss, see :mod:`prunus.loss`.
+        teacher: whose answers terms ask for; None is the dense model itself.
         compare: what else is made of the dense model and measured beside the pruned one: random,
             narrower, shallower, bfloat16, int8; true for all of them.
         portable: let transformers alone open the result, with ``trust_remote_code=True``.
@@ -191,26 +185,54 @@ class Recipe(Part):
     """
 
     model: str
-    task: Annotated[Settings, _named("task")]
+    task: Annotated[Settings, named("task")]
     sites: Many[Annotated[str | Grid, BeforeValidator(_site)]] = ("heads", "neurons")
     vocab: Annotated[Vocabulary | None, BeforeValidator(_vocabulary)] = None
-    score: Annotated[Settings, _named("score")] = Field(default_factory=lambda: {"name": "obs"})
+    score: Annotated[Settings, named("score")] = Field(default_factory=lambda: {"name": "obs"})
     budget: Settings = Field(default_factory=lambda: {"density": 0.5})
-    select: Annotated[Settings, _named("select")] = Field(
-        default_factory=lambda: {"name": "curves"}
-    )
-    drive: Annotated[Settings, _named("drive")] = Field(default_factory=lambda: {"name": "oneshot"})
-    recover: Many[Annotated[Settings, _named("recover")]] = Field(
+    select: Annotated[Settings, named("select")] = Field(default_factory=lambda: {"name": "curves"})
+    drive: Annotated[Settings, named("drive")] = Field(default_factory=lambda: {"name": "oneshot"})
+    recover: Many[Annotated[Settings, named("recover")]] = Field(
         default_factory=lambda: ({"name": "input_map"}, {"name": "least_squares"})
     )
     calibration: Calibration = Calibration()
     evaluation: Evaluation = Evaluation()
     latency: Latency | None = Latency()
+    training: Settings = Field(default_factory=dict)
+    losses: Many[Annotated[Settings, named("loss")]] = ({"name": "labels"},)
+    teacher: str | None = None
     compare: Annotated[tuple[str, ...], BeforeValidator(_baselines)] = ()
     portable: bool = False
     device: str = "cpu"
     seed: int = 0
     out: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _follows(cls, settings: Any) -> Any:
+        """Defaults follow the drive, and the metric the sites."""
+        if not isinstance(settings, Mapping):
+            return settings
+        found = dict(settings)
+        drive, sites = found.get("drive"), _listed(found.get("sites"))
+        if (drive.get("name") if isinstance(drive, Mapping) else drive) == GRADUAL:
+            found = {"score": "snip_momentum", "select": "greedy", "recover": [], **found}
+        budget = found.get("budget", {"density": 0.5})
+        grids = isinstance(sites, list | tuple) and all(not isinstance(s, str) for s in sites)
+        if grids and isinstance(budget, Mapping) and "max_bytes" not in budget:
+            found["budget"] = {"metric": "weights", **budget}
+        return found
+
+    @model_validator(mode="after")
+    def _trains(self) -> Self:
+        """Nothing is said of a training that does not take place."""
+        said = self.model_fields_set & {"training", "losses", "teacher"}
+        if said and self.drive["name"] != GRADUAL:
+            raise PrunusError(
+                f"{', '.join(sorted(said))}: only drive: gradual trains while it prunes; use that"
+                " drive, or leave it out (`prunus train` fine-tunes a dense model)"
+            )
+        return self
 
     @field_validator("sites")
     @classmethod
@@ -231,6 +253,6 @@ class TrainRecipe(Part):
     """
 
     model: str
-    task: Annotated[Settings, _named("task")]
+    task: Annotated[Settings, named("task")]
     training: Settings = Field(default_factory=dict)
     out: str | None = None

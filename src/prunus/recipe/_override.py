@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from prunus.errors import PrunusError, unknown
 
-NAMED = ("task", "score", "drive", "recover")
+NAMED = ("task", "score", "drive", "recover", "losses")
 AMOUNTS: dict[str, dict[str, str | None]] = {
     "speedup": {"metric": "latency", "of": None},
     "max_bytes": {"metric": None, "of": None, "at": None},

@@ -4,8 +4,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from prunus.errors import PrunusError
-from prunus.recipe._model import Recipe, Settings
+from prunus.recipe._model import GRADUAL, Recipe, Settings
 from prunus.registry import Part, find, parse
+
+MADE = ("random", "narrower", "shallower")
+FOLDERS = {"losses": "loss"}
+"""Where the parts of a recipe's key lie, if not in a folder of its name."""
 
 
 @dataclass(frozen=True)
@@ -18,6 +22,8 @@ class Parts:
     select: Any
     drive: Any
     recover: tuple[Any, ...]
+    training: Any
+    losses: tuple[Any, ...]
 
 
 def class_of(key: str, settings: Settings) -> type[Part]:
@@ -34,7 +40,7 @@ def class_of(key: str, settings: Settings) -> type[Part]:
         from prunus.task import Training
 
         return Training
-    return find(key, settings.pop("name"))
+    return find(FOLDERS.get(key, key), settings.pop("name"))
 
 
 def build(key: str, spec: Settings, seed: int = 0) -> Any:
@@ -54,16 +60,23 @@ def parts(recipe: Recipe) -> Parts:
     """Everything that a recipe names.
 
     Raises:
-        PrunusError: a setting is unknown or out of range, a touch-up is not the last of all, or a
-            search would train every model that it tries.
+        PrunusError: a setting is unknown or out of range, a touch-up is not the last of all, a
+            search would train every model that it tries, or a training has no drive.
     """
     from prunus.recover import parted
 
-    task, score, budget, select, drive = (
+    task, score, budget, select, drive, training = (
         build(key, getattr(recipe, key), recipe.seed)
-        for key in ("task", "score", "budget", "select", "drive")
+        for key in ("task", "score", "budget", "select", "drive", "training")
     )
-    repairs = tuple(build("recover", spec, recipe.seed) for spec in recipe.recover)
+    repairs, losses = (
+        tuple(build(key, spec, recipe.seed) for spec in getattr(recipe, key))
+        for key in ("recover", "losses")
+    )
+    if recipe.drive["name"] == GRADUAL:
+        _require_once(recipe, budget)
+    else:
+        _require_common(budget)
     _, last = parted(repairs)
     if last is not None and budget.max_loss is not None:
         name = recipe.recover[-1]["name"]
@@ -71,7 +84,27 @@ def parts(recipe: Recipe) -> Parts:
             f"budget.max_loss tries many models, and {name} would train each of them; search"
             f" without {name}, then prune once to the density that was found"
         )
-    return Parts(task, score, budget, select, drive, repairs)
+    return Parts(task, score, budget, select, drive, repairs, training, losses)
+
+
+def _require_once(recipe: Recipe, budget: Any) -> None:
+    """Check that nothing asks to train more than one model."""
+    many = [name for name in recipe.compare if name in MADE]
+    if many or budget.max_loss is not None:
+        what = f"compare: {', '.join(many)}" if many else "budget.max_loss"
+        raise PrunusError(
+            f"{what} makes further models in the recipe's own way, and drive: gradual would train"
+            " each of them; leave it out, or run recipes of their own"
+        )
+
+
+def _require_common(budget: Any) -> None:
+    """Check that no rule speaks of a training that does not take place."""
+    for rule in budget.rules:
+        if rule.score is not None or rule.schedule is not None:
+            raise PrunusError(
+                f"budget rule {rule.match!r}: a score or schedule of its own needs drive: gradual"
+            )
 
 
 def resolved(recipe: Recipe, chosen: Parts) -> Settings:
@@ -81,6 +114,11 @@ def resolved(recipe: Recipe, chosen: Parts) -> Settings:
         full[key] = _spelt(full[key], getattr(chosen, key))
     full["budget"] = chosen.budget.model_dump(mode="json", exclude_none=True)
     full["recover"] = list(map(_spelt, full["recover"], chosen.recover))
+    if full["drive"]["name"] == GRADUAL:
+        full["training"] = chosen.training.model_dump(mode="json", exclude_none=True)
+        full["losses"] = list(map(_spelt, full["losses"], chosen.losses))
+    else:
+        full = {key: value for key, value in full.items() if key not in ("training", "losses")}
     return full if recipe.latency else full | {"latency": None}
 
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from prunus.errors import PrunusError
 from prunus.recipe._model import Recipe, TrainRecipe
 from prunus.recipe._override import NAMED, ask, override
-from prunus.recipe._parts import class_of
+from prunus.recipe._parts import FOLDERS, class_of
 from prunus.recipe._shipped import find
 from prunus.registry import Part, faults, names
 
@@ -86,7 +86,7 @@ def _told(where: str, found: Iterable[Fault]) -> str:
 
 def _specs(cls: type[Part], data: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
     """(dotted path, key, settings) of everything whose class is known only by its name."""
-    for key in ("task", "score", "budget", "drive", "recover", "training"):
+    for key in ("task", "score", "budget", "drive", "recover", "training", "losses"):
         if key not in data or key not in cls.model_fields:
             continue
         if isinstance(data[key], list | tuple):
@@ -101,7 +101,9 @@ def _settings_faults(path: str, key: str, spec: Any) -> list[Fault]:
     if not isinstance(settings, Mapping):
         return []
     settings, name = dict(settings), settings.get("name", "")
-    if key in NAMED and not (isinstance(name, str) and (":" in name or name in names(key))):
+    if key in NAMED and not (
+        isinstance(name, str) and (":" in name or name in names(FOLDERS.get(key, key)))
+    ):
         return []
     try:
         cls = class_of(key, settings)

@@ -79,7 +79,7 @@ def report_of(recipe: Recipe, found: Findings) -> Report:
         compared=tuple(found.compared),
         frontier=found.frontier,
         density=density(found.cost, found.plan),
-        zeros=zeros(found.models[1]),
+        zeros=zeros(*found.models),
         params=_pair(parameters, found.models),
         flops=_flops(found),
         bytes=_pair(bytes, found.models),

@@ -24,6 +24,7 @@ class Stage:
         recipe: what to do.
         parts: the recipe's parts.
         folder: where files are written.
+        out: where the folder will be in the end.
         bars: progress.
         log: the run's log.
         watch: seconds of every phase.
@@ -32,6 +33,7 @@ class Stage:
     recipe: Recipe
     parts: Parts
     folder: Path
+    out: Path
     bars: Bars
     log: logging.Logger
     watch: Phases = field(default_factory=Phases)

@@ -16,6 +16,7 @@ from prunus.plan import Plan
 from prunus.probe import Room
 from prunus.probe._tokens import mean_length
 from prunus.recipe._fresh import answer, difference, fresh_answer
+from prunus.recipe._learning import learning
 from prunus.recipe._measured import Claims, aimed, latencies, longest
 from prunus.recipe._open import DEVELOPMENT, data_of, open_model, sites_of, to, tokenizer_of
 from prunus.recipe._rivals import Rivals
@@ -142,12 +143,11 @@ def prune(stage: Stage, opened: Opened) -> Cut:
         opened.model, sites, stage.bars.over(opened.batches, "calibration data"),
         score=chosen.score, budget=chosen.budget, select=chosen.select, recover=chosen.recover,
         training=training(stage, opened.prepared),
+        learning=learning(stage, opened.model, opened.prepared),
         scored=recipe.calibration.scored, precision=recipe.calibration.precision,
         room=Room(recipe.calibration.memory * 2**20, stage.folder),
         phase=stage.watch, step=stage.step,
     )  # fmt: skip
-    every = sites | anatomy(opened.whole).of("vocab") if opened.vocab else sites
-    claims = Claims(opened.whole, every, opened.batches[0], opened.lengths)
     search, before = _search(stage, opened, job), list[Quality]()
     if search is None:
         plan = chosen.drive.run(job)
@@ -161,8 +161,10 @@ def prune(stage: Stage, opened: Opened) -> Cut:
     plan = Plan(plan, recipe.model)
     stage.bars.clear()
     stage.log.info("%r", plan)
+    every = job.sites | anatomy(opened.whole).of("vocab") if opened.vocab else job.sites
+    claims = Claims(opened.whole, every, opened.batches[0], opened.lengths)
     claims.check(small, plan | opened.vocab)
-    apart = _masked_vs_shrunk(opened, sites, plan)
+    apart = _masked_vs_shrunk(opened, job.sites, plan)
     dense, shrunk = (answer(model, opened.probe) for model in (opened.model, small))
     return Cut(job, plan, small, claims, apart, dense, shrunk, next(iter(before), None), search)
 

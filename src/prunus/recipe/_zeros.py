@@ -6,7 +6,7 @@ from prunus.measure.density import Weight, as_neural_compressor, densities
 from prunus.report._zeroed import Matrix, Zeros
 
 
-def zeros(model: nn.Module) -> Zeros | None:
+def zeros(dense: nn.Module, model: nn.Module) -> Zeros | None:
     """The zeros of every weight; None where no layer holds more than chance explains."""
     found = densities(model)
     if not found.pruned:
@@ -16,7 +16,7 @@ def zeros(model: nn.Module) -> Zeros | None:
         embeddings=tuple(map(_matrix, found.embeddings)),
         nonzero=found.nonzero,
         of=found.of,
-        neural_compressor=as_neural_compressor(found),
+        neural_compressor=as_neural_compressor(found, densities(dense)),
     )
 
 

@@ -1,6 +1,7 @@
 """Carries a recipe out: prune, shrink, save, open again, measure, report."""
 
 from pathlib import Path
+from shutil import rmtree
 
 import yaml
 from transformers import set_seed
@@ -12,6 +13,7 @@ from prunus.recipe._bars import Bars
 from prunus.recipe._detail import detail
 from prunus.recipe._fresh import difference
 from prunus.recipe._frontier import frontier
+from prunus.recipe._learning import checkpoints_of
 from prunus.recipe._log import logged
 from prunus.recipe._model import Recipe
 from prunus.recipe._open import folder_of
@@ -55,10 +57,11 @@ def run(recipe: Recipe, out: str | Path, quiet: bool = False) -> Report:
         Bars(quiet) as bars,
         peak_memory() as peak,
     ):
-        stage = Stage(recipe, chosen, folder, bars, log)
+        stage = Stage(recipe, chosen, folder, out, bars, log)
         report = _carry_out(stage, source, peak)
         write(report, folder)
         log.info("done")
+    rmtree(checkpoints_of(out), ignore_errors=True)
     return report
 
 

@@ -13,7 +13,7 @@ from pydantic import (
 )
 
 from prunus.errors import PrunusError
-from prunus.registry import Part, Pattern
+from prunus.registry import Part, Pattern, named
 from prunus.select._amounts import Points, Size
 
 Density = Annotated[float, Field(gt=0, le=1)]
@@ -31,6 +31,8 @@ class Rule(Part):
         scope: how their own budget is spread; needs ``density``.
         floor: least fraction of the units of each of these sites that stays.
         ceiling: greatest fraction.
+        score: a criterion of their own; needs ``density`` and drive: gradual, like ``schedule``.
+        schedule: a schedule of their own.
     """
 
     match: Pattern
@@ -38,11 +40,16 @@ class Rule(Part):
     scope: Literal["global", "local"] | None = None
     floor: Share | None = None
     ceiling: Density | None = None
+    score: Annotated[dict[str, Any] | None, named("score")] = None
+    schedule: Annotated[dict[str, Any] | None, named("schedule")] = None
 
     @model_validator(mode="after")
     def _scoped(self) -> Self:
-        if self.scope is not None and self.density is None:
-            raise PrunusError("scope says how the rule's own density is spread: give it a density")
+        own = [key for key in ("scope", "score", "schedule") if getattr(self, key) is not None]
+        if own and self.density is None:
+            raise PrunusError(
+                f"{' and '.join(own)} of a rule's own need a density of its own: give it one"
+            )
         return self
 
 

@@ -11,7 +11,12 @@ from prunus.trainer import train
 
 
 def fit(
-    model: PreTrainedModel, prepared: Prepared, training: Training, folder: Path, quiet: bool
+    model: PreTrainedModel,
+    prepared: Prepared,
+    training: Training,
+    folder: Path,
+    quiet: bool,
+    **more: Any,
 ) -> float:
     """Train ``model`` in place.
 
@@ -21,6 +26,7 @@ def fit(
         training: the settings.
         folder: for what the Trainer may write.
         quiet: show no progress bar.
+        **more: for :func:`prunus.trainer.train`: a loss, a guest, checkpoints.
 
     Returns:
         The mean training loss.
@@ -41,4 +47,7 @@ def fit(
         max_steps=training.max_steps or -1,
         seed=training.seed,
         train_sampling_strategy="group_by_length",
+        remove_unused_columns=True,
+        use_cpu=model.device.type == "cpu",
+        **more,
     )

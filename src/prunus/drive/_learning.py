@@ -1,0 +1,56 @@
+"""What a drive that trains learns from."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from prunus.loss import Objective
+from prunus.task import Prepared, Training
+
+
+@dataclass(frozen=True)
+class Learning:
+    """A task's training split, and how it is learnt.
+
+    Attributes:
+        prepared: the task.
+        training: the settings.
+        objective: the loss.
+        checkpoints: the folder of checkpoints, which outlives a run that is broken off.
+    """
+
+    prepared: Prepared[Any]
+    training: Training
+    objective: Objective
+    checkpoints: Path
+
+    def train(
+        self,
+        model: Any,
+        enter: Callable[[Any, int, int], Any],
+        told: Callable[[int, int], None],
+        save: int | None,
+    ) -> None:
+        """Train a model in place.
+
+        Args:
+            model: with a head for the task.
+            enter: see :func:`prunus.trainer.train`, like ``told``.
+            told: of progress.
+            save: steps between checkpoints; None makes none.
+
+        Raises:
+            PrunusError: a term of the loss does not fit the model or its teacher.
+        """
+        from prunus.task._fit import fit  # the Trainer takes two seconds to import
+        from prunus.trainer import Checkpoints
+
+        self.objective.check(model, self.prepared.batches("train", 2, 2)[0])
+        kept = None if save is None else Checkpoints(self.checkpoints, save)
+        with TemporaryDirectory() as folder:
+            fit(
+                model, self.prepared, self.training, Path(folder), True,
+                loss=self.objective, enter=enter, told=told, checkpoints=kept,
+            )  # fmt: skip

@@ -1,0 +1,93 @@
+"""Pruning while the network trains."""
+
+from functools import partial
+from typing import Annotated
+
+from pydantic import BeforeValidator, PlainSerializer, PositiveInt
+from torch.optim import Optimizer
+
+from prunus.anatomy import anatomy
+from prunus.drive._course import courses
+from prunus.drive._drive import Drive
+from prunus.drive._job import Job
+from prunus.drive._learning import Learning
+from prunus.drive._pruner import Pruner
+from prunus.edit.dead import fold_dead
+from prunus.errors import PrunusError
+from prunus.plan import Plan
+from prunus.registry import build, spelt
+from prunus.schedule import Schedule
+from prunus.schedule.cubic import Cubic
+
+Timed = Annotated[
+    Schedule, BeforeValidator(lambda spec: build("schedule", spec)), PlainSerializer(spelt)
+]
+
+
+class Gradual(Drive):
+    """Train, and let more and more units go meanwhile, see :class:`prunus.drive._pruner.Pruner`.
+
+    When the training is over, heads, queries and neurons that nothing reads any more, or whose
+    output no longer changes, go as well: their constants are folded into biases.
+
+    Attributes:
+        schedule: how the density falls, and when.
+        regrow: let removed units come back where their scores rise again.
+        lock: units whose weights are zero already stay removed.
+        dead: remove dead units physically.
+        save: steps from one checkpoint of the training to the next, from which a run that was
+            broken off goes on; None saves nothing.
+    """
+
+    schedule: Timed = Cubic()
+    regrow: bool = False
+    lock: bool = False
+    dead: bool = True
+    save: PositiveInt | None = None
+
+    def run(self, job: Job) -> Plan:
+        """Train the student; the plan is what its masks and its zeros leave.
+
+        Raises:
+            PrunusError: there is nothing to learn from, repairs are asked for, or the criterion
+                needs a pass over data.
+        """
+        learning = self._learning(job)
+        found = tuple(courses(job.sites, job.criterion, self.schedule, job.budget, job.cost))
+        pruners: list[Pruner] = []
+
+        def enter(optimizer: Optimizer, steps: int, epoch: int) -> Pruner:
+            pruners.append(
+                Pruner(
+                    job.student, optimizer, found, steps, epoch,
+                    regrow=self.regrow, lock=self.lock,
+                )
+            )  # fmt: skip
+            return pruners[-1]
+
+        job.student.requires_grad_(True)
+        with job.phase("train"):
+            learning.train(job.student, enter, partial(job.step, "train"), self.save)
+        job.student.eval()
+        plan = pruners[-1].detach()
+        return plan & self._dead(job) if self.dead else plan
+
+    def _dead(self, job: Job) -> Plan:
+        """Fold dead units of the student; the plan without them, of which the job then knows."""
+        plan = fold_dead(job.student, next(iter(job.batches)))
+        gone = Plan({name: stays for name, stays in plan.items() if not stays.all()})
+        job.also(anatomy(job.model).only(gone))
+        return gone
+
+    def _learning(self, job: Job) -> Learning:
+        if job.repairs:
+            raise PrunusError(
+                "drive: gradual trains the weights that stay; repairs are for what goes at once:"
+                " say recover: [] (finetune may follow)"
+            )
+        if job.learning is None:
+            raise PrunusError(
+                "drive: gradual needs labelled data to train on, which `prunus run` takes from the"
+                " task; in a loop of your own use prunus.gradual(model, optimizer, ...)"
+            )
+        return job.learning
