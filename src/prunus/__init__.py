@@ -1,8 +1,7 @@
 """prunus: pretrained networks, pruned for real.
 
-``prune`` does it all; step by step: ``prunus.anatomy.anatomy``, ``prunus.score.score``,
-``prunus.select.select``, ``mask``, ``shrink``, ``save``, ``load``. Names here are imported on
-first use.
+``prune`` does it all, ``gradual`` prunes in a training; step by step: ``prunus.anatomy.anatomy``,
+``prunus.score.score``, ``prunus.select.select``, ``mask``, ``shrink``, ``save``, ``load``.
 """
 
 import importlib
@@ -16,6 +15,7 @@ _HOME = {
     "PrunusError": "errors",
     "Site": "site",
     "Slice": "site",
+    "gradual": "recipe.gradual",
     "load": "checkpoint",
     "mask": "edit",
     "prune": "drive",

@@ -17,7 +17,7 @@ from prunus.registry import load
 from prunus.site import Site
 from prunus.tiling import Tiling
 
-__all__ = ["Anatomy", "Family", "anatomy", "families", "family_of", "plain"]
+__all__ = ["Anatomy", "Family", "anatomy", "families", "family_of", "known", "plain"]
 
 
 class Anatomy(Mapping[str, Site]):
@@ -104,6 +104,15 @@ def anatomy(model: nn.Module) -> Anatomy:
 def plain(model: nn.Module) -> Anatomy:
     """An anatomy of no sites yet, of any torch module: its weights can be taken as grids."""
     return Anatomy({}, Tensors.of(model), Family(stacks=(), channels=(), empty=nn.Module))
+
+
+def known(model: nn.Module) -> bool:
+    """Whether a model is of a known family."""
+    try:
+        family_of(model)
+    except PrunusError:
+        return False
+    return True
 
 
 def families() -> list[str]:

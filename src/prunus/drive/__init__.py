@@ -153,7 +153,7 @@ def _lasting(batches: Iterable[Batch]) -> Iterable[Batch]:
 
 
 def cost_of(
-    model: PreTrainedModel,
+    model: Any,
     sites: Anatomy,
     metric: str,
     batch: Batch,

@@ -1,13 +1,15 @@
 """Pruning while the network trains."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Annotated
 
 from pydantic import BeforeValidator, PlainSerializer, PositiveInt
+from torch import nn
 from torch.optim import Optimizer
 
 from prunus.anatomy import anatomy
-from prunus.drive._course import courses
+from prunus.drive._course import Course, courses
 from prunus.drive._drive import Drive
 from prunus.drive._job import Job
 from prunus.drive._learning import Learning
@@ -57,12 +59,7 @@ class Gradual(Drive):
         pruners: list[Pruner] = []
 
         def enter(optimizer: Optimizer, steps: int, epoch: int) -> Pruner:
-            pruners.append(
-                Pruner(
-                    job.student, optimizer, found, steps, epoch,
-                    regrow=self.regrow, lock=self.lock,
-                )
-            )  # fmt: skip
+            pruners.append(self.pruner(job.student, optimizer, found, steps, epoch))
             return pruners[-1]
 
         job.student.requires_grad_(True)
@@ -71,6 +68,20 @@ class Gradual(Drive):
         job.student.eval()
         plan = pruners[-1].detach()
         return plan & self._dead(job) if self.dead else plan
+
+    def pruner(
+        self,
+        model: nn.Module,
+        optimizer: Optimizer,
+        found: Sequence[Course],
+        steps: int,
+        epoch: int | None,
+    ) -> Pruner:
+        """A pruner of these settings, see :class:`prunus.drive._pruner.Pruner`."""
+        return Pruner(
+            model, optimizer, found, steps, epoch,
+            regrow=self.regrow, lock=self.lock,
+        )  # fmt: skip
 
     def _dead(self, job: Job) -> Plan:
         """Fold dead units of the student; the plan without them, of which the job then knows."""

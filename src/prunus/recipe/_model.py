@@ -155,39 +155,19 @@ class Latency(Part):
     pairs: PositiveInt = 15
 
 
-class Recipe(Part):
-    """One pruning run.
+class Method(Part):
+    """What goes, and how: the parts of a recipe that need no data.
 
     Attributes:
-        model: a folder, ``package:module/folder``, or a hub id.
-        task: what the model does: ``{name: glue, subset: sst2}``.
         sites: what may go: kinds of sites, or grids of weights.
-        vocab: which tokens stay; ``seen``, or settings; None keeps them all. They go before
-            anything is scored, and are no part of the budget.
         score: what matters.
         budget: how much stays, see :class:`prunus.select.Budget`.
         select: how the budget is split between sites.
         drive: when things happen.
         recover: what is mended, in order.
-        calibration: the data that scores and repairs see.
-        evaluation: how quality is measured.
-        latency: how latency is measured; None measures none.
-        training: how a network is trained while it is pruned (drive: gradual), see
-            :class:`prunus.task.Training`.
-        losses: terms of the training's loss, see :mod:`prunus.loss`.
-        teacher: whose answers terms ask for; None is the dense model itself.
-        compare: what else is made of the dense model and measured beside the pruned one: random,
-            narrower, shallower, bfloat16, int8; true for all of them.
-        portable: let transformers alone open the result, with ``trust_remote_code=True``.
-        device: where torch computes.
-        seed: of everything that is drawn.
-        out: the run's folder, where the command line names none.
     """
 
-    model: str
-    task: Annotated[Settings, named("task")]
     sites: Many[Annotated[str | Grid, BeforeValidator(_site)]] = ("heads", "neurons")
-    vocab: Annotated[Vocabulary | None, BeforeValidator(_vocabulary)] = None
     score: Annotated[Settings, named("score")] = Field(default_factory=lambda: {"name": "obs"})
     budget: Settings = Field(default_factory=lambda: {"density": 0.5})
     select: Annotated[Settings, named("select")] = Field(default_factory=lambda: {"name": "curves"})
@@ -195,17 +175,6 @@ class Recipe(Part):
     recover: Many[Annotated[Settings, named("recover")]] = Field(
         default_factory=lambda: ({"name": "input_map"}, {"name": "least_squares"})
     )
-    calibration: Calibration = Calibration()
-    evaluation: Evaluation = Evaluation()
-    latency: Latency | None = Latency()
-    training: Settings = Field(default_factory=dict)
-    losses: Many[Annotated[Settings, named("loss")]] = ({"name": "labels"},)
-    teacher: str | None = None
-    compare: Annotated[tuple[str, ...], BeforeValidator(_baselines)] = ()
-    portable: bool = False
-    device: str = "cpu"
-    seed: int = 0
-    out: str | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -223,6 +192,52 @@ class Recipe(Part):
             found["budget"] = {"metric": "weights", **budget}
         return found
 
+    @field_validator("sites")
+    @classmethod
+    def _some(cls, sites: tuple[str | Grid, ...]) -> tuple[str | Grid, ...]:
+        if not sites:
+            raise PrunusError("nothing may go: name a kind of site, such as heads")
+        return sites
+
+
+class Recipe(Method):
+    """One pruning run.
+
+    Attributes:
+        model: a folder, ``package:module/folder``, or a hub id.
+        task: what the model does: ``{name: glue, subset: sst2}``.
+        vocab: which tokens stay; ``seen``, or settings; None keeps them all. They go before
+            anything is scored, and are no part of the budget.
+        calibration: the data that scores and repairs see.
+        evaluation: how quality is measured.
+        latency: how latency is measured; None measures none.
+        training: how a network is trained while it is pruned (drive: gradual), see
+            :class:`prunus.task.Training`.
+        losses: terms of the training's loss, see :mod:`prunus.loss`.
+        teacher: whose answers terms ask for; None is the dense model itself.
+        compare: what else is made of the dense model and measured beside the pruned one: random,
+            narrower, shallower, bfloat16, int8; true for all of them.
+        portable: let transformers alone open the result, with ``trust_remote_code=True``.
+        device: where torch computes.
+        seed: of everything that is drawn.
+        out: the run's folder, where the command line names none.
+    """
+
+    model: str
+    task: Annotated[Settings, named("task")]
+    vocab: Annotated[Vocabulary | None, BeforeValidator(_vocabulary)] = None
+    calibration: Calibration = Calibration()
+    evaluation: Evaluation = Evaluation()
+    latency: Latency | None = Latency()
+    training: Settings = Field(default_factory=dict)
+    losses: Many[Annotated[Settings, named("loss")]] = ({"name": "labels"},)
+    teacher: str | None = None
+    compare: Annotated[tuple[str, ...], BeforeValidator(_baselines)] = ()
+    portable: bool = False
+    device: str = "cpu"
+    seed: int = 0
+    out: str | None = None
+
     @model_validator(mode="after")
     def _trains(self) -> Self:
         """Nothing is said of a training that does not take place."""
@@ -233,13 +248,6 @@ class Recipe(Part):
                 " drive, or leave it out (`prunus train` fine-tunes a dense model)"
             )
         return self
-
-    @field_validator("sites")
-    @classmethod
-    def _some(cls, sites: tuple[str | Grid, ...]) -> tuple[str | Grid, ...]:
-        if not sites:
-            raise PrunusError("nothing may go: name a kind of site, such as heads")
-        return sites
 
 
 class TrainRecipe(Part):

@@ -8,7 +8,7 @@ import torch
 from huggingface_hub import snapshot_download
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from prunus.anatomy import Anatomy, anatomy
+from prunus.anatomy import Anatomy
 from prunus.checkpoint import load, transformer_of
 from prunus.errors import PrunusError
 from prunus.recipe._model import Grid, Recipe
@@ -140,15 +140,14 @@ def _shares(task: Task, split: str) -> bool:
     return isinstance(own, str) and (own == theirs or (drawn and split != "train" and own == pool))
 
 
-def sites_of(model: PreTrainedModel, chosen: Iterable[str | Grid]) -> Anatomy:
-    """The sites that a recipe chooses.
+def sites_of(every: Anatomy, chosen: Iterable[str | Grid]) -> Anatomy:
+    """The sites that a recipe chooses, of all that a model has.
 
     Raises:
         PrunusError: the model lacks a kind, a grid's pattern matches nothing or does not divide a
             weight, or two grids share one.
     """
     chosen = list(chosen)
-    every = anatomy(model)
     sites = every.of(*(kind for kind in chosen if isinstance(kind, str)))
     for grid in chosen:
         if isinstance(grid, Grid):

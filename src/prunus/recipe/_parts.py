@@ -109,7 +109,8 @@ def _require_common(budget: Any) -> None:
 
 def resolved(recipe: Recipe, chosen: Parts) -> Settings:
     """The recipe with every default spelt out, as YAML and JSON say it."""
-    full = recipe.model_dump(mode="json", exclude_none=True)
+    said = recipe.model_dump(mode="json", exclude_none=True)
+    full = {"model": said["model"], "task": said["task"], **said}
     for key in ("task", "score", "select", "drive"):
         full[key] = _spelt(full[key], getattr(chosen, key))
     full["budget"] = chosen.budget.model_dump(mode="json", exclude_none=True)

@@ -138,7 +138,7 @@ def prune(stage: Stage, opened: Opened) -> Cut:
             what is counted on the shrunk model.
     """
     recipe, chosen = stage.recipe, stage.parts
-    sites = sites_of(opened.model, recipe.sites)
+    sites = sites_of(anatomy(opened.model), recipe.sites)
     job = job_of(
         opened.model, sites, stage.bars.over(opened.batches, "calibration data"),
         score=chosen.score, budget=chosen.budget, select=chosen.select, recover=chosen.recover,

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from prunus.anatomy import anatomy
 from prunus.drive import cost_of, job_of
 from prunus.drive.oneshot import Oneshot
 from prunus.plan import Plan
@@ -75,7 +76,7 @@ def check(recipe: Recipe) -> Preview:
     if recipe.vocab is not None:
         found = trim(recipe.vocab, model, prepared, recipe.evaluation.split)
         model, prepared, vocabulary = found.model, found.prepared, found.told.tokens
-    sites = sites_of(model, recipe.sites)
+    sites = sites_of(anatomy(model), recipe.sites)
     batches = prepared.batches(data.split, data.batch_size, data.samples, data.order)
     length = mean_length(batches) or 1
     chance = Random(seed=recipe.seed)
