@@ -48,6 +48,25 @@ class Course:
                     " while the network trains; use drive: oneshot or iterative"
                 )
 
+    def on(self, way: float) -> Budget:
+        """The budget at a fraction of the way, where densities and ceilings have come that far."""
+        budget = self.budget
+        rules = tuple(
+            rule.model_copy(
+                update={
+                    "density": rule.density and self._fallen(way, rule.density),
+                    "ceiling": rule.ceiling and self._fallen(way, rule.ceiling),
+                }
+            )
+            for rule in budget.rules
+        )
+        ceiling = self._fallen(way, budget.ceiling)
+        found = budget.settled(self._fallen(way, budget.density))
+        return found.model_copy(update={"ceiling": ceiling, "rules": rules})
+
+    def _fallen(self, way: float, final: float) -> float:
+        return max(final, self.schedule.density(way, final))
+
     def traces(self) -> dict[str, Trace]:
         """A trace for every site, where the criterion reads one."""
         if not isinstance(self.criterion, Traced):

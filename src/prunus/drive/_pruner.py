@@ -17,9 +17,9 @@ from prunus.plan import Plan
 from prunus.probe import Evidence, Trace
 from prunus.schedule import Times
 from prunus.score import Criterion
-from prunus.select import masks
+from prunus.select import Budget, masks, require_reach
 from prunus.select.greedy import Greedy
-from prunus.site import reduce
+from prunus.site import Site, reduce
 
 
 class Pruner:
@@ -59,9 +59,12 @@ class Pruner:
         self.model, self.courses, self.steps = model, tuple(courses), steps
         self.optimizer = _inner(optimizer)
         self.times = [course.schedule.times(steps, epoch) for course in courses]
+        self.sites: dict[str, Site] = {}
         for course, times in zip(courses, self.times, strict=True):
             _require_seen(course, times)
-        self.sites = {name: site for course in courses for name, site in course.sites.items()}
+            _require_other(course, self.sites)
+            require_reach(course.sites, course.budget, course.cost)
+            self.sites |= course.sites
         self.regrow, self.done = regrow, 0
         self.held = Held(model, self.sites, gradients=not regrow)
         self._require_trained()
@@ -157,15 +160,13 @@ class Pruner:
         for course, times, traces in zip(self.courses, self.times, self.traces, strict=True):
             way = times.way(self.done)
             if way and times.due(self.done):
-                density = course.schedule.density(way, course.budget.density)
-                self._narrow(course, max(course.budget.density, density), traces)
+                self._narrow(course, course.on(way), traces)
                 changed = True
         if changed:
             self._apply()
 
-    def _narrow(self, course: Course, density: float, traces: Mapping[str, Trace]) -> None:
+    def _narrow(self, course: Course, budget: Budget, traces: Mapping[str, Trace]) -> None:
         scores = {n: self._score(course.criterion, n, traces.get(n)) for n in course.sites}
-        budget = course.budget.settled(density)
         found = masks(
             scores, course.sites, budget, course.cost, Plan(),
             per_cost=course.criterion.per_cost, selector=Greedy(),
@@ -175,17 +176,17 @@ class Pruner:
             self.masks[name] = own if self.regrow else own & self.masks[name]
 
     def _score(self, criterion: Criterion, name: str, trace: Trace | None) -> Tensor:
-        """[*grid] scores; what is gone is below what is not."""
+        """[*grid] scores, -inf of what is gone."""
         site, parameters = self.sites[name], self.held.parameters
         names = [part.tensor for part in site.slices if part.tensor in parameters]
         evidence = Evidence(site, {n: parameters[n].detach() for n in names})
         if trace is not None and trace.value is not None:
             evidence.seen[trace.name] = trace.value
         scores = criterion.score(evidence)
-        alive = self.masks[name].to(scores.device)
-        if self.regrow or alive.all():
+        if self.regrow:
             return scores
-        return torch.where(alive, scores, scores.min() - 1)
+        alive = self.masks[name].to(scores.device)
+        return torch.where(alive, scores, -torch.inf)
 
     def _traces(self) -> Iterator[tuple[str, Trace]]:
         return (item for traces in self.traces for item in traces.items())
@@ -222,6 +223,15 @@ def _require_seen(course: Course, times: Times) -> None:
         raise PrunusError(
             f"score: {type(course.criterion).__name__} reads gradients, of which there are none"
             " before the first step: give the schedule a warmup, or use magnitude"
+        )
+
+
+def _require_other(course: Course, sites: Mapping[str, Site]) -> None:
+    twice = sorted(sites.keys() & course.sites.keys())
+    if twice:
+        raise PrunusError(
+            f"site {twice[0]!r} would be pruned twice: let only one entry match it, or split its"
+            " sites by `match`"
         )
 
 

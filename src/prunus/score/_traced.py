@@ -50,4 +50,5 @@ class Traced(Criterion):
         if tuple(found.shape) != site.shape:
             by = "max" if self.reduce == "max" else "sum"
             found = reduce(site.slices[0], found, site.shape, by)
-        return found / evidence.size if self.reduce == "mean" else found
+        averaged = self.reduce == "mean" and evidence.size > 1
+        return found / evidence.size if averaged else found
