@@ -1,14 +1,18 @@
 """What goes together in a training: sites under one budget, criterion and schedule."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+from torch import nn
 
 from prunus.anatomy import Anatomy
 from prunus.errors import PrunusError
 from prunus.probe import TRACES, Trace
-from prunus.schedule import Schedule
+from prunus.schedule import Schedule, Times
 from prunus.score import Criterion
 from prunus.score._traced import Traced
-from prunus.select import Budget, Cost
+from prunus.select import Budget, Cost, require_reach
+from prunus.site import Site
 
 
 @dataclass(frozen=True)
@@ -39,13 +43,50 @@ class Course:
         if lacking:
             raise PrunusError(
                 f"score: {type(self.criterion).__name__} needs {', '.join(lacking)} of a pass over"
-                " data; in training use snip_momentum, snip, gradient, block_mask, magnitude or random"
+                " data; in training use snip_momentum, snip, gradient, block_mask, magnitude or"
+                " random"
             )
         for site in self.sites.values():
             if site.norms:
                 raise PrunusError(
                     f"site {site.name!r}: {site.kind} cross norms, which would count what is masked"
                     " while the network trains; use drive: oneshot or iterative"
+                )
+
+    def check(self, model: nn.Module, times: Times, others: Mapping[str, Site]) -> None:
+        """Check what would only be noticed late in a training.
+
+        Args:
+            model: that is trained.
+            times: when masks are chosen.
+            others: sites of other courses.
+
+        Raises:
+            PrunusError: a site is pruned twice, the budget is out of reach, or the criterion reads
+                gradients that there will not be.
+        """
+        twice = sorted(others.keys() & self.sites.keys())
+        if twice:
+            raise PrunusError(
+                f"site {twice[0]!r} would be pruned twice: let only one entry match it"
+            )
+        require_reach(self.sites, self.budget, self.cost)
+        if isinstance(self.criterion, Traced):
+            self._require_gradients(model, times)
+
+    def _require_gradients(self, model: nn.Module, times: Times) -> None:
+        reads = f"score: {type(self.criterion).__name__} reads gradients"
+        if times.last_due == 0:
+            raise PrunusError(
+                f"{reads}, of which there are none before the first step: give the schedule a"
+                " warmup, or use magnitude"
+            )
+        frozen = {name for name, weight in model.named_parameters() if not weight.requires_grad}
+        for name, site in self.sites.items():
+            if frozen.issuperset(part.tensor for part in site.weights):
+                raise PrunusError(
+                    f"{reads}, but the weights of site {name!r} are frozen: let them learn, leave"
+                    " them out, or use magnitude"
                 )
 
     def on(self, way: float) -> Budget:

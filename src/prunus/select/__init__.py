@@ -7,7 +7,6 @@ from fractions import Fraction
 from math import inf
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from prunus.curve import Curve

@@ -66,7 +66,7 @@ class Blocks:
 
     def units(self, price: int) -> list[Units]:
         """What may come and go, each unit at a price."""
-        if not self.runs:
+        if not self.site.among:
             return [_units(self.keys, price, self.least, self.most)]
         least, most = self.least - self.site.least, self.most - self.site.least
         found = []
@@ -79,7 +79,8 @@ class Blocks:
 
     def mask(self, stays: Sequence[Tensor]) -> Tensor:
         """[*grid] bool of what stays, by what stays of each of :meth:`units`."""
-        return joined(self.site, self.runs, stays) if self.runs else stays[0].reshape(self.site.shape)
+        shape = self.site.shape
+        return joined(self.site, self.runs, stays) if self.site.among else stays[0].reshape(shape)
 
 
 def _units(keys: Tensor, size: int, least: int, most: int) -> Units:
