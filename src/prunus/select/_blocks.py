@@ -109,7 +109,8 @@ def keep(pool: Pool, limit: Fraction, decided: Mapping[str, int]) -> dict[str, T
     bare = {**dict.fromkeys(candidates, 0), **always}
     left = int(limit - pool.cost({**decided, **bare}))
     units = {name: f.units(int(pool.cost.price(name))) for name, f in candidates.items()}
-    stays = iter(best([own for found in units.values() for own in found], left))
+    loose = [own for found in units.values() for own in found]
+    stays = iter(best(loose, left) if loose else ())
     return {name: f.mask([next(stays) for _ in units[name]]) for name, f in candidates.items()}
 
 
