@@ -77,10 +77,16 @@ def trained(name: str = "net", seed: int = 0) -> Tiny:
     )
 
 
-def _net_loss(net: Net, batch: int, size: int = 4) -> Tensor:
+def net_data(batch: int, size: int = 4) -> tuple[Tensor, Tensor]:
+    """Random inputs and answers of a batch for the net."""
     generator = torch.Generator().manual_seed(batch)
     inputs = torch.randn(size, 8, 6, 6, generator=generator)
-    return (net(inputs) - torch.randn(size, 4, generator=generator)).square().mean()
+    return inputs, torch.randn(size, 4, generator=generator)
+
+
+def _net_loss(net: Net, batch: int) -> Tensor:
+    inputs, answers = net_data(batch)
+    return (net(inputs) - answers).square().mean()
 
 
 def course(
