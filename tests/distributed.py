@@ -1,6 +1,5 @@
 """A training in several processes, for tests to start."""
 
-import os
 from pathlib import Path
 
 import torch
@@ -17,7 +16,6 @@ STEPS = 10
 def worker(rank: int, ranks: int, folder: str) -> None:
     """Train with gradients of all ranks; write masks, weights, and the norms that clipping saw."""
     torch.set_num_threads(1)
-    os.environ["MASTER_ADDR"] = "127.0.0.1"
     store = distributed.FileStore(f"{folder}/store", ranks)
     distributed.init_process_group("gloo", store=store, rank=rank, world_size=ranks)
     found = train(rank, ranks)

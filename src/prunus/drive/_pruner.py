@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -129,11 +130,15 @@ class Pruner:
         """:meth:`load_state_dict` from a file.
 
         Raises:
-            PrunusError: there is none, or it is another pruning's.
+            PrunusError: there is none, it cannot be read, or it is another pruning's.
         """
         if not Path(path).is_file():
             raise PrunusError(f"{path}: there is no state of a pruning to go on from")
-        self.load_state_dict(load_file(path))
+        try:
+            state = load_file(path)
+        except SafetensorError as error:
+            raise PrunusError(f"{path}: not a readable state of a pruning ({error})") from None
+        self.load_state_dict(state)
 
     def _before(self, *_: Any) -> None:
         """Look at weights and gradients before a step."""

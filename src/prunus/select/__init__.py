@@ -130,7 +130,9 @@ def require_reach(sites: Mapping[str, Site], budget: Budget, cost: Cost) -> None
     for share in _shares(sites, sites, budget, cost):
         mine = {name: sites[name] for name in share.names}
         _apart(mine, Greedy(), share.cost)
-        least: Any = {name: _Least(extent(site, budget, rules[name])[0]) for name, site in mine.items()}
+        least: Any = {
+            name: _Least(extent(site, budget, rules[name])[0]) for name, site in mine.items()
+        }
         Pool(share.names, least, share.cost).limit(share.density, kept, whole=share.whole)
         kept |= {name: own.least for name, own in least.items()}
 
