@@ -46,7 +46,13 @@ class Course:
                 " data; in training use snip_momentum, snip, gradient, block_mask, magnitude or"
                 " random"
             )
+        single = isinstance(self.criterion, Traced) and self.criterion.fine
         for site in self.sites.values():
+            if single and len(site.slices) > 1:
+                raise PrunusError(
+                    f"site {site.name!r}: reduce: max is one of blocks of one weight; use mean or"
+                    " sum"
+                )
             if site.norms:
                 raise PrunusError(
                     f"site {site.name!r}: {site.kind} cross norms, which would count what is masked"
