@@ -3,10 +3,10 @@
     PRUNUS_DATA=... PRUNUS_MODELS=... python benchmarks/patterns.py [--table]
 
 PRUNUS_MODELS holds ``minilm-l6-sst2``; MRPC's dense model is made by ``prunus train dense/glue
-task.subset=mrpc --out runs/dense/mrpc``. The dense model is pruned while it learns 8,000 rows of the
-training split (all 3,668 of MRPC) twice, in batches of 16, from its own dense answers. Learning rate,
-losses and schedule were chosen by 4x1 on 1,000 other rows of SST-2's training split; the validation
-split is only looked at here. Five to ten minutes a cell on one thread. ``--table`` measures nothing.
+task.subset=mrpc --out runs/dense/mrpc``. The dense model is pruned while it learns 8,000 rows of
+the training split (all 3,668 of MRPC) twice, in batches of 16, from its own dense answers. Learning
+rate and losses were chosen by 4x1 on 1,000 other rows of SST-2's training split; the validation
+split is only looked at here. Five minutes a cell on one thread. ``--table`` measures nothing.
 """
 
 import argparse
@@ -40,6 +40,8 @@ PATTERNS = {
         },
     },
 }
+ROWS = {"sst2": 8000, "mrpc": 3668}
+SCHEDULE = {"name": "cubic", "every": 10, "cooldown": "0.5 epochs"}
 CELLS = [
     *({"task": "sst2", "pattern": pattern, "seed": seed}
       for seed in (0, 1, 2) for pattern in ("4x1", "2:4")),
@@ -68,8 +70,8 @@ def measure(task: str, pattern: str, seed: int) -> dict:
     recipe = Recipe.model_validate({
         **PATTERNS[pattern],
         "model": str(dense_of(task)),
-        "task": {"name": "glue", "subset": task, "splits": {"train": 8000 if task == "sst2" else 3668}},
-        "drive": {"name": "gradual", "schedule": {"name": "cubic", "every": 10, "cooldown": "0.5 epochs"}},
+        "task": {"name": "glue", "subset": task, "splits": {"train": ROWS[task]}},
+        "drive": {"name": "gradual", "schedule": SCHEDULE},
         "training": {
             "epochs": 2, "batch_size": 16, "learning_rate": 3e-4, "freeze_embeddings": True,
         },
@@ -94,8 +96,10 @@ def measure(task: str, pattern: str, seed: int) -> dict:
 
 def table() -> None:
     """One row a task and pattern; drops are relative, in percent, as they were published."""
-    print("| task | pattern | seeds | density | dense | sparse (min to max) | change, paired (95 %) |"
-          " drop | published | parameters left | speed-up |")  # fmt: skip
+    print(
+        "| task | pattern | seeds | density | dense | sparse (min to max) | change, paired (95 %) |"
+        " drop | published | parameters left | speed-up |"
+    )
     print("|---|---|---|---|---|---|---|---|---|---|---|")
     found: dict[tuple[str, str], list[dict]] = {}
     for row in rows("patterns"):

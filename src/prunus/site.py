@@ -98,7 +98,11 @@ class Site:
 
     @property
     def least(self) -> int:
-        """How many units must stay: one channel of a norm, one of every run; elsewhere none."""
+        """How many units must stay: one channel of a norm, n of m, one of an even run, or none."""
+        if self.among:
+            n, m = self.among
+            rows, inputs, *rest = self.shape
+            return rows * prod(rest) * (inputs // m * n + min(n, inputs % m))
         return self.units // self.run if self.norms or self.even > 1 else 0
 
     @property

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from prunus.anatomy import anatomy
 from prunus.errors import PrunusError
-from prunus.site import Slice, along, expand, reduce
+from prunus.site import Slice, along, expand, factor, reduce
 from tests.tiny import DECODERS, FAMILIES, auto_heads, batch_of, outputs, tiny
 
 
@@ -75,6 +75,50 @@ def unit_of(place, part, shape, values):
         unit.append((index - (part.start if dim == 0 else 0)) // part.tile[dim])
     inside = all(0 <= step < size for step, size in zip(unit, values.shape, strict=True))
     return values[tuple(unit)] if inside else 0
+
+
+@st.composite
+def sticking_out(draw):
+    """A slice whose last tiles may stick out of the tensor; convolutions have a third dimension."""
+    rows, columns = draw(st.integers(1, 7)), draw(st.integers(1, 7))
+    tall, wide = draw(st.integers(1, 8)), draw(st.integers(1, 8))
+    axes, kernel = draw(st.sampled_from([((0, 1), ()), ((1, 0), ()), ((0, 1, (2, 3)), (2, 3))]))
+    shape = (*[rows, columns][:: 1 if axes[0] == 0 else -1], *kernel)
+    grid = (-(-rows // tall), -(-columns // wide), *([prod(kernel)] if kernel else []))
+    return Slice("t", axes, (tall, wide, *[1] * bool(kernel))), shape, grid
+
+
+@given(sticking_out(), st.integers(0, 99))
+@settings(max_examples=100)
+def test_tiles_that_stick_out(drawn, seed):
+    part, shape, grid = drawn
+    generator = torch.Generator().manual_seed(seed)
+    values = torch.rand(grid, generator=generator) + 1
+    tensor = torch.rand(shape, generator=generator)
+    wide = expand(part, values, shape)
+    sums, greatest = torch.zeros(grid), torch.zeros(grid)
+    for place in product(*(range(size) for size in shape)):
+        row, column = (place[axis] for axis in part.axes[:2])
+        position = [place[2] * shape[3] + place[3]] if len(shape) > 2 else []
+        unit = (row // part.tile[0], column // part.tile[1], *position)
+        assert wide[place] == values[unit]
+        sums[unit] += tensor[place]
+        greatest[unit] = max(greatest[unit], tensor[place])
+    torch.testing.assert_close(reduce(part, tensor, grid), sums)
+    torch.testing.assert_close(reduce(part, tensor, grid, "max"), greatest)
+
+
+@given(st.one_of(slices(), sticking_out()), st.integers(0, 99))
+@settings(max_examples=150)
+def test_a_factor_multiplies_as_expanded_values_do(drawn, seed):
+    part, shape, grid = drawn
+    generator = torch.Generator().manual_seed(seed)
+    values = torch.rand(grid, generator=generator)
+    tensor = torch.rand(shape, generator=generator)
+    view, factors = factor(part, values, shape)
+    inside = expand(part, torch.ones(grid), shape)
+    expected = torch.where(inside > 0, tensor * expand(part, values, shape), tensor)
+    torch.testing.assert_close((tensor.view(view) * factors).view(shape), expected)
 
 
 @given(slices())

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator
 from math import prod
 from typing import Literal
 
-from prunus.anatomy._tensors import Tensors
-from prunus.errors import PrunusError
+from prunus.anatomy._tensors import WEIGHTED, Tensors
+from prunus.errors import PrunusError, unknown
 from prunus.site import Site, Slice
 from prunus.tiling import Tiling
 
@@ -48,6 +48,9 @@ def grids(
 
 def _chosen(tensors: Tensors, match: str, types: Iterable[str] | None, head: bool) -> Iterator[str]:
     wanted = None if types is None else set(types)
+    known = {kind.__name__ for kind in WEIGHTED}
+    for kind in sorted((wanted or set()) - known):
+        raise unknown("type of module", kind, known)
     for weight, kind in tensors.weighted.items():
         module = weight.removesuffix(".weight")
         if wanted is not None and kind not in wanted:

@@ -1,16 +1,19 @@
 """What goes together in a training: sites under one budget, criterion and schedule."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+
+from torch import nn
 
 from prunus.anatomy import Anatomy
 from prunus.errors import PrunusError
 from prunus.probe import TRACES, Trace
 from prunus.registry import build
-from prunus.schedule import Schedule
+from prunus.schedule import Schedule, Times
 from prunus.score import Criterion
 from prunus.score._traced import Traced
-from prunus.select import Budget, Cost, Rule
+from prunus.select import Budget, Cost, Rule, require_reach
+from prunus.site import Site
 
 
 @dataclass(frozen=True)
@@ -44,12 +47,73 @@ class Course:
                 " data; in training use snip_momentum, snip, gradient, block_mask, magnitude or"
                 " random"
             )
+        single = isinstance(self.criterion, Traced) and self.criterion.fine
         for site in self.sites.values():
+            if single and len(site.slices) > 1:
+                raise PrunusError(
+                    f"site {site.name!r}: reduce: max is one of blocks of one weight; use mean or"
+                    " sum"
+                )
             if site.norms:
                 raise PrunusError(
                     f"site {site.name!r}: {site.kind} cross norms, which would count what is masked"
                     " while the network trains; use drive: oneshot or iterative"
                 )
+
+    def check(self, model: nn.Module, times: Times, others: Mapping[str, Site]) -> None:
+        """Check what would only be noticed late in a training.
+
+        Args:
+            model: that is trained.
+            times: when masks are chosen.
+            others: sites of other courses.
+
+        Raises:
+            PrunusError: a site is pruned twice, the budget is out of reach, or the criterion reads
+                gradients that there will not be.
+        """
+        twice = sorted(others.keys() & self.sites.keys())
+        if twice:
+            raise PrunusError(
+                f"site {twice[0]!r} would be pruned twice: let only one entry match it"
+            )
+        require_reach(self.sites, self.budget, self.cost)
+        if isinstance(self.criterion, Traced):
+            self._require_gradients(model, times)
+
+    def _require_gradients(self, model: nn.Module, times: Times) -> None:
+        reads = f"score: {type(self.criterion).__name__} reads gradients"
+        if times.last_due == 0:
+            raise PrunusError(
+                f"{reads}, of which there are none before the first step: give the schedule a"
+                " warmup, or use magnitude"
+            )
+        frozen = {name for name, weight in model.named_parameters() if not weight.requires_grad}
+        for name, site in self.sites.items():
+            if frozen.issuperset(part.tensor for part in site.weights):
+                raise PrunusError(
+                    f"{reads}, but the weights of site {name!r} are frozen: let them learn, leave"
+                    " them out, or use magnitude"
+                )
+
+    def on(self, way: float) -> Budget:
+        """The budget at a fraction of the way, where densities and ceilings have come that far."""
+        budget = self.budget
+        rules = tuple(
+            rule.model_copy(
+                update={
+                    "density": rule.density and self._fallen(way, rule.density),
+                    "ceiling": rule.ceiling and self._fallen(way, rule.ceiling),
+                }
+            )
+            for rule in budget.rules
+        )
+        ceiling = self._fallen(way, budget.ceiling)
+        found = budget.settled(self._fallen(way, budget.density))
+        return found.model_copy(update={"ceiling": ceiling, "rules": rules})
+
+    def _fallen(self, way: float, final: float) -> float:
+        return max(final, self.schedule.density(way, final))
 
     def traces(self) -> dict[str, Trace]:
         """A trace for every site, where the criterion reads one."""

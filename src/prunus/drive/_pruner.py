@@ -5,21 +5,22 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from prunus.drive._course import Course
+from prunus.drive._optimizer import inner, overflowed, unscaled
 from prunus.edit import Held
 from prunus.errors import PrunusError
 from prunus.files import write_bytes
 from prunus.plan import Plan
 from prunus.probe import Evidence, Trace
-from prunus.schedule import Times
 from prunus.score import Criterion
-from prunus.select import masks
+from prunus.select import Budget, masks
 from prunus.select.greedy import Greedy
-from prunus.site import reduce
+from prunus.site import Site, reduce
 
 
 class Pruner:
@@ -57,11 +58,12 @@ class Pruner:
             PrunusError: the optimizer trains none of these weights, or the training is too short.
         """
         self.model, self.courses, self.steps = model, tuple(courses), steps
-        self.optimizer = _inner(optimizer)
+        self.optimizer = inner(optimizer)
         self.times = [course.schedule.times(steps, epoch) for course in courses]
+        self.sites: dict[str, Site] = {}
         for course, times in zip(courses, self.times, strict=True):
-            _require_seen(course, times)
-        self.sites = {name: site for course in courses for name, site in course.sites.items()}
+            course.check(model, times, self.sites)
+            self.sites |= course.sites
         self.regrow, self.done = regrow, 0
         self.held = Held(model, self.sites, gradients=not regrow)
         self._require_trained()
@@ -97,9 +99,9 @@ class Pruner:
         return self.plan
 
     def state_dict(self) -> dict[str, Tensor]:
-        """All that a later training needs to go on from here, by ``mask/SITE``, ``trace/SITE``."""
+        """What a later training needs to go on from here: ``mask/SITE``, ``trace/WHAT/SITE``."""
         state = {f"mask/{name}": mask for name, mask in self.masks.items()}
-        values = {f"trace/{name}": trace.value for name, trace in self._traces()}
+        values = {key: trace.value for key, trace in self._traces()}
         traces = {key: value for key, value in values.items() if value is not None}
         return {"done": torch.tensor(self.done), **state, **traces}
 
@@ -107,18 +109,16 @@ class Pruner:
         """Go on from where another pruner of the same model and sites was.
 
         Raises:
-            PrunusError: it had other sites.
+            PrunusError: it had other sites, patterns or criteria.
         """
-        theirs = {key.removeprefix("mask/") for key in state if key.startswith("mask/")}
-        if theirs != self.sites.keys():
-            other = sorted(theirs ^ self.sites.keys())[0]
-            raise PrunusError(f"the saved state is of another pruning: only one has site {other!r}")
+        self._require_ours(state)
         self.done = int(state["done"])
         for name, mask in self.masks.items():
             self.masks[name] = state[f"mask/{name}"].to(mask.device)
-        for name, trace in self._traces():
-            value = state.get(f"trace/{name}")
-            trace.value = None if value is None else value.to(self.masks[name].device).clone()
+        for key, trace in self._traces():
+            value = state.get(key)
+            device = self.masks[trace.site.name].device
+            trace.value = None if value is None else value.to(device).clone()
         self._apply()
 
     def save(self, path: str | Path) -> None:
@@ -130,23 +130,33 @@ class Pruner:
         """:meth:`load_state_dict` from a file.
 
         Raises:
-            PrunusError: there is none, or it is another pruning's.
+            PrunusError: there is none, it cannot be read, or it is another pruning's.
         """
         if not Path(path).is_file():
             raise PrunusError(f"{path}: there is no state of a pruning to go on from")
-        self.load_state_dict(load_file(path))
+        try:
+            state = load_file(path)
+        except SafetensorError as error:
+            raise PrunusError(f"{path}: not a readable state of a pruning ({error})") from None
+        self.load_state_dict(state)
 
     def _before(self, *_: Any) -> None:
         """Look at weights and gradients before a step."""
+        if overflowed(self.optimizer):
+            return
         weights = self.held.parameters
-        gradients = {name: weight.grad for name, weight in weights.items()}
+        gradients = {name: unscaled(w.grad, self.optimizer) for name, w in weights.items()}
         for traces, times in zip(self.traces, self.times, strict=True):
             for trace in traces.values() if self.done < times.last_due else ():
                 if trace.keep or times.due(self.done + 1):
                     trace.add(weights, gradients)
+        if self.regrow:
+            self.held.hold_gradients()
 
     def _after(self, *_: Any) -> None:
         """Count a step; choose masks where that is due; what is removed is zero."""
+        if overflowed(self.optimizer):
+            return
         self.done += 1
         self._choose()
         self.held.zero()
@@ -157,15 +167,13 @@ class Pruner:
         for course, times, traces in zip(self.courses, self.times, self.traces, strict=True):
             way = times.way(self.done)
             if way and times.due(self.done):
-                density = course.schedule.density(way, course.budget.density)
-                self._narrow(course, max(course.budget.density, density), traces)
+                self._narrow(course, course.on(way), traces)
                 changed = True
         if changed:
             self._apply()
 
-    def _narrow(self, course: Course, density: float, traces: Mapping[str, Trace]) -> None:
+    def _narrow(self, course: Course, budget: Budget, traces: Mapping[str, Trace]) -> None:
         scores = {n: self._score(course.criterion, n, traces.get(n)) for n in course.sites}
-        budget = course.budget.settled(density)
         found = masks(
             scores, course.sites, budget, course.cost, Plan(),
             per_cost=course.criterion.per_cost, selector=Greedy(),
@@ -175,20 +183,38 @@ class Pruner:
             self.masks[name] = own if self.regrow else own & self.masks[name]
 
     def _score(self, criterion: Criterion, name: str, trace: Trace | None) -> Tensor:
-        """[*grid] scores; what is gone is below what is not."""
+        """[*grid] scores, -inf of what is gone."""
         site, parameters = self.sites[name], self.held.parameters
         names = [part.tensor for part in site.slices if part.tensor in parameters]
         evidence = Evidence(site, {n: parameters[n].detach() for n in names})
         if trace is not None and trace.value is not None:
             evidence.seen[trace.name] = trace.value
         scores = criterion.score(evidence)
-        alive = self.masks[name].to(scores.device)
-        if self.regrow or alive.all():
+        if self.regrow:
             return scores
-        return torch.where(alive, scores, scores.min() - 1)
+        alive = self.masks[name].to(scores.device)
+        return torch.where(alive, scores, -torch.inf)
 
     def _traces(self) -> Iterator[tuple[str, Trace]]:
-        return (item for traces in self.traces for item in traces.items())
+        """Traces by their names in the state."""
+        traces = (trace for traces in self.traces for trace in traces.values())
+        return ((f"trace/{trace.name}/{trace.site.name}", trace) for trace in traces)
+
+    def _require_ours(self, state: Mapping[str, Tensor]) -> None:
+        masks = {f"mask/{name}" for name in self.masks}
+        other = state.keys() - masks - {key for key, _ in self._traces()} - {"done"}
+        other |= {"done", *masks} - state.keys()
+        if other:
+            raise PrunusError(
+                f"the saved state is of another pruning: only one of them has {sorted(other)[0]!r}"
+            )
+        for name, mask in self.masks.items():
+            shape = tuple(state[f"mask/{name}"].shape)
+            if shape != mask.shape:
+                raise PrunusError(
+                    f"the saved state is of another pattern: site {name!r} had a grid of {shape},"
+                    f" and now has one of {tuple(mask.shape)}"
+                )
 
     def _apply(self) -> None:
         """Hold what the masks remove."""
@@ -209,26 +235,14 @@ class Pruner:
         return torch.stack(sizes).sum(0) > 0
 
     def _require_trained(self) -> None:
+        if not self.held.parameters:
+            raise PrunusError(
+                f"{type(self.model).__name__} has no parameter {next(iter(self.sites))!r}: make the"
+                " pruner of the model that its sites are of, not of one that wraps it"
+            )
         trained = {id(p) for group in self.optimizer.param_groups for p in group["params"]}
         if not any(id(parameter) in trained for parameter in self.held.parameters.values()):
             raise PrunusError(
                 "the optimizer trains none of the weights that shall go; give it the parameters of"
                 " this model (the pruner is made after the optimizer)"
             )
-
-
-def _require_seen(course: Course, times: Times) -> None:
-    if times.last_due == 0 and course.traces():
-        raise PrunusError(
-            f"score: {type(course.criterion).__name__} reads gradients, of which there are none"
-            " before the first step: give the schedule a warmup, or use magnitude"
-        )
-
-
-def _inner(optimizer: Any) -> Optimizer:
-    """The optimizer itself, which wrappers such as accelerate's hold."""
-    while hasattr(optimizer, "optimizer"):
-        optimizer = optimizer.optimizer
-    if not isinstance(optimizer, Optimizer):
-        raise PrunusError(f"{type(optimizer).__name__} is no optimizer of torch")
-    return optimizer

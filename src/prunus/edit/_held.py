@@ -56,6 +56,11 @@ class Held:
             for parameter in self._factors:
                 self._hold(parameter, parameter)
 
+    def hold_gradients(self) -> None:
+        """Gradients of removed weights are zero, where they were not held all along."""
+        for parameter in self._factors:
+            self._hold_gradient(parameter)
+
     def forget(self, optimizer: Optimizer) -> None:
         """What the optimizer remembers of removed weights, entry by entry, is zero."""
         for parameter in self._factors:

@@ -25,7 +25,7 @@ class Trace:
         name: the statistic, of :data:`TRACES`.
         keep: what stays of the steps before.
         new: the weight of a new step.
-        fine: whether every weight has a value of its own; for sites of a single slice.
+        fine: whether every weight has a value of its own, where the site has a single slice.
         value: [*grid], or the weight's shape where it is fine: sums over units.
     """
 
@@ -49,7 +49,7 @@ class Trace:
             if gradient is None:
                 continue
             entries = TRACES[self.name](weights[part.tensor].detach(), gradient)
-            if not self.fine:
+            if not self.fine or len(self.site.slices) > 1:
                 entries = reduce(part, entries, self.site.shape)
             found = entries if found is None else found + entries
         if found is None:

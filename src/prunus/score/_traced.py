@@ -17,7 +17,8 @@ class Traced(Criterion):
     alike.
 
     Attributes:
-        reduce: of the values of a unit's weights their mean, their sum, or (for grids) the largest.
+        reduce: of the values of a unit's weights their mean, their sum, or the largest (of blocks
+            of one weight, in training).
         fading: (what stays of the steps before, the weight of a new step).
     """
 
@@ -39,7 +40,7 @@ class Traced(Criterion):
         """[*grid] the trace of every unit.
 
         Raises:
-            PrunusError: there is none.
+            PrunusError: there is none, or none of single weights.
         """
         site = evidence.site
         if self.reads[0] not in evidence.seen:
@@ -47,7 +48,13 @@ class Traced(Criterion):
                 f"site {site.name!r}: its weights got no gradient; are they frozen, or unused?"
             )
         found = evidence.seen[self.reads[0]]
+        if self.fine and evidence.size > 1 and tuple(found.shape) == site.shape:
+            raise PrunusError(
+                f"site {site.name!r}: reduce: max needs the values of single weights, which only a"
+                " training keeps, and only of blocks of one weight; use mean or sum"
+            )
         if tuple(found.shape) != site.shape:
             by = "max" if self.reduce == "max" else "sum"
             found = reduce(site.slices[0], found, site.shape, by)
-        return found / evidence.size if self.reduce == "mean" else found
+        averaged = self.reduce == "mean" and evidence.size > 1
+        return found / evidence.size if averaged else found

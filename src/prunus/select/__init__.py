@@ -1,10 +1,12 @@
 """How much stays, and where: from scores and a budget to a plan that meets and fills it."""
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from fractions import Fraction
+from math import inf
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from prunus.curve import Curve
@@ -13,7 +15,7 @@ from prunus.plan import Plan
 from prunus.select._blocks import blocks, keep
 from prunus.select._budget import Budget, Rule
 from prunus.select._cost import Cost, flops, params, units, weights
-from prunus.select._pool import Pool, candidate
+from prunus.select._pool import Pool, candidate, extent
 from prunus.select._selector import Selector
 from prunus.select.greedy import Greedy
 from prunus.site import Site
@@ -26,6 +28,7 @@ __all__ = [
     "flops",
     "masks",
     "params",
+    "require_reach",
     "select",
     "units",
     "weights",
@@ -67,6 +70,8 @@ def select(
     """
     given = given or Plan()
     given.check(sites)
+    for name, found in scores.items():
+        _sound(found, sites[name])
     return given | masks(
         scores, sites, budget, cost, given,
         per_cost=per_cost, selector=selector or Greedy(), aim=aim,
@@ -84,38 +89,84 @@ def masks(
     selector: Selector,
     aim: float = 1.0,
 ) -> dict[str, Tensor]:
-    """What :func:`select` decides, [*grid] bool for every site; very many units where they lie."""
+    """What :func:`select` decides, [*grid] bool for every site; very many units where they lie.
+
+    A score of -inf says that a unit is gone already: it cannot stay, whatever the floors.
+    """
     budget.require_known()
-    for name in scores:
-        _sound(scores[name], sites[name])
+    for name, own in scores.items():
+        _sound(own, sites[name], lowest=-inf)
     rules = budget.assign(sites)
     free = {name: sites[name] for name in sites if name in scores and name not in given}
+    curved = any(isinstance(found, Curve) for found in scores.values())
     kept, found = given.counts(), dict[str, Tensor]()
-    for members, density, scope in _groups(budget, rules, sites):
-        local = scope == "local"
-        metric = _by_units(members, free, density) if local else cost
-        for names in [[name] for name in members] if local else [members]:
-            mine = {name: free[name] for name in names if name in free}
-            fast = _apart(mine, scores, selector, metric)
-            make: Any = blocks if fast else candidate
-            candidates: dict[str, Any] = {
-                name: make(
-                    site, scores[name], float(metric.price(name)) if per_cost else 1.0,
-                    budget, rules[name],
-                )
-                for name, site in mine.items()
-            }  # fmt: skip
-            if candidates:
-                pool = Pool(names, candidates, metric, aim)
-                limit = pool.limit(density, kept, whole=budget.of == "model" and not local)
-                found |= keep(pool, limit, kept) if fast else _chosen(pool, selector, limit, kept)
-                kept |= {name: int(found[name].sum()) for name in mine}
+    for share in _shares(sites, free, budget, cost):
+        mine = {name: free[name] for name in share.names if name in free}
+        fast = not curved and _apart(mine, selector, share.cost)
+        make: Any = blocks if fast else candidate
+        candidates: dict[str, Any] = {
+            name: make(
+                site, scores[name], float(share.cost.price(name)) if per_cost else 1.0,
+                budget, rules[name],
+            )
+            for name, site in mine.items()
+        }  # fmt: skip
+        if candidates:
+            pool = Pool(share.names, candidates, share.cost, aim)
+            limit = pool.limit(share.density, kept, whole=share.whole)
+            found |= keep(pool, limit, kept) if fast else _chosen(pool, selector, limit, kept)
+            kept |= {name: int(found[name].count_nonzero()) for name in mine}
     return found
 
 
-def _apart(
-    sites: Mapping[str, Site], scores: Mapping[str, Found], selector: Selector, cost: Cost
-) -> bool:
+def require_reach(sites: Mapping[str, Site], budget: Budget, cost: Cost) -> None:
+    """Check that some plan meets a budget, before there are scores.
+
+    Raises:
+        PrunusError: floors or patterns leave more than the budget allows, or rules do not fit.
+    """
+    budget.require_known()
+    rules, kept = budget.assign(sites), dict[str, int]()
+    for share in _shares(sites, sites, budget, cost):
+        mine = {name: sites[name] for name in share.names}
+        _apart(mine, Greedy(), share.cost)
+        least: Any = {
+            name: _Least(extent(site, budget, rules[name])[0]) for name, site in mine.items()
+        }
+        Pool(share.names, least, share.cost).limit(share.density, kept, whole=share.whole)
+        kept |= {name: own.least for name, own in least.items()}
+
+
+@dataclass(frozen=True)
+class _Least:
+    """All that a limit asks of a site."""
+
+    least: int
+
+
+@dataclass(frozen=True)
+class _Share:
+    """Sites that are cut to one density of a metric, or of the ``whole`` model's."""
+
+    names: list[str]
+    density: float
+    cost: Cost
+    whole: bool
+
+
+def _shares(
+    sites: Mapping[str, Site], free: Mapping[str, Site], budget: Budget, cost: Cost
+) -> Iterator[_Share]:
+    """What shares one limit, the rules' own densities first."""
+    for members, density, scope in _groups(budget, budget.assign(sites), sites):
+        if scope == "global":
+            yield _Share(members, density, cost, budget.of == "model")
+            continue
+        alone = _by_units(members, free, density)
+        yield from (_Share([name], density, alone, whole=False) for name in members)
+
+
+def _apart(sites: Mapping[str, Site], selector: Selector, cost: Cost) -> bool:
     """Whether units cost alike in every site whatever else stays, so that a threshold decides.
 
     Raises:
@@ -124,7 +175,7 @@ def _apart(
     apart = (
         cost.metric in ("units", "weights")
         and type(selector) is Greedy
-        and all(site.even == 1 and isinstance(scores[n], Tensor) for n, site in sites.items())
+        and all(site.even == 1 for site in sites.values())
     )
     runs = next((site for site in sites.values() if site.among), None)
     if runs is not None and not apart:
@@ -169,7 +220,7 @@ def _groups(
     return [*groups, (rest, budget.density, budget.scope)] if rest else groups
 
 
-def _sound(found: Found, site: Site) -> None:
+def _sound(found: Found, site: Site, lowest: float = -sys.float_info.max) -> None:
     score = found.scores.reshape(site.shape) if isinstance(found, Curve) else found
     if isinstance(found, Curve) and site.even > 1:
         raise PrunusError(
@@ -180,7 +231,7 @@ def _sound(found: Found, site: Site) -> None:
         raise PrunusError(
             f"site {site.name!r} has grid {site.shape}; scores are {tuple(score.shape)}"
         )
-    if not torch.isfinite(score).all():
+    if not lowest <= float(score.amin()) <= float(score.amax()) < inf:  # nor where one is NaN
         raise PrunusError(
             f"site {site.name!r}: scores are not finite; is the model or the data broken?"
         )

@@ -6,23 +6,22 @@ are sorted.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from fractions import Fraction
-from math import ceil, floor, inf
+from math import inf
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from prunus.errors import PrunusError
 from prunus.select._budget import Budget, Rule
-from prunus.select._pool import SLACK, Pool, bounds
-from prunus.select._runs import Runs
+from prunus.select._pool import Pool, extent
+from prunus.select._runs import Runs, joined, runs_of
 from prunus.site import Site
 
 FEW = 2**17
 """So many units are sorted at once, without a sample before."""
-MARGIN = 0.01
+MARGIN = 0.006
 """How far from the threshold of a sample, as a fraction of all units, that of all is looked for."""
 
 
@@ -31,10 +30,10 @@ class Units:
     """The units of one site, to be kept or not.
 
     Attributes:
-        keys: [unit] what each is worth keeping for.
+        keys: [unit] what each is worth keeping for; -inf where it is gone already.
         size: what one costs.
         least: how many must stay.
-        most: how many may.
+        most: how many may, of those that are there.
     """
 
     keys: Tensor
@@ -53,36 +52,41 @@ class Blocks:
 
     Attributes:
         site: the site.
-        keys: [unit or run] what each is worth keeping for.
+        keys: [unit] what each is worth keeping for; -inf is gone. Empty where there are runs.
         least: how many of the site's units must stay.
         most: how many may.
-        runs: the runs, where the site has such.
+        runs: the runs of their full length, and those at the ends of rows, where there are such.
     """
 
     site: Site
     keys: Tensor
     least: int
     most: int
-    runs: Runs | None = None
+    runs: tuple[Runs, ...] = ()
 
-    @property
-    def base(self) -> int:
-        """How many units stay in any case, as their runs ask."""
-        return 0 if self.runs is None else int((~self.runs.low).sum())
-
-    @property
-    def step(self) -> int:
-        """How many units come and go together."""
-        return 1 if self.runs is None else self.runs.m - self.runs.n
-
-    def units(self, price: int) -> Units:
+    def units(self, price: int) -> list[Units]:
         """What may come and go, each unit at a price."""
-        bounds = (-(-(self.least - self.base) // self.step), (self.most - self.base) // self.step)
-        return Units(self.keys, price * self.step, *bounds)
+        if not self.site.among:
+            return [_units(self.keys, price, self.least, self.most)]
+        least, most = self.least - self.site.least, self.most - self.site.least
+        found = []
+        for runs in self.runs:
+            step, count = runs.step, runs.keys.numel()
+            low, high = min(count, -(-max(0, least) // step)), min(count, most // step)
+            found.append(_units(runs.keys.flatten(), price * step, low, high))
+            least, most = least - low * step, most - count * step
+        return found
 
-    def mask(self, stays: Tensor) -> Tensor:
-        """[*grid] bool of what stays of the keys."""
-        return stays.reshape(self.site.shape) if self.runs is None else self.runs.mask(stays)
+    def mask(self, stays: Sequence[Tensor]) -> Tensor:
+        """[*grid] bool of what stays, by what stays of each of :meth:`units`."""
+        shape = self.site.shape
+        return joined(self.site, self.runs, stays) if self.site.among else stays[0].reshape(shape)
+
+
+def _units(keys: Tensor, size: int, least: int, most: int) -> Units:
+    """Units of which those that are gone cannot stay."""
+    there = int((keys > -inf).count_nonzero())
+    return Units(keys, size, min(least, there), min(most, there))
 
 
 def blocks(site: Site, scores: Tensor, price: float, budget: Budget, rule: Rule | None) -> Blocks:
@@ -91,28 +95,23 @@ def blocks(site: Site, scores: Tensor, price: float, budget: Budget, rule: Rule 
     Raises:
         PrunusError: the floor is above the ceiling, or the ceiling below what the pattern leaves.
     """
-    runs = Runs.of(site, scores) if site.among else None
-    keys = (scores.flatten() if runs is None else runs.keys) / price
-    low, high = bounds(site, budget, rule)
-    found = Blocks(site, keys, 0, site.units, runs)
-    least = max(site.least, ceil(low * site.units - SLACK), found.base)
-    most = floor(high * site.units + SLACK)
-    if most < found.base:
-        raise PrunusError(
-            f"site {site.name!r}: {site.among[0]} of {site.among[1]} always stay, which is above"
-            f" the ceiling {high}; raise the ceiling"
-        )
-    return replace(found, least=least, most=max(least, most))
+    scores = scores if price == 1 else scores / price
+    bounds = extent(site, budget, rule)
+    if site.among:
+        return Blocks(site, scores.new_empty(0), *bounds, runs_of(site, scores))
+    return Blocks(site, scores.flatten(), *bounds)
 
 
 def keep(pool: Pool, limit: Fraction, decided: Mapping[str, int]) -> dict[str, Tensor]:
     """[*grid] masks: the best units whose cost is within a limit, and all that still fits."""
     candidates: Any = pool.candidates
-    bare = {name: found.base for name, found in candidates.items()}
+    always = {name: found.site.least for name, found in candidates.items() if found.runs}
+    bare = {**dict.fromkeys(candidates, 0), **always}
     left = int(limit - pool.cost({**decided, **bare}))
-    units = [found.units(int(pool.cost.price(name))) for name, found in candidates.items()]
-    stays = best(units, left)
-    return {name: f.mask(own) for (name, f), own in zip(candidates.items(), stays, strict=True)}
+    units = {name: f.units(int(pool.cost.price(name))) for name, f in candidates.items()}
+    loose = [own for found in units.values() for own in found]
+    stays = iter(best(loose, left) if loose else ())
+    return {name: f.mask([next(stays) for _ in units[name]]) for name, f in candidates.items()}
 
 
 def best(pool: Sequence[Units], limit: int) -> list[Tensor]:
@@ -132,6 +131,8 @@ def best(pool: Sequence[Units], limit: int) -> list[Tensor]:
 
 def _narrowed(pool: Sequence[Units], limit: int) -> Iterator["Between"]:
     """Wider and wider bounds for the threshold."""
+    if sum(units.most * units.size for units in pool) <= limit:
+        yield Between(pool, -inf, -inf)
     total = sum(len(units.keys) for units in pool)
     if total > FEW:
         yield Between(pool, *_guessed(pool, limit, FEW / total))
@@ -170,11 +171,11 @@ def _guessed(pool: Sequence[Units], limit: int, share: float) -> tuple[float, fl
 
 @dataclass
 class Between:
-    """The units of a pool whose keys are above ``low`` and not above ``high``.
+    """The units of a pool whose keys are neither below ``low`` nor above ``high``, nor gone.
 
     Attributes:
         above: for each site, [unit] which are above both.
-        inside: for each site, the indices of those between.
+        inside: for each site, the indices of those between, the best first.
     """
 
     pool: Sequence[Units]
@@ -185,12 +186,15 @@ class Between:
 
     def __post_init__(self) -> None:
         """Look at every unit once."""
+        not_below = torch.gt if self.low == -inf else torch.ge
         self.above = [units.keys > self.high for units in self.pool]
-        self.inside = [
-            ((units.keys > self.low) ^ above).nonzero()[:, 0]
-            for units, above in zip(self.pool, self.above, strict=True)
-        ]
-        self._above = [int(above.sum()) for above in self.above]
+        self._above = [int(above.count_nonzero()) for above in self.above]
+        self.inside, self._keys = [], []
+        for units, above in zip(self.pool, self.above, strict=True):
+            found = not_below(units.keys, self.low).logical_xor_(above).nonzero()[:, 0]
+            keys, order = units.keys[found].sort(descending=True, stable=True)
+            self.inside.append(found[order])
+            self._keys.append(keys)
 
     def holds(self, limit: int) -> bool:
         """Whether the threshold is here."""
@@ -209,7 +213,7 @@ class Between:
         )
         free = (rank > least) & (rank <= most)
         spent = size[free].cumsum(0)
-        fits = int((spent <= left).sum())
+        fits = int((spent <= left).count_nonzero())
         taken = site[free][:fits].bincount(minlength=len(self.pool)).tolist()
         left -= int(spent[fits - 1]) if fits else 0
         return list(map(sum, zip(counts, taken, strict=True))), left
@@ -219,22 +223,20 @@ class Between:
         keys, stays, inside = self.pool[place].keys, self.above[place], self.inside[place]
         more = count - self._above[place]
         if 0 <= more <= len(inside):
-            best = keys[inside].argsort(descending=True, stable=True)[:more]
-            return stays.index_fill(0, inside[best], value=True)
+            return stays.index_fill(0, inside[:more], value=True)
         best = keys.argsort(descending=True, stable=True)[:count]
         return torch.zeros_like(stays).index_fill(0, best, value=True)
 
     def _ranked(self) -> tuple[Tensor, Tensor]:
         """(site, how many of the site are as good) of every unit between, the best first."""
-        sites = [torch.full_like(found, place) for place, found in enumerate(self.inside)]
-        keys = [u.keys[found].double() for u, found in zip(self.pool, self.inside, strict=True)]
-        order = torch.cat(keys).argsort(descending=True, stable=True)
-        site = torch.cat(sites)[order]
-        rank = torch.empty_like(site)
-        for place, above in enumerate(self._above):
-            mine = (site == place).nonzero()[:, 0]
-            rank[mine] = above + torch.arange(1, len(mine) + 1, device=site.device)
-        return site, rank
+        device = self._keys[0].device
+        counts = torch.tensor([len(keys) for keys in self._keys], device=device)
+        site = torch.arange(len(counts), device=device).repeat_interleave(counts)
+        first = torch.tensor(self._above, device=device) - (counts.cumsum(0) - counts)
+        rank = first[site] + torch.arange(1, len(site) + 1, device=device)
+        keys = torch.cat([keys.double() for keys in self._keys])
+        order = keys.argsort(descending=True, stable=True)
+        return site[order], rank[order]
 
     def _clipped(self, counts: Sequence[int]) -> list[int]:
         return [units.clipped(count) for units, count in zip(self.pool, counts, strict=True)]

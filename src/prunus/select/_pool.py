@@ -166,9 +166,9 @@ def candidate(
     size = order.shape[1]
     keys = worth / (price * size) if price else torch.full((len(order),), torch.inf)
     losses = torch.cat([worth.flip(0).cumsum(0).flip(0), worth.new_zeros(1)])
-    low, high = bounds(site, budget, rule)
-    least = max(site.least, ceil(low * len(order) - SLACK) * size)
-    most = max(least, floor(high * len(order) + SLACK) * size)
+    least, most = extent(site, budget, rule)
+    there = int((worth > -torch.inf).sum()) * size
+    least, most = min(least, there), min(most, there)
     return Candidate(site, order, keys.tolist(), losses.tolist(), least, most)
 
 
@@ -181,11 +181,11 @@ def _bundles(site: Site, flat: Tensor) -> Tensor:
     return (runs.argsort(dim=1, descending=True, stable=True) + starts[:, None]).T
 
 
-def bounds(site: Site, budget: Budget, rule: Rule | None) -> tuple[float, float]:
-    """The least and the greatest fraction of a site's units that stay.
+def extent(site: Site, budget: Budget, rule: Rule | None) -> tuple[int, int]:
+    """The fewest and the most of a site's units that may stay.
 
     Raises:
-        PrunusError: the one is above the other.
+        PrunusError: the floor is above the ceiling, or the ceiling below what the pattern leaves.
     """
     low = rule.floor if rule and rule.floor is not None else budget.floor
     high = rule.ceiling if rule and rule.ceiling is not None else budget.ceiling
@@ -194,4 +194,12 @@ def bounds(site: Site, budget: Budget, rule: Rule | None) -> tuple[float, float]
             f"site {site.name!r}: the floor {low} is above the ceiling {high}; lower the one or"
             " raise the other"
         )
-    return low, high
+    size = site.units // site.run
+    least = max(site.least, ceil(low * site.run - SLACK) * size)
+    most = floor(high * site.run + SLACK) * size
+    if site.among and most < site.least:
+        raise PrunusError(
+            f"site {site.name!r}: {site.among[0]} of {site.among[1]} always stay, which is above"
+            f" the ceiling {high}; raise the ceiling"
+        )
+    return least, max(least, most)

@@ -1,66 +1,75 @@
 """Runs of neighbours of which n of m stay, or all (N:M sparsity, Zhou et al., arXiv 2102.04010)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from prunus.site import Site
 
 SMALL = 8
 """Runs up to this length are ranked by comparing every pair, longer ones are sorted."""
-CHUNK = 2**16
+CHUNK = 2**14
 """Runs that are ranked at once, so that they stay in the processor's cache."""
 
 
 @dataclass(frozen=True)
 class Runs:
-    """The runs of a site's grid, which lie along its second dimension.
+    """Runs of one length, in the rows of a grid.
 
     Attributes:
-        shape: of the grid.
-        n: how many of a run stay in any case.
-        m: the length of a run; at the end of a row it may be shorter.
-        low: [run, m] which are the lowest m - n of each run.
-        keys: [run] what those are worth: their mean score.
+        low: [rows, ..., run, length] which units come and go together: all but the best n.
+        keys: [rows, ..., run] what those are worth: their mean score; -inf where one is gone.
+        step: how many those are.
     """
 
-    shape: tuple[int, ...]
-    n: int
-    m: int
     low: Tensor
     keys: Tensor
+    step: int
 
     @classmethod
-    def of(cls, site: Site, scores: Tensor) -> "Runs":
-        """The runs of a site with ``among``, by [*grid] scores."""
-        n, m = site.among
-        rows = scores.movedim(1, -1)
-        if short := -rows.shape[-1] % m:
-            rows = functional.pad(rows, (0, short), value=-torch.inf)
-        low, keys = _lowest(rows.reshape(-1, m), n)
-        return cls(site.shape, n, m, low, keys)
+    def of(cls, scores: Tensor, n: int) -> "Runs":
+        """Runs [rows, ..., run, length] of scores, of which n stay in any case."""
+        *outer, length = scores.shape
+        flat = scores.reshape(-1, length)
+        low = torch.empty(flat.shape, dtype=torch.bool, device=flat.device)
+        keys = torch.empty(len(flat), dtype=flat.dtype, device=flat.device)
+        for start in range(0, len(flat), CHUNK):
+            part = slice(start, start + CHUNK)
+            columns = torch.stack(flat[part].unbind(1))
+            gone = _ranks(columns) >= n
+            torch.stack(gone.unbind(), 1, out=low[part])
+            torch.sum(columns.mul_(gone), 0, out=keys[part])
+        keys.div_(length - n).nan_to_num_(nan=-inf, neginf=-inf)  # NaN: 0 times -inf
+        return cls(low.view(*outer, length), keys.view(outer), length - n)
 
     def mask(self, stays: Tensor) -> Tensor:
-        """[*grid] bool: what is not low, and all of the runs [run] that stay whole."""
-        rows, inputs, *rest = self.shape
-        mask = (~self.low).logical_or_(stays[:, None]).reshape(rows, *rest, -1)
-        return mask[..., :inputs].movedim(-1, 1)
+        """[rows, ..., units] bool: what is not low, and all of the runs [any] that stay whole."""
+        return (~self.low).logical_or_(stays.view(*self.keys.shape, 1)).flatten(-2)
 
 
-def _lowest(runs: Tensor, n: int) -> tuple[Tensor, Tensor]:
-    """([run, m] which are the lowest m - n, the first of equal ones not; [run] their mean)."""
-    count, m = runs.shape
-    low = torch.empty(count, m, dtype=torch.bool, device=runs.device)
-    keys = torch.empty(count, dtype=runs.dtype, device=runs.device)
-    for chunk in torch.arange(count).split(CHUNK):
-        part = slice(int(chunk[0]), int(chunk[-1]) + 1)
-        columns = runs[part].T.contiguous()
-        gone = _ranks(columns) >= n
-        low[part] = gone.T
-        keys[part] = torch.where(gone & columns.isfinite(), columns, 0).sum(0) / (m - n)
-    return low, keys
+def runs_of(site: Site, scores: Tensor) -> tuple[Runs, ...]:
+    """The runs of a site with ``among``, by [*grid] scores, of which any may go.
+
+    Those of their full length come first, then shorter ones at the ends of rows.
+    """
+    n, m = site.among
+    rows = scores.movedim(1, -1)
+    count = rows.shape[-1] // m
+    pieces = rows[..., : count * m].unflatten(-1, (count, m)), rows[..., None, count * m :]
+    return tuple(Runs.of(piece, n) for piece in pieces if piece.numel() and piece.shape[-1] > n)
+
+
+def joined(site: Site, runs: Sequence[Runs], stays: Sequence[Tensor]) -> Tensor:
+    """[*grid] bool of what stays of a site, by the runs [any] that stay whole."""
+    rows, inputs, *rest = site.shape
+    masks = [own.mask(whole) for own, whole in zip(runs, stays, strict=True)]
+    width = sum(mask.shape[-1] for mask in masks)
+    device = masks[0].device if masks else None
+    masks.append(torch.ones(rows, *rest, inputs - width, dtype=torch.bool, device=device))
+    return torch.cat(masks, -1).movedim(-1, 1)
 
 
 def _ranks(columns: Tensor) -> Tensor:
