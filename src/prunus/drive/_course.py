@@ -115,12 +115,17 @@ class Course:
     def _fallen(self, way: float, final: float) -> float:
         return max(final, self.schedule.density(way, final))
 
-    def traces(self) -> dict[str, Trace]:
-        """A trace for every site, where the criterion reads one."""
+    def traces(self, fine: bool = False) -> dict[str, Trace]:
+        """A trace for every site, where the criterion reads one.
+
+        Args:
+            fine: tell single weights apart, where that does not change what is scored.
+        """
         if not isinstance(self.criterion, Traced):
             return {}
         keep, new = self.criterion.fading
-        name, fine = self.criterion.reads[0], self.criterion.fine
+        name = self.criterion.reads[0]
+        fine = self.criterion.fine or (fine and name != "saliency")
         return {n: Trace(site, name, keep, new, fine) for n, site in self.sites.items()}
 
 

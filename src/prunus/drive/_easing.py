@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import prod
 
 import torch
 from torch import Tensor
 
+from prunus.errors import PrunusError
+from prunus.schedule import Times
 from prunus.site import Site, expand
 
 
@@ -14,47 +17,89 @@ class Easing:
     """Blocks that were chosen to go, weight by weight (neural-compressor's progressive pruning).
 
     Attributes:
-        parts: in how many parts they go, the first at once.
-        goals: {site: [*grid]} the masks that will hold when all of them are gone.
-        ranks: {site: the weight's shape} of a doomed weight the fraction of the doomed ones that
-            are lower; 1 and more elsewhere.
+        parts: in how many parts they go, the first of them at once.
+        times: when blocks are chosen; what the last choice dooms goes at once.
+        goals: {site: [*grid]} the masks that will hold when all parts are gone.
+        ranks: {site: the weight's shape} of a doomed weight, the fraction of the doomed ones that
+            are worth less; above 1 elsewhere.
         part: how many parts are gone.
     """
 
     parts: int
+    times: Times
     goals: dict[str, Tensor] = field(default_factory=dict)
     ranks: dict[str, Tensor] = field(default_factory=dict)
     part: int = 0
 
+    def check(self, sites: Mapping[str, Site]) -> None:
+        """Check that there is something to go in parts, and time for them.
+
+        Raises:
+            PrunusError: there is not.
+        """
+        for site in sites.values():
+            if len(site.slices) > 1 or prod(site.slices[0].tile) == 1:
+                raise PrunusError(
+                    f"site {site.name!r}: progressive is for blocks of one weight matrix, such as"
+                    " 4x1; leave it out"
+                )
+        if self.times.last and self.times.every < self.parts:
+            raise PrunusError(
+                f"progressive: {self.parts} parts between two choices of masks need as many steps,"
+                f" but masks are chosen every {self.times.every}: raise `every`"
+            )
+
     def begin(
-        self, sites: Mapping[str, Site], now: Mapping[str, Tensor], goals: Mapping[str, Tensor],
+        self,
+        sites: Mapping[str, Site],
+        now: Mapping[str, Tensor],
+        goals: Mapping[str, Tensor],
         fine: Mapping[str, Tensor],
-    ) -> None:  # fmt: skip
-        """Doom what stays now and is not in the goals; the first part goes.
+    ) -> None:
+        """Doom what stays now and not in the goals; the first part goes.
 
         Args:
-            sites: the sites, each of a single slice.
+            sites: each of a single slice.
             now: {site: [*grid]} masks that hold.
-            goals: masks that shall hold.
+            goals: those that shall hold.
             fine: {site: the weight's shape} what each weight is worth.
         """
         for name, goal in goals.items():
-            part, scores = sites[name].slices[0], fine[name]
-            doomed = expand(part, now[name] & ~goal, scores.shape).bool()
-            order = scores[doomed].argsort().argsort() / max(1, int(doomed.sum()))
-            self.ranks[name] = torch.full_like(scores, 2.0).masked_scatter(doomed, order.to(scores))
+            gone = (now[name] & ~goal).to(fine[name])
+            doomed = expand(sites[name].slices[0], gone, fine[name].shape).bool()
+            order = fine[name][doomed].argsort().argsort() / max(1, int(doomed.sum()))
+            ranks = torch.full_like(fine[name], 2.0)
+            self.ranks[name] = ranks.masked_scatter(doomed, order.to(ranks))
             self.goals[name] = goal
         self.part = 1
 
-    def stays(self, name: str) -> Tensor | None:
-        """The weights of a site that are not gone yet; None where it waits for nothing."""
-        ranks = self.ranks.get(name)
-        return None if ranks is None else ranks >= self.part / self.parts
+    def due(self, done: int) -> bool:
+        """Whether the next part goes when so many steps are done."""
+        behind = (done - self.times.start) % self.times.every
+        return bool(self.goals) and behind == self.part * (self.times.every // self.parts)
 
-    def finished(self) -> dict[str, Tensor]:
-        """Go a part on; the masks that hold from now on, if that was the last one."""
+    def advance(self) -> dict[str, Tensor]:
+        """Let a part go; the masks that hold from now on, if it was the last one."""
         self.part += 1
         if self.part < self.parts:
             return {}
         goals, self.goals, self.ranks = self.goals, {}, {}
         return goals
+
+    def stays(self) -> dict[str, Tensor]:
+        """{site: the weight's shape} True for weights that are not gone yet."""
+        return {name: ranks >= self.part / self.parts for name, ranks in self.ranks.items()}
+
+    def state(self) -> dict[str, Tensor]:
+        """What a later training needs to go on from here."""
+        goals = {f"goal/{name}": goal for name, goal in self.goals.items()}
+        ranks = {f"rank/{name}": ranks for name, ranks in self.ranks.items()}
+        parts = {f"part/{name}": torch.tensor(self.part) for name in self.goals}
+        return {**goals, **ranks, **parts}
+
+    def restore(self, sites: Mapping[str, Site], state: Mapping[str, Tensor]) -> None:
+        """Go on from :meth:`state`."""
+        names = [name for name in sites if f"goal/{name}" in state]
+        self.goals = {name: state[f"goal/{name}"].clone() for name in names}
+        self.ranks = {name: state[f"rank/{name}"].clone() for name in names}
+        self.part = int(state[f"part/{names[0]}"]) if names else 0

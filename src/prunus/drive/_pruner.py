@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from prunus.drive._course import Course
+from prunus.drive._easing import Easing
 from prunus.drive._optimizer import inner, overflowed, unscaled
-from prunus.edit import Held
+from prunus.edit import Held, group_lasso
 from prunus.errors import PrunusError
 from prunus.files import write_bytes
 from prunus.plan import Plan
@@ -42,6 +43,8 @@ class Pruner:
         *,
         regrow: bool = False,
         lock: bool = False,
+        progressive: int = 1,
+        lasso: float = 0.0,
     ) -> None:
         """Hook the optimizer.
 
@@ -53,6 +56,8 @@ class Pruner:
             epoch: of the optimizer, in an epoch.
             regrow: let removed weights come back where their scores rise again.
             lock: units whose weights are zero already stay removed.
+            progressive: in how many parts blocks that were chosen go, see :class:`Easing`.
+            lasso: coefficient of a group lasso on blocks, while they may go.
 
         Raises:
             PrunusError: the optimizer trains none of these weights, or the training is too short.
@@ -64,10 +69,15 @@ class Pruner:
         for course, times in zip(courses, self.times, strict=True):
             course.check(model, times, self.sites)
             self.sites |= course.sites
-        self.regrow, self.done = regrow, 0
+        self.easings = [Easing(progressive, times) for times in self.times]
+        for course, easing in zip(courses, self.easings, strict=True):
+            if progressive > 1:
+                easing.check(course.sites)
+        _require_blocks(self.sites if lasso else {})
+        self.regrow, self.lasso, self.done = regrow, lasso, 0
         self.held = Held(model, self.sites, gradients=not regrow)
         self._require_trained()
-        self.traces = [course.traces() for course in courses]
+        self.traces = [course.traces(fine=progressive > 1) for course in courses]
         self.masks = {name: self._whole(name, lock) for name in self.sites}
         self._hooks = [
             self.optimizer.register_step_pre_hook(self._before),
@@ -103,7 +113,8 @@ class Pruner:
         state = {f"mask/{name}": mask for name, mask in self.masks.items()}
         values = {key: trace.value for key, trace in self._traces()}
         traces = {key: value for key, value in values.items() if value is not None}
-        return {"done": torch.tensor(self.done), **state, **traces}
+        eased = {key: value for e in self.easings for key, value in e.state().items()}
+        return {"done": torch.tensor(self.done), **state, **traces, **eased}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Go on from where another pruner of the same model and sites was.
@@ -119,6 +130,8 @@ class Pruner:
             value = state.get(key)
             device = self.masks[trace.site.name].device
             trace.value = None if value is None else value.to(device).clone()
+        for course, easing in zip(self.courses, self.easings, strict=True):
+            easing.restore(course.sites, state)
         self._apply()
 
     def save(self, path: str | Path) -> None:
@@ -158,29 +171,59 @@ class Pruner:
         if overflowed(self.optimizer):
             return
         self.done += 1
+        if self.lasso and self.done <= max(times.last_due for times in self.times):
+            self._draw()
         self._choose()
         self.held.zero()
 
     def _choose(self) -> None:
         """Choose the masks of all courses that are due."""
         changed = False
-        for course, times, traces in zip(self.courses, self.times, self.traces, strict=True):
-            way = times.way(self.done)
+        for place, (course, times) in enumerate(zip(self.courses, self.times, strict=True)):
+            easing, way = self.easings[place], times.way(self.done)
             if way and times.due(self.done):
-                self._narrow(course, course.on(way), traces)
-                changed = True
+                goals = self._goals(course, course.on(way), self.traces[place])
+                if easing.parts > 1 and way < 1:
+                    fine = {name: self._fine(place, name) for name in goals}
+                    easing.begin(course.sites, self.masks, goals, fine)
+                else:
+                    self.masks |= goals
+            elif easing.due(self.done):
+                self.masks |= easing.advance()
+            else:
+                continue
+            changed = True
         if changed:
             self._apply()
 
-    def _narrow(self, course: Course, budget: Budget, traces: Mapping[str, Trace]) -> None:
+    def _goals(
+        self, course: Course, budget: Budget, traces: Mapping[str, Trace]
+    ) -> dict[str, Tensor]:
+        """The masks that shall hold under a budget."""
         scores = {n: self._score(course.criterion, n, traces.get(n)) for n in course.sites}
         found = masks(
             scores, course.sites, budget, course.cost, Plan(),
             per_cost=course.criterion.per_cost, selector=Greedy(),
         )  # fmt: skip
-        for name, mask in found.items():
-            own = mask.to(self.masks[name].device)
-            self.masks[name] = own if self.regrow else own & self.masks[name]
+        here = {name: mask.to(self.masks[name].device) for name, mask in found.items()}
+        return here if self.regrow else {n: own & self.masks[n] for n, own in here.items()}
+
+    def _fine(self, place: int, name: str) -> Tensor:
+        """What each weight of a site is worth: its trace, or its size where there is none."""
+        trace = self.traces[place].get(name)
+        if trace is not None and trace.fine and trace.value is not None:
+            return trace.value
+        return self.held.parameters[self.sites[name].slices[0].tensor].detach().abs()
+
+    def _draw(self) -> None:
+        """A step of the group lasso, as far as the optimizer's last one was long."""
+        rates = {id(p): g["lr"] for g in self.optimizer.param_groups for p in g["params"]}
+        for site in self.sites.values():
+            part = site.slices[0]
+            weight = self.held.parameters[part.tensor]
+            amount = self.lasso * float(rates.get(id(weight), 0.0))
+            with torch.no_grad():
+                weight.copy_(group_lasso(weight, part, site.shape, amount))
 
     def _score(self, criterion: Criterion, name: str, trace: Trace | None) -> Tensor:
         """[*grid] scores, -inf of what is gone."""
@@ -202,7 +245,8 @@ class Pruner:
 
     def _require_ours(self, state: Mapping[str, Tensor]) -> None:
         masks = {f"mask/{name}" for name in self.masks}
-        other = state.keys() - masks - {key for key, _ in self._traces()} - {"done"}
+        eased = {f"{what}/{name}" for what in ("goal", "rank", "part") for name in self.masks}
+        other = state.keys() - masks - {key for key, _ in self._traces()} - {"done"} - eased
         other |= {"done", *masks} - state.keys()
         if other:
             raise PrunusError(
@@ -218,7 +262,8 @@ class Pruner:
 
     def _apply(self) -> None:
         """Hold what the masks remove."""
-        self.held.set(self.masks)
+        fine = {name: own for e in self.easings for name, own in e.stays().items()}
+        self.held.set(self.masks, fine)
         self.held.zero()
         self.held.forget(self.optimizer)
 
@@ -245,4 +290,13 @@ class Pruner:
             raise PrunusError(
                 "the optimizer trains none of the weights that shall go; give it the parameters of"
                 " this model (the pruner is made after the optimizer)"
+            )
+
+
+def _require_blocks(sites: Mapping[str, Site]) -> None:
+    for site in sites.values():
+        if len(site.slices) > 1:
+            raise PrunusError(
+                f"site {site.name!r}: a group lasso draws blocks of one weight matrix, such as 4x1;"
+                " leave it out, or prune grids"
             )

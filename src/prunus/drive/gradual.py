@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Annotated
 
-from pydantic import BeforeValidator, PlainSerializer, PositiveInt
+from pydantic import BeforeValidator, NonNegativeFloat, PlainSerializer, PositiveInt
 from torch import nn
 from torch.optim import Optimizer
 
@@ -36,6 +36,9 @@ class Gradual(Drive):
         schedule: how the density falls, and when.
         regrow: let removed units come back where their scores rise again.
         lock: units whose weights are zero already stay removed.
+        progressive: in how many parts blocks that were chosen go, their least weights first; 1 is
+            all at once.
+        lasso: coefficient of a group lasso on the blocks, until pruning is over.
         dead: remove dead units physically.
         save: steps from one checkpoint of the training to the next, from which a run that was
             broken off goes on; None saves nothing.
@@ -44,6 +47,8 @@ class Gradual(Drive):
     schedule: Timed = Cubic()
     regrow: bool = False
     lock: bool = False
+    progressive: PositiveInt = 1
+    lasso: NonNegativeFloat = 0.0
     dead: bool = True
     save: PositiveInt | None = None
 
@@ -80,7 +85,7 @@ class Gradual(Drive):
         """A pruner of these settings, see :class:`prunus.drive._pruner.Pruner`."""
         return Pruner(
             model, optimizer, found, steps, epoch,
-            regrow=self.regrow, lock=self.lock,
+            regrow=self.regrow, lock=self.lock, progressive=self.progressive, lasso=self.lasso,
         )  # fmt: skip
 
     def _dead(self, job: Job) -> Plan:

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import torch
 from torch import Tensor, nn
@@ -39,8 +40,15 @@ class Held:
             if gradients and parameter.requires_grad
         ]
 
-    def set(self, masks: Mapping[str, Tensor]) -> None:
-        """Hold what masks [*grid] remove."""
+    def set(
+        self, masks: Mapping[str, Tensor], fine: Mapping[str, Tensor] = MappingProxyType({})
+    ) -> None:
+        """Hold what masks remove.
+
+        Args:
+            masks: {site: [*grid]} True = stays.
+            fine: {site: the shape of its first weight} weights that stay, where more go.
+        """
         self._factors = {
             parameter: [
                 factor(part, masks[site].to(parameter), tuple(parameter.shape))
@@ -49,6 +57,11 @@ class Held:
             ]
             for name, parameter in self.parameters.items()
         }
+        for site, stays in fine.items():
+            for name, parameter in self.parameters.items():
+                if (site, stays.shape) in ((s, parameter.shape) for s, _ in self._places[name]):
+                    own = (list(parameter.shape), stays.to(parameter))
+                    self._factors[parameter].append(own)
 
     def zero(self) -> None:
         """Removed weights are zero."""
