@@ -1,7 +1,7 @@
 """From a model to its sites: ``anatomy(model).of("heads").under("encoder.layer.3")``."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,10 @@ class Anatomy(Mapping[str, Site]):
                 f"no site lies under {prefix!r}; sites are called like {next(iter(self))!r}"
             )
         return self._with(found)
+
+    def only(self, names: Iterable[str]) -> "Anatomy":
+        """The sites with these names."""
+        return self._with({name: self[name] for name in names})
 
     def grid(self, match: str, tiling: Any, **settings: Any) -> "Anatomy":
         """Weight matrices as grids of blocks.

@@ -17,7 +17,7 @@ from prunus.plan import Plan
 from prunus.probe import Evidence, Trace
 from prunus.schedule import Times
 from prunus.score import Criterion
-from prunus.select import masks
+from prunus.select import Budget, masks
 from prunus.select.greedy import Greedy
 from prunus.site import reduce
 
@@ -146,10 +146,10 @@ class Pruner:
                     trace.add(weights, gradients)
 
     def _after(self, *_: Any) -> None:
-        """Count a step; choose masks where that is due; what is removed is zero."""
+        """Count a step; what is removed is zero; choose masks where that is due."""
         self.done += 1
+        self.held.zero()  # before scores are taken, for which a step may have moved it
         self._choose()
-        self.held.zero()
 
     def _choose(self) -> None:
         """Choose the masks of all courses that are due."""
@@ -165,7 +165,7 @@ class Pruner:
 
     def _narrow(self, course: Course, density: float, traces: Mapping[str, Trace]) -> None:
         scores = {n: self._score(course.criterion, n, traces.get(n)) for n in course.sites}
-        budget = course.budget.settled(density)
+        budget = _eased(course.budget, density)
         found = masks(
             scores, course.sites, budget, course.cost, Plan(),
             per_cost=course.criterion.per_cost, selector=Greedy(),
@@ -215,6 +215,22 @@ class Pruner:
                 "the optimizer trains none of the weights that shall go; give it the parameters of"
                 " this model (the pruner is made after the optimizer)"
             )
+
+
+def _eased(budget: Budget, density: float) -> Budget:
+    """The budget on the way to its density, its ceilings as far above their own."""
+    final = budget.density
+    way = 1.0 if final == 1 else (1 - density) / (1 - final)
+    rules = (
+        rule if rule.ceiling is None else rule.model_copy(update={"ceiling": _raised(rule.ceiling, way)})
+        for rule in budget.rules
+    )  # fmt: skip
+    changed = {"ceiling": _raised(budget.ceiling, way), "rules": tuple(rules)}
+    return budget.settled(density).model_copy(update=changed)
+
+
+def _raised(ceiling: float, way: float) -> float:
+    return 1 - (1 - ceiling) * way
 
 
 def _require_seen(course: Course, times: Times) -> None:
