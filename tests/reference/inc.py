@@ -144,9 +144,9 @@ class Reference:
             for column in range(0, scores.shape[1], width):
                 here = slice(row, row + height), slice(column, column + width)
                 if goes[place] and ":" in self.pattern:
-                    gone[here] = scores[here] <= torch.kthvalue(
-                        scores[here].flatten(), self._run[0]
-                    ).values
+                    gone[here] = (
+                        scores[here] <= torch.kthvalue(scores[here].flatten(), self._run[0]).values
+                    )
                 elif goes[place]:
                     gone[here] = True
                 place += 1

@@ -28,6 +28,8 @@ ELSEWHERE = {
 }
 """What prunes without training, and what of prunus does it."""
 HEADS = "mha"
+SCHEDULES = {"exp": "exponential", "cos": "cosine", "linear": "linear", "cube": "cube"}
+PROGRESSIVE_STEPS = 4
 Share = Annotated[float, Field(ge=0, lt=1)]
 Step = Annotated[
     NonNegativeInt, BeforeValidator(lambda value: int(value) if type(value) is float else value)
@@ -121,6 +123,20 @@ class PrunerConfig(Part):
     def target(self) -> float:
         """The fraction that goes in the end."""
         return min(self.target_sparsity, self.most)
+
+    @property
+    def schedule(self) -> dict[str, Any]:
+        """The schedule as prunus is told of it."""
+        if self.start_step == self.end_step:
+            return {"name": "one_shot", "warmup": self.start_step}
+        name = SCHEDULES[self.sparsity_decay_type]
+        return {"name": name, "warmup": self.start_step, "every": self.pruning_frequency}
+
+    @property
+    def extras(self) -> dict[str, Any]:
+        """What a pruner of prunus is told only where it is asked for."""
+        lasso = {"lasso": self.reg_coeff} if self.reg_type and self.reg_coeff else {}
+        return lasso | ({"progressive": PROGRESSIVE_STEPS} if self.progressive else {})
 
     @field_validator("pruning_type")
     @classmethod

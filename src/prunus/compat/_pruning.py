@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from math import ceil, floor
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -15,14 +15,11 @@ from prunus.errors import PrunusError
 from prunus.measure.density import as_neural_compressor, densities
 from prunus.probe import Evidence
 from prunus.registry import build
-from prunus.schedule import Schedule
 from prunus.score import Criterion
 from prunus.score.magnitude import Magnitude
 from prunus.select import Budget, units
 from prunus.site import Site, reduce
 
-SCHEDULES = {"exp": "exponential", "cos": "cosine", "linear": "linear", "cube": "cube"}
-PROGRESSIVE_STEPS = 4
 SLACK = 1e-9
 
 
@@ -50,7 +47,7 @@ class Pruning:
         self.pruners = [
             Pruner(
                 model, optimizer, [one], config.end_step,
-                regrow=not config.locked, lock=config.locked, **_more(config),
+                regrow=not config.locked, lock=config.locked, **config.extras,
             )
             for one, config in zip(found, configs, strict=True)
         ]  # fmt: skip
@@ -78,10 +75,9 @@ def course(model: nn.Module, config: PrunerConfig) -> Course:
             gradients of which there are none.
     """
     sites = sites_of(model, config)
+    schedule = build("schedule", config.schedule)
     if config.only_locked:
-        return Course(
-            sites, Magnitude(), _schedule(config), Budget(density=1, metric="units"), units(sites)
-        )
+        return Course(sites, Magnitude(), schedule, Budget(density=1, metric="units"), units(sites))
     if config.end_step == 0 and config.criterion != "magnitude":
         raise PrunusError(
             f"pruning_type {config.pruning_type}: before the first step there are no gradients to"
@@ -90,7 +86,7 @@ def course(model: nn.Module, config: PrunerConfig) -> Course:
     budget = budget_of(config)
     for names in [[name] for name in sites] if budget.scope == "local" else [list(sites)]:
         _require_reach([sites[name] for name in names], budget)
-    return Course(sites, _criterion(config), _schedule(config), budget, units(sites))
+    return Course(sites, _criterion(config), schedule, budget, units(sites))
 
 
 def budget_of(config: PrunerConfig) -> Budget:
@@ -131,20 +127,6 @@ def _criterion(config: PrunerConfig) -> Criterion:
     if config.criterion == "block_mask":  # the gradient of a block's own mask: a sum
         by = "sum"
     return build("score", {"name": config.criterion, "reduce": by})
-
-
-def _schedule(config: PrunerConfig) -> Schedule:
-    start = config.start_step
-    if config.start_step == config.end_step:
-        return build("schedule", {"name": "one_shot", "warmup": start})
-    name, every = SCHEDULES[config.sparsity_decay_type], config.pruning_frequency
-    return build("schedule", {"name": name, "warmup": start, "every": every})
-
-
-def _more(config: PrunerConfig) -> dict[str, Any]:
-    """What a pruner is told only where it is asked for."""
-    lasso = {"lasso": config.reg_coeff} if config.reg_type and config.reg_coeff else {}
-    return lasso | ({"progressive": PROGRESSIVE_STEPS} if config.progressive else {})
 
 
 def _require_reach(sites: Sequence[Site], budget: Budget) -> None:
