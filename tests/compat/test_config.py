@@ -152,7 +152,7 @@ def test_what_is_wrong_is_told(own, message):
 
 
 def test_a_misspelt_key_of_all_pruners_is_told():
-    with pytest.raises(PrunusError, match="WeightPruningConfig.*Did you mean 'pruning_frequency'"):
+    with pytest.raises(PrunusError, match=r"WeightPruningConfig.*Did you mean 'pruning_frequency'"):
         WeightPruningConfig([{}], pruning_frequncy=3)
 
 
@@ -376,10 +376,10 @@ def test_a_manager_saves_what_opens_again(model, tmp_path):
     for name, parameter in model.named_parameters():
         assert torch.equal(again.get_parameter(name), parameter)
     assert not list((tmp_path / "out").glob("*.pt"))
-    with pytest.raises(PrunusError, match="torch.onnx.export"):
+    with pytest.raises(PrunusError, match=r"torch\.onnx\.export"):
         manager.export("x.onnx", None)
     other = prepare_compression(nn.Sequential(nn.Linear(4, 4)), WeightPruningConfig())
-    with pytest.raises(PrunusError, match="safetensors.torch.save_file"):
+    with pytest.raises(PrunusError, match=r"safetensors\.torch\.save_file"):
         other.save(tmp_path / "other")
 
 

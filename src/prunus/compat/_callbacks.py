@@ -57,8 +57,8 @@ class Told(Optimizer):
     def _turn(self, name: str, *, begun: bool) -> None:
         if self._begun != begun:
             raise PrunusError(
-                f"{name}: each optimizer.step() needs on_before_optimizer_step() right before it and"
-                " on_after_optimizer_step() right after it"
+                f"{name}: each optimizer.step() needs on_before_optimizer_step() right before it,"
+                " and on_after_optimizer_step() right after it"
             )
         self._begun = not begun
 

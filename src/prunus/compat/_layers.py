@@ -57,8 +57,8 @@ def layers(model: nn.Module, config: PrunerConfig) -> list[str]:
     if not found:
         here = ", ".join(name for name, _ in model.named_parameters() if name.endswith("weight"))
         raise PrunusError(
-            f"op_names {list(config.op_names)} without {list(config.excluded_op_names)} are found in"
-            f" no name of a module of types {list(config.pruning_op_types)}; the model's weights"
+            f"op_names {list(config.op_names)} without {list(config.excluded_op_names)} are found"
+            f" in no name of a module of types {list(config.pruning_op_types)}; the model's weights"
             f" are {here[:200]} ..."
         )
     return found

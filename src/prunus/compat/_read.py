@@ -1,7 +1,9 @@
 """A configuration of neural-compressor from a file or a line, none of which is ever run."""
 
 import ast
+import re
 from collections.abc import Mapping
+from os.path import isfile
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from prunus.compat._config import PrunerConfig, resolve
 from prunus.errors import PrunusError
 
 CALL = "WeightPruningConfig"
+FILE = re.compile(r"\S+\.(py|ya?ml|json)")
 FORMS = f"YAML, JSON, or Python with {CALL}(target_sparsity=0.9, ...)"
 
 
@@ -27,12 +30,11 @@ def pruners_in(source: str) -> tuple[PrunerConfig, ...]:
     >>> [pruner.pattern for pruner in pruners_in("pattern='2:4', target_sparsity=0.5")]
     ['2:4']
     """
-    path = Path(source)
-    there = len(source) < 1000 and path.is_file()
-    text = path.read_text(encoding="utf-8") if there else source
-    python = path.suffix == ".py" if there else _is_python(text)
-    if not there and path.suffix in (".py", ".yaml", ".yml", ".json"):
+    ending = Path(source).suffix if isfile(source) else ""
+    text = Path(source).read_text(encoding="utf-8") if ending else source
+    if not ending and FILE.fullmatch(source):
         raise PrunusError(f"{source}: there is no such file")
+    python = ending == ".py" or (not ending and _in_python(source))
     found = dict(_from_python(text) if python else _from_yaml(text))
     pruners = found.pop("pruning_configs", None) or found.pop("pruners", None) or [{}]
     if not isinstance(pruners, list | tuple):
@@ -40,23 +42,22 @@ def pruners_in(source: str) -> tuple[PrunerConfig, ...]:
     return resolve(pruners, found)
 
 
-def _is_python(text: str) -> bool:
+def _in_python(line: str) -> bool:
+    """Whether a line is a call, or what stands between a call's brackets."""
+    if CALL in line:
+        return True
     try:
-        tree = ast.parse(f"{CALL}({text})")
+        call = ast.parse(f"{CALL}({line})", mode="eval").body
     except SyntaxError:
-        return CALL in text
-    call = tree.body[0]
-    return CALL in text or (
-        isinstance(call, ast.Expr)
-        and isinstance(call.value, ast.Call)
-        and bool(call.value.keywords)
-    )
+        return False
+    return isinstance(call, ast.Call) and bool(call.keywords)
 
 
 def _from_python(text: str) -> dict[str, Any]:
     """The arguments of the first call; names stand for the literals that they are given."""
+    bare = CALL not in text and "\n" not in text.strip()
     try:
-        tree = ast.parse(text if f"{CALL}(" in text else f"{CALL}({text})")
+        tree = ast.parse(f"{CALL}({text})" if bare else text)
     except SyntaxError as error:
         raise PrunusError(f"not Python: {error}; a configuration is {FORMS}") from None
     calls = (node for node in ast.walk(tree) if isinstance(node, ast.Call))

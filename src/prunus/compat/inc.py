@@ -139,8 +139,8 @@ def prepare_pruning(
         raise PrunusError(f"framework {framework!r}: prunus prunes networks of PyTorch")
     if optimizer is None:
         raise PrunusError(
-            "prepare_pruning prunes whenever an optimizer steps: give it one. What was pruned in the"
-            " call itself (sparse_gpt, retrain_free) is a recipe of prunus: see `prunus ls`"
+            "prepare_pruning prunes whenever an optimizer steps: give it one. What was pruned in"
+            " the call itself (sparse_gpt, retrain_free) is a recipe of prunus: see `prunus ls`"
         )
     return Pruning(model, _config(config).pruners, optimizer)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors.torch import load_file, save
@@ -17,9 +17,11 @@ from prunus.plan import Plan
 from prunus.probe import Evidence, Trace
 from prunus.schedule import Times
 from prunus.score import Criterion
-from prunus.select import Budget, masks
+from prunus.select import Budget, Rule, masks
 from prunus.select.greedy import Greedy
 from prunus.site import reduce
+
+Bounds = TypeVar("Bounds", Budget, Rule)
 
 
 class Pruner:
@@ -221,16 +223,14 @@ def _eased(budget: Budget, density: float) -> Budget:
     """The budget on the way to its density, its ceilings as far above their own."""
     final = budget.density
     way = 1.0 if final == 1 else (1 - density) / (1 - final)
-    rules = (
-        rule if rule.ceiling is None else rule.model_copy(update={"ceiling": _raised(rule.ceiling, way)})
-        for rule in budget.rules
-    )  # fmt: skip
-    changed = {"ceiling": _raised(budget.ceiling, way), "rules": tuple(rules)}
-    return budget.settled(density).model_copy(update=changed)
+    rules = [_raised(rule, way) for rule in budget.rules]
+    return _raised(budget.settled(density), way).model_copy(update={"rules": tuple(rules)})
 
 
-def _raised(ceiling: float, way: float) -> float:
-    return 1 - (1 - ceiling) * way
+def _raised(bounds: Bounds, way: float) -> Bounds:
+    if bounds.ceiling is None:
+        return bounds
+    return bounds.model_copy(update={"ceiling": 1 - (1 - bounds.ceiling) * way})
 
 
 def _require_seen(course: Course, times: Times) -> None:

@@ -8,13 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from prunus.edit._frozen import frozen
 from prunus.errors import PrunusError
 from prunus.loss._eager import eager
 from prunus.loss._fit import inner, require_apart, require_same_tokens
 from prunus.loss._layers import ATTENTIONS, HIDDEN
 from prunus.loss._term import Output, Term
 from prunus.loss._unlabelled import unlabelled
-from prunus.probe._frozen import frozen
 from prunus.probe.loss import Batch
 from prunus.registry import build
 
