@@ -1,19 +1,22 @@
 """The published commands, on a tiny network and tiny data."""
 
+import shlex
 import subprocess
 import sys
 import tomllib
 from importlib import import_module
-from pathlib import Path
 
 import pytest
 import torch
 
 import prunus
 from prunus.compat import run_glue_no_trainer, run_glue_no_trainer_mixed
+from prunus.compat._callbacks import Callbacks
+from prunus.compat._config import PrunerConfig
 from prunus.compat._flags import flags
 from prunus.compat._glue import _objective, _times
 from prunus.edit.pattern import in_blocks, n_of_m
+from tests.docs.pages import ROOT, blocks
 from tests.tiny import batch_of, tiny
 
 PUBLISHED = (
@@ -164,8 +167,7 @@ def test_unknown_flags_are_refused(capsys):
 
 @pytest.mark.parametrize("name", ["run_glue_no_trainer", "run_glue_no_trainer_mixed"])
 def test_the_commands_are_installed_and_their_help_is_light(name):
-    root = Path(__file__).parents[2]
-    scripts = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]["scripts"]
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["scripts"]
     module, _, attribute = scripts[name].partition(":")
     assert callable(getattr(import_module(module), attribute))
     call = (
@@ -177,3 +179,21 @@ def test_the_commands_are_installed_and_their_help_is_light(name):
     )
     assert done.stdout.splitlines()[-1] == "[]"
     assert "--distill_loss_weight" in done.stdout
+
+
+def test_what_the_page_shows_is_understood():
+    page = ROOT / "docs" / "from" / "neural-compressor.md"
+    text = "\n".join(block.code for block in blocks(page, "console"))
+    lines = [line for line in text.replace("\\\n", " ").splitlines() if line.startswith("run_")]
+    found = [flags(command, rest) for command, *rest in map(shlex.split, lines)]
+    assert [one.do_prune for one in found] == [True, True, False]
+
+
+def test_the_page_names_every_argument_and_every_flag():
+    text = (ROOT / "docs" / "from" / "neural-compressor.md").read_text("utf-8")
+    given = flags("x", ["--model_name_or_path", "x", "--task_name", "sst2"])
+    assert not [name for name in vars(given) if f"`--{name}`" not in text]
+    assert not [name for name in PrunerConfig.model_fields if name not in text]
+    callbacks = [name for name in vars(Callbacks) if name.startswith("on_")]
+    assert len(callbacks) == 11
+    assert not [name for name in callbacks if f"`{name}(" not in text]
