@@ -155,7 +155,7 @@ def test_what_differs_is_told_in_comments(said, note):
     ("config", "message"),
     [
         ("target_sparsty=0.5", "Did you mean 'target_sparsity'"),
-        ("pruning_configs: [{patern: 4x1}]", "Did you mean 'pattern'"),
+        ("pruning_configs: [{patterns: 4x1}]", "Did you mean 'pattern'"),
         ("target_sparsity=args.sparsity", "code is read, not run"),
         ("target_sparsity=__import__('os').getpid()", "code is read, not run"),
         ("nowhere.yaml", "there is no such file"),
@@ -177,6 +177,24 @@ def test_python_that_calls_nothing_is_told(tmp_path):
     (tmp_path / "a.py").write_text("x = 1\ny = 2\n")
     with pytest.raises(PrunusError, match="no call of WeightPruningConfig"):
         pruners_in(str(tmp_path / "a.py"))
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        "target_sparsity=0.5, pattern='2:4', end_step=40, pruning_frequency=4",
+        "target_sparsity=0.5, pattern='1xchannel', pruning_type='magnitude'",
+        "pruning_type='pattern_lock'",
+        "pattern='mha', target_sparsity=0.5, end_step=40",
+        in_yaml(pruning_configs=PRUNERS, **COMMON),
+    ],
+)
+def test_what_is_written_is_a_sound_recipe(config, mirrored, tmp_path, capsys):
+    path = tmp_path / "recipe.yaml"
+    said = ["--model", str(mirrored / "dense"), "--out", str(path)]
+    assert main(["import-inc", config, *said]) == 0
+    assert main(["check", str(path)]) == 0, capsys.readouterr().err
+    assert "the recipe is sound" in capsys.readouterr().out
 
 
 def test_the_command_prints_or_writes_a_recipe(tmp_path, capsys):

@@ -119,7 +119,7 @@ def prepare_pruning(
     """Let a model be pruned whenever its optimizer steps.
 
     Args:
-        model: any; releases up to 2.2 took the configuration first, which is understood too.
+        model: any; early releases took the configuration first, which is understood too.
         config: how.
         optimizer: of the model's parameters; it may be wrapped, as accelerate does.
         dataloader: not looked at, like ``loss_func``: criteria read the training's own gradients.
