@@ -202,7 +202,12 @@ def test_what_is_written_runs_and_reaches_the_target(mirrored, tmp_path):
     path, out = tmp_path / "recipe.yaml", tmp_path / "out"
     said = ["--model", str(mirrored / "dense"), "--out", str(path)]
     assert main(["import-inc", config, *said]) == 0
-    few = ["training.batch_size=8", "latency=null", "evaluation.baselines=false"]
+    few = [
+        "drive.dead=false",
+        "training.batch_size=8",
+        "latency=null",
+        "evaluation.baselines=false",
+    ]
     assert main(["run", str(path), "--out", str(out), "--quiet", *few]) == 0
     model = prunus.load(out / "model")
     for pruner in pruners_in(config):

@@ -116,6 +116,7 @@ def _drive(pruner: PrunerConfig) -> Settings:
 
 
 def _notes(pruners: Sequence[PrunerConfig]) -> Iterator[str]:
+    yield "heads and neurons that are dead afterwards go physically; dead: false keeps them"
     yield "the head of the network stays dense; the original left out its last layer only"
     if any(pruner.end_step for pruner in pruners):
         yield "training ends where pruning does: to go on, raise max_steps, and say a cooldown"
