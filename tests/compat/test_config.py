@@ -266,6 +266,7 @@ def test_layers_lie_between_their_bounds_on_every_step(scope, model):
         gone = {name: float((~mask).double().mean()) for name, mask in pruner.masks.items()}
         way = sum(int((~mask).sum()) for mask in pruner.masks.values())
         way /= sum(mask.numel() for mask in pruner.masks.values())
+        assert way == pytest.approx(1 - 0.4 ** ((done + 1) // 2 / 4), abs=1e-3)
         assert all(0.5 * way / 0.6 - 2e-3 <= share <= 0.65 for share in gone.values()), done
     assert way == pytest.approx(0.6, abs=1e-3)  # each layer to one unit
     assert min(gone.values()) >= 0.5 - 1e-9
