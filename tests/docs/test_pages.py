@@ -17,7 +17,7 @@ from tests.docs.pages import PAGES, ROOT, blocks, commands, inline, name
 README = ROOT / "README.md"
 START = ROOT / "docs" / "index.md"
 SOURCE = ROOT / "src"
-PREDECESSORS = [page for page in PAGES if page.parent.name == "from"]
+PREDECESSORS = [page for page in PAGES if page.parent.name == "from" and page.stem in shipped()]
 EXAMPLES = [path for path in sorted(SOURCE.rglob("*.py")) if ">>>" in path.read_text("utf-8")]
 
 

@@ -9,6 +9,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from prunus.cli._checkpoints import bench, evaluate, save, show
 from prunus.cli._doctor import doctor
+from prunus.cli._inc import import_inc
 from prunus.cli._recipes import check, copy, listing, run, train
 from prunus.errors import PrunusError
 
@@ -31,6 +32,7 @@ for command, name in (
     (listing, "ls"),
     (copy, "cp"),
     (doctor, "doctor"),
+    (import_inc, "import-inc"),
 ):
     app.command(command, name=name)
 app.meta.suppress_keyboard_interrupt = False  # not taken over from the app

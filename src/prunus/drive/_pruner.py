@@ -173,8 +173,8 @@ class Pruner:
         self.done += 1
         if self.lasso and self.done <= max(times.last_due for times in self.times):
             self._draw()
+        self.held.zero()  # before scores are taken: a step may have moved what is removed
         self._choose()
-        self.held.zero()
 
     def _choose(self) -> None:
         """Choose the masks of all courses that are due."""

@@ -18,6 +18,8 @@ from prunus.score.random import Random
 from prunus.select import Budget, Cost
 
 METRICS = ("units", "params", "flops")
+UNSTOPPED = ("oneshot", "gradual")
+"""Drives that do not stop at single readers."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ def check(recipe: Recipe) -> Preview:
         job.budget = job.budget.settled(densities(job)[0])
     plan = Oneshot().run(job)
     repairs, _ = parted(chosen.recover)
-    if repairs or not isinstance(chosen.drive, Oneshot):
+    if repairs or recipe.drive["name"] not in UNSTOPPED:
         job.readers()  # raises where a repair could not mend, or a drive not stop
     costs = [cost_of(model, sites, metric, batches[0], length) for metric in METRICS]
     ruled = chosen.budget.assign(sites).values()
