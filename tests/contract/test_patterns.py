@@ -272,3 +272,19 @@ def test_types_of_modules():
         tiny.of("1x1", types=["Linear", "Conv2D"])
     with pytest.raises(PrunusError, match="no module of type Conv1D"):
         tiny.of("1x1", types=["Conv1D"])
+
+
+def test_the_ceiling_of_a_budget_falls_along_the_schedule_too():
+    tiny = trained()
+    schedule = {"name": "linear", "warmup": 0, "cooldown": 0}
+    own = course(tiny.of("1x1"), 0.3, "magnitude", schedule, ceiling=0.4)
+    made = torch.optim.SGD(tiny.model.parameters(), lr=0.0)
+    pruner = pruned(tiny, made, own, steps=10)
+    for step in range(1, 11):
+        tiny.grad(step)
+        made.step()
+        way = step // 2 / 5
+        shares = [kept / of for kept, of in pruner.plan.kept().values()]
+        assert max(shares) <= 1 - 0.6 * way + 1e-9
+        kept, of = map(sum, zip(*pruner.plan.kept().values(), strict=True))
+        assert kept == int(of * (1 - 0.7 * way) + 1e-9)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from math import inf
 
 import torch
@@ -47,7 +48,8 @@ class Runs:
 
     def mask(self, stays: Tensor) -> Tensor:
         """[rows, ..., units] bool: what is not low, and all of the runs [any] that stay whole."""
-        return (~self.low).logical_or_(stays.view(*self.keys.shape, 1)).flatten(-2)
+        whole = torch.stack([stays.view(self.keys.shape)] * self.low.shape[-1], -1)
+        return whole.logical_or_(~self.low).flatten(-2)
 
 
 def runs_of(site: Site, scores: Tensor) -> tuple[Runs, ...]:
@@ -77,10 +79,10 @@ def _ranks(columns: Tensor) -> Tensor:
     m, count = columns.shape
     if m > SMALL:
         return columns.argsort(dim=0, descending=True, stable=True).argsort(dim=0)
-    ranks = torch.zeros(m, count, dtype=torch.uint8, device=columns.device)
-    for one in range(m):
-        for other in range(one):
-            better = columns[other] >= columns[one]
-            ranks[one] += better
-            ranks[other] += ~better
+    places = torch.arange(m - 1, -1, -1, dtype=torch.uint8, device=columns.device)
+    ranks = places[:, None].repeat(1, count)  # as if all were worse than those behind them
+    for one, other in combinations(range(m), 2):
+        better = (columns[one] >= columns[other]).view(torch.uint8)
+        ranks[one] -= better
+        ranks[other] += better
     return ranks
