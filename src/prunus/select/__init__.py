@@ -14,6 +14,7 @@ from prunus.select._blocks import blocks, keep
 from prunus.select._budget import Budget, Rule
 from prunus.select._cost import Cost, flops, params, units, weights
 from prunus.select._pool import Pool, candidate
+from prunus.select._rows import rows
 from prunus.select._selector import Selector
 from prunus.select.greedy import Greedy
 from prunus.site import Site
@@ -92,24 +93,26 @@ def masks(
     free = {name: sites[name] for name in sites if name in scores and name not in given}
     kept, found = given.counts(), dict[str, Tensor]()
     for members, density, scope in _groups(budget, rules, sites):
-        local = scope == "local"
-        metric = _by_units(members, free, density) if local else cost
-        for names in [[name] for name in members] if local else [members]:
+        metric = _by_units(members, free, density) if scope == "local" else cost
+        for names in [members] if scope == "global" else [[name] for name in members]:
             mine = {name: free[name] for name in names if name in free}
-            fast = _apart(mine, scores, selector, metric)
-            make: Any = blocks if fast else candidate
-            candidates: dict[str, Any] = {
-                name: make(
-                    site, scores[name], float(metric.price(name)) if per_cost else 1.0,
-                    budget, rules[name],
-                )
-                for name, site in mine.items()
-            }  # fmt: skip
-            if candidates:
+            if scope == "row":
+                found |= {n: rows(s, scores[n], density, budget, rules[n]) for n, s in mine.items()}
+            elif mine:
+                fast = _apart(mine, scores, selector, metric)
+                make: Any = blocks if fast else candidate
+                candidates: dict[str, Any] = {
+                    name: make(
+                        site, scores[name], float(metric.price(name)) if per_cost else 1.0,
+                        budget, rules[name],
+                    )
+                    for name, site in mine.items()
+                }  # fmt: skip
                 pool = Pool(names, candidates, metric, aim)
-                limit = pool.limit(density, kept, whole=budget.of == "model" and not local)
+                whole = budget.of == "model" and scope == "global"
+                limit = pool.limit(density, kept, whole=whole)
                 found |= keep(pool, limit, kept) if fast else _chosen(pool, selector, limit, kept)
-                kept |= {name: int(found[name].sum()) for name in mine}
+            kept |= {name: int(found[name].sum()) for name in mine}
     return found
 
 

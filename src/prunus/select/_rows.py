@@ -1,0 +1,49 @@
+"""Selection within every output of a weight matrix by itself (Wanda, arXiv 2306.11695)."""
+
+from fractions import Fraction
+
+import torch
+from torch import Tensor
+
+from prunus.curve import Curve
+from prunus.errors import PrunusError
+from prunus.select._blocks import blocks
+from prunus.select._budget import Budget, Rule
+from prunus.site import Site
+
+
+def rows(
+    site: Site, scores: Tensor | Curve, density: float, budget: Budget, rule: Rule | None
+) -> Tensor:
+    """[*grid] bool: of each row of the grid the best units, floor(density * units of a row).
+
+    Args:
+        site: a grid.
+        scores: [*grid].
+        density: the fraction of each row that stays.
+        budget: for its floor and ceiling, which bound every row.
+        rule: of the site.
+
+    Raises:
+        PrunusError: the site is no grid, or the density is below its floor or what its pattern
+            leaves.
+    """
+    if site.removable or isinstance(scores, Curve):
+        raise PrunusError(
+            f"site {site.name!r} of kind {site.kind!r}: scope: row keeps the same fraction of every"
+            " output of a weight matrix, which takes a grid among the sites and select: greedy;"
+            " use scope: local"
+        )
+    found, count = blocks(site, scores, 1.0, budget, rule), site.shape[0]
+    wanted = int(Fraction(density).limit_denominator(10**9) * (site.units // count))
+    least, most = -(-found.least // count), found.most // count
+    if wanted < least:
+        raise PrunusError(
+            f"site {site.name!r}: a density of {density} leaves {wanted} units of each row, but the"
+            f" floor or the pattern asks for {least}; raise the density"
+        )
+    more = (min(wanted, most) - found.base // count) // found.step
+    keys = found.keys.reshape(count, -1)
+    best = keys.argsort(dim=1, descending=True, stable=True)[:, :more]
+    stays = torch.zeros_like(keys, dtype=torch.bool).scatter_(1, best, value=True)
+    return found.mask(stays.flatten())
