@@ -145,18 +145,14 @@ class Site:
 
     @property
     def in_linear(self) -> bool:
-        """Whether units are blocks of a linear layer's weight, whose input its columns weigh."""
+        """Whether units are blocks of a linear layer's weight."""
         return len(self.shape) == 2 and bool(self.reader)
 
     @property
     def input_axis(self) -> int:
-        """The axis of the reader's weight that its input lies on.
-
-        Only where :attr:`has_inlet` or :attr:`in_linear`.
-        """
-        part = self.inlet
-        axis = part.axes[-1]
-        return axis if isinstance(axis, int) else part.axis
+        """The (first) axis of the reader's weight that its input lies on; see :attr:`inlet`."""
+        axis = self.inlet.axes[-1]
+        return axis if isinstance(axis, int) else axis[0]
 
     def fine(self) -> "Site":
         """The same site at the granularity of the reader's input: one unit a dimension."""

@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 
+from prunus.anatomy import anatomy
 from prunus.drive import cost_of, job_of
 from prunus.drive.oneshot import Oneshot
 from prunus.plan import Plan
 from prunus.probe._tokens import mean_length
 from prunus.recipe._model import Recipe
-from prunus.recipe._open import data_of, folder_of, open_model, sites_of, tokenizer_of
+from prunus.recipe._open import data_of, folder_of, open_model, tokenizer_of
 from prunus.recipe._parts import parts
 from prunus.recipe._trim import trim
 from prunus.recipe.furthest import densities
@@ -75,7 +76,7 @@ def check(recipe: Recipe) -> Preview:
     if recipe.vocab is not None:
         found = trim(recipe.vocab, model, prepared, recipe.evaluation.split)
         model, prepared, vocabulary = found.model, found.prepared, found.told.tokens
-    sites = sites_of(model, recipe.sites)
+    sites = anatomy(model).chosen(recipe.sites)
     batches = prepared.batches(data.split, data.batch_size, data.samples, data.order)
     length = mean_length(batches) or 1
     chance = Random(seed=recipe.seed)
