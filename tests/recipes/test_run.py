@@ -253,7 +253,7 @@ def test_claims_that_do_not_hold_are_refused(at, monkeypatch):
 
 def test_grids_are_masked_in_one_shot(at, tmp_path, in_process):
     grid = "sites=[{grid: [2, 2], match: '.*query'}]"
-    with pytest.raises(PrunusError, match="use drive: oneshot with recover"):
+    with pytest.raises(PrunusError, match="for grids in weights use recover: sparsegpt"):
         at(*SMALL, grid, "budget.metric=units")
     with pytest.raises(PrunusError, match="not the input of one module"):
         at(*SMALL, grid, "budget.metric=units", "recover=[]")

@@ -139,10 +139,10 @@ def error(layer, weight, x):
 @pytest.mark.parametrize("tiling", ["1x1", "2:4"])
 @pytest.mark.parametrize("seed", range(3))
 def test_outputs_change_less_than_without_mending(tiling, seed):
-    layer, x = layer_of(16, 32, seed), inputs_of(32, seed=seed)
+    layer, x = layer_of(16, 32, seed).requires_grad_(False), inputs_of(32, seed=seed)
     scores = {
-        "magnitude": layer.weight.detach().abs(),
-        "wanda": layer.weight.detach().abs() * x.square().sum(0).sqrt(),
+        "magnitude": layer.weight.abs(),
+        "wanda": layer.weight.abs() * x.square().sum(0).sqrt(),
     }
     errors = {}
     for name, own in scores.items():
@@ -153,7 +153,7 @@ def test_outputs_change_less_than_without_mending(tiling, seed):
         _, weight = mended(layer, x, tiling, stays)
         errors["sparsegpt"] = error(layer, weight, x)
         assert int((weight != 0).sum()) == 16 * 32 // 2
-    assert errors["sparsegpt"] < errors["wanda"] < errors["magnitude"]
+    assert errors["sparsegpt"] < 0.7 * min(errors["wanda"], errors["magnitude"])
 
 
 def test_what_stays_whole_is_left_alone():
@@ -216,7 +216,8 @@ def looked(model, site, batches):
             real = batch["labels"] != -100
         if real.numel() != x.shape[:-1].numel():
             real = batch["attention_mask"].bool()
-        found.add(x.reshape(-1, x.shape[-1])[real.flatten()])
+        pooled = real.numel() != x.shape[:-1].numel()
+        found.add(x if pooled else x.reshape(-1, x.shape[-1])[real.flatten()])
     return found.flush()
 
 
