@@ -283,6 +283,8 @@ def test_two_grids_on_one_weight_are_refused(at):
         (["evaluation.split=held"], "unknown split 'held'"),
         (["task.label=labelx"], "'labelx'"),
         (["task.labels=[bad, good, fair, fine]", "task.splits={train: 4, validation: 4}"], None),
+        (["sites={grid: 2x2}", "budget.metric=weights"], "for grids in weights use recover"),
+        (["recover=sparsegpt"], "sparsegpt mends linear layers whose single weights go"),
         (["device=nowhere"], "device 'nowhere' cannot be used"),
     ],
 )

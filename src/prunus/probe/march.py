@@ -114,6 +114,8 @@ class March:
     def inputs(self, site: Site) -> Moments:
         """Moments of a linear layer's input in the student; layers that share it share them.
 
+        Of a layer that a pass calls several times, the first call counts.
+
         Args:
             site: the next reader, a grid in a linear layer's weight.
         """

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from prunus.anatomy import anatomy
 from prunus.drive import cost_of, job_of
+from prunus.drive._readers import readers
 from prunus.drive.oneshot import Oneshot
 from prunus.plan import Plan
 from prunus.probe._tokens import mean_length
@@ -86,7 +87,7 @@ def check(recipe: Recipe) -> Preview:
     plan = Oneshot().run(job)
     repairs, _ = parted(chosen.recover)
     if repairs or not isinstance(chosen.drive, Oneshot):
-        job.readers()  # raises where a repair could not mend, or a drive not stop
+        readers(model, sites, repairs, batches)  # raises where one cannot mend, or a drive not stop
     costs = [cost_of(model, sites, metric, batches[0], length) for metric in METRICS]
     ruled = chosen.budget.assign(sites).values()
     return Preview(

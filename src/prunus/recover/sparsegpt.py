@@ -1,6 +1,6 @@
 """Single weights go, those right of them make up for it (SparseGPT, arXiv 2301.00774)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 import torch
@@ -59,6 +59,7 @@ class Elimination:
     factor: Tensor
     site: Site
     planned: Tensor
+    stays: Tensor = field(init=False)
 
     def __post_init__(self) -> None:
         """Nothing is chosen yet."""
@@ -111,6 +112,8 @@ class Elimination:
             total, size = int(whole.sum()), whole.shape[1]
             counts = total * end // size - total * first // size
         order = costs.argsort(dim=1, descending=True, stable=True)
-        stays = (order.argsort(dim=1) < counts).reshape(own.shape)
+        places = torch.arange(order.shape[1], device=order.device).expand_as(order)
+        ranks = torch.empty_like(order).scatter_(1, order, places)
+        stays = (ranks < counts).reshape(own.shape)
         self.stays[:, first:end] = stays
         return expand(place, stays, roots.shape)
