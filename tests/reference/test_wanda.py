@@ -93,21 +93,22 @@ def test_a_module_that_is_never_reached_is_told():
         score(model, [batch_of(model)], sites, build("score", "wanda"))
 
 
-def rowed(shape, tiling, density, **budget):
-    """A random grid under scope: row."""
+def rowed(shape, tiling, density, levels=10**6, **budget):
+    """A random grid under scope: row, of so many different scores."""
     layer = nn.Linear(shape[1], shape[0])
     sites = plain(nn.Sequential(layer)).grid("0", tiling, head=True)
-    scores = {
-        "0:grid": torch.rand(sites["0:grid"].shape, generator=torch.Generator().manual_seed(3))
-    }
+    generator = torch.Generator().manual_seed(3)
+    drawn = torch.randint(levels, sites["0:grid"].shape, generator=generator)
+    scores = {"0:grid": drawn.float()}
     limits = Budget(density=density, metric="weights", scope="row", **budget)
     return scores["0:grid"], select(scores, sites, limits, weights(sites))["0:grid"]
 
 
 @pytest.mark.parametrize("density", [0.1, 0.29, 0.5, 0.77, 1.0])
 @pytest.mark.parametrize("shape", [(3, 100), (7, 12)])
-def test_every_output_keeps_its_best_inputs(shape, density):
-    scores, stays = rowed(shape, "1x1", density)
+@pytest.mark.parametrize("levels", [1, 3, 10**6])
+def test_every_output_keeps_its_best_inputs(shape, density, levels):
+    scores, stays = rowed(shape, "1x1", density, levels)
     count = int(round(density * 1000) * shape[1] // 1000)
     for row, kept in zip(scores, stays, strict=True):
         best = sorted(range(shape[1]), key=lambda place: -row[place])[:count]

@@ -43,7 +43,13 @@ def rows(
             f" floor or the pattern asks for {least}; raise the density"
         )
     more = (min(wanted, most) - found.base // count) // found.step
-    keys = found.keys.reshape(count, -1)
-    best = keys.argsort(dim=1, descending=True, stable=True)[:, :more]
-    stays = torch.zeros_like(keys, dtype=torch.bool).scatter_(1, best, value=True)
-    return found.mask(stays.flatten())
+    return found.mask(_best(found.keys.reshape(count, -1), more).flatten())
+
+
+def _best(keys: Tensor, count: int) -> Tensor:
+    """[row, unit] bool: the ``count`` greatest of every row, of equal ones the first."""
+    if not count:
+        return torch.zeros_like(keys, dtype=torch.bool)
+    edge = keys.kthvalue(keys.shape[1] - count + 1, dim=1, keepdim=True).values
+    above, equal = keys > edge, keys == edge
+    return above | (equal & (equal.cumsum(1) <= count - above.sum(1, keepdim=True)))
