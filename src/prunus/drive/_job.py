@@ -254,6 +254,7 @@ class Job:
                 self.alive[name] = self.alive[name][own]
         if gone:
             cut(self.student, Plan(gone), self.here)
+        if any(self.sites[name].removable for name in gone):
             del self.here
 
     @cached_property
