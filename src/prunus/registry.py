@@ -20,6 +20,7 @@ WORDS = {
     "loss": "loss term",
 }
 Model = TypeVar("Model", bound=BaseModel)
+Item = TypeVar("Item")
 
 
 def _compiles(pattern: str) -> str:
@@ -38,6 +39,15 @@ class Part(BaseModel):
     """A method's settings and its code: frozen, unknown keys forbidden, one class a file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def listed(value: Any) -> Any:
+    """One entry as a list of it; anything else as it is."""
+    return [value] if isinstance(value, str | int | Mapping | Part) else value
+
+
+Many = Annotated[tuple[Item, ...], BeforeValidator(listed)]
+"""Entries, of which a single one need not stand in a list."""
 
 
 def names(folder: str) -> list[str]:

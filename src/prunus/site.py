@@ -143,9 +143,20 @@ class Site:
 
     @property
     def inlet(self) -> Slice:
-        """The slice in the reader's weight; only where :attr:`has_inlet`."""
+        """The slice in the reader's weight; where :attr:`has_inlet` or :attr:`in_linear`."""
         weight = f"{self.reader}.weight"
         return next(part for part in self.slices if part.tensor == weight)
+
+    @property
+    def in_linear(self) -> bool:
+        """Whether units are blocks of a linear layer's weight."""
+        return len(self.shape) == 2 and bool(self.reader)
+
+    @property
+    def input_axis(self) -> int:
+        """The (first) axis of the reader's weight that its input lies on; see :attr:`inlet`."""
+        axis = self.inlet.axes[-1]
+        return axis if isinstance(axis, int) else axis[0]
 
     def fine(self) -> "Site":
         """The same site at the granularity of the reader's input: one unit a dimension."""

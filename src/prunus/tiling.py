@@ -1,12 +1,16 @@
 """How weights are put together into units: ``4x1``, ``2:4``, ``channelx1``; imports no torch."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, PlainSerializer
 
 from prunus.errors import PrunusError
+from prunus.registry import Many, Part, Pattern, parse
 
+WeightedType = Literal["Linear", "Conv1D", "Conv1d", "Conv2d"]
 CHANNEL = "channel"
 SIZE = rf"[1-9]\d*|{CHANNEL}"
 
@@ -44,6 +48,8 @@ class Tiling:
             return value
         if isinstance(value, Sequence) and not isinstance(value, str):
             value = "x".join(map(str, value))
+        if type(value) is int and value > 60:  # YAML reads 2:4 as minutes and seconds
+            value = f"{value // 60}:{value % 60}"
         block = re.fullmatch(rf"({SIZE})x({SIZE})", str(value))
         if block is not None:
             rows, columns = (None if side == CHANNEL else int(side) for side in block.groups())
@@ -61,3 +67,41 @@ class Tiling:
         if self.among:
             return ":".join(map(str, self.among))
         return "x".join(str(side or CHANNEL) for side in (self.rows, self.columns))
+
+
+class Grid(Part):
+    """Weight matrices as grids of blocks, which can be masked but not removed.
+
+    Attributes:
+        grid: rows (outputs) and columns (inputs) of a block: 1x1 is single weights, channelx1 all
+            weights of an input, 1xchannel those of an output; or 2:4, 2 of 4 neighbouring inputs.
+        match: regular expression for the whole name of a module, such as ``.*query``.
+        types: classes of modules, of Linear, Conv1D, Conv1d and Conv2d; None is all of them.
+        indivisible: what happens to weights that the blocks do not divide: an error, they are
+            skipped, or the last block sticks out (pad).
+        head: take the network's head as well, which stays dense otherwise.
+    """
+
+    grid: Annotated[Tiling, BeforeValidator(Tiling.parse), PlainSerializer(str)]
+    match: Pattern = ".*"
+    types: Annotated[Many[WeightedType] | None, Field(min_length=1)] = None
+    indivisible: Literal["error", "skip", "pad"] = "error"
+    head: bool = False
+
+    @classmethod
+    def of(cls, value: Any) -> "Grid":
+        """A grid from its settings.
+
+        Raises:
+            PrunusError: they are none, or not sound.
+        """
+        if isinstance(value, Grid):
+            return value
+        if not isinstance(value, Mapping):
+            raise PrunusError(
+                f"expected a kind of site or {{grid: [4, 1], match: regex}}, not {value!r}"
+            )
+        try:
+            return parse(cls, "", value)
+        except PrunusError as error:
+            raise PrunusError(str(error).replace("\n", "; ")) from None

@@ -13,7 +13,7 @@ from prunus.edit import shrink
 from prunus.errors import PrunusError
 from prunus.plan import Plan
 from prunus.probe import Teacher
-from prunus.probe._evidence import ABLATION, BY_INPUT
+from prunus.probe._evidence import ABLATION, BY_COLUMN, BY_INPUT
 from prunus.recover import Repair
 from prunus.score import Criterion, score
 from tests.contract.draw import KINDS, counts, each
@@ -43,16 +43,17 @@ def sites_of(model, kind):
     return found.grid(GRID, (4, 2)) if kind == "grid" else found.of(kind)
 
 
-def needs_reader(criterion):
-    """Whether a criterion reads what only sites with a single reader can give."""
-    return bool(BY_INPUT.intersection(criterion.reads))
+def feeds(site, criterion):
+    """Whether a site gives what a criterion reads at the input of one module."""
+    asked = BY_INPUT.intersection(criterion.reads)
+    return site.has_inlet or not (asked - BY_COLUMN if site.in_linear else asked)
 
 
 def refusal(name, criterion, sites, batch):
     """Why a criterion cannot score these sites, or None."""
     if criterion.loss == "labels" and "labels" not in batch:
         return "needs labels"
-    if needs_reader(criterion) and not all(site.has_inlet for site in sites.values()):
+    if not all(feeds(site, criterion) for site in sites.values()):
         return "not the input of one module"
     if ABLATION in criterion.reads and sum(site.units for site in sites.values()) > 256:
         return "at most 256 are measured"
@@ -262,9 +263,13 @@ FITTING = ("least_squares",)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_repair_keeps_the_amount_and_touches_one_sublayer(family, repair):
     model = tiny(family)
-    sites = anatomy(model).of("heads", "neurons")
     data = data_of(model, (4, 4))
-    settings = {"score": usual_score(family, "knowledge"), "budget": {"density": 0.5}}
+    if registry.find("recover", repair).at == "weights":
+        sites = anatomy(model).grid(GRID, "1x1")
+        settings = {"score": "magnitude", "budget": {"density": 0.5, "metric": "weights"}}
+    else:
+        sites = anatomy(model).of("heads", "neurons")
+        settings = {"score": usual_score(family, "knowledge"), "budget": {"density": 0.5}}
     bare, job = (job_of(model, sites, data, recover=r, **settings) for r in ((), (repair,)))
     plan = job.select(job.score(Plan()), Plan())
     with job.march() as march:

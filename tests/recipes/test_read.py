@@ -70,6 +70,14 @@ def test_grids_stand_among_the_sites(write):
     assert recipe.sites == ("heads", Grid(grid=(4, 1), match=".*query"))
 
 
+@pytest.mark.parametrize("pattern", ["2:4", "1:2", "4:8", "16:32"])
+def test_patterns_need_no_quotes(write, pattern):
+    text = yaml.safe_dump(LEAST) + "sites: {grid: %s}\n"
+    (grid,) = read(write(text % pattern)).sites
+    (same,) = read(write(text % "1x1"), [f"sites.grid={pattern}"]).sites
+    assert str(grid.grid) == str(same.grid) == pattern
+
+
 def test_the_resolved_recipe_says_everything_and_reads_as_the_same(write, tmp_path):
     first = read(write(latency=None, score={"name": "random"}, seed=7))
     full = resolved(first, parts(first))

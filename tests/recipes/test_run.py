@@ -254,7 +254,7 @@ def test_claims_that_do_not_hold_are_refused(at, monkeypatch):
 
 def test_grids_are_masked_in_one_shot(at, tmp_path, in_process):
     grid = "sites=[{grid: [2, 2], match: '.*query'}]"
-    with pytest.raises(PrunusError, match="use drive: oneshot with recover"):
+    with pytest.raises(PrunusError, match="for grids in weights use recover: sparsegpt"):
         at(*SMALL, grid, "budget.metric=units")
     with pytest.raises(PrunusError, match="not the input of one module"):
         at(*SMALL, grid, "budget.metric=units", "recover=[]")
@@ -284,6 +284,8 @@ def test_two_grids_on_one_weight_are_refused(at):
         (["evaluation.split=held"], "unknown split 'held'"),
         (["task.label=labelx"], "'labelx'"),
         (["task.labels=[bad, good, fair, fine]", "task.splits={train: 4, validation: 4}"], None),
+        (["sites={grid: 2x2}", "budget.metric=weights"], "for grids in weights use recover"),
+        (["recover=sparsegpt"], "sparsegpt mends linear layers whose single weights go"),
         (["device=nowhere"], "device 'nowhere' cannot be used"),
     ],
 )

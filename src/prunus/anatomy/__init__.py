@@ -13,9 +13,9 @@ from prunus.anatomy._refused import REFUSED
 from prunus.anatomy._stack import sites_of
 from prunus.anatomy._tensors import Tensors
 from prunus.errors import PrunusError, unknown
-from prunus.registry import load
+from prunus.registry import listed, load
 from prunus.site import Site
-from prunus.tiling import Tiling
+from prunus.tiling import Grid, Tiling
 
 __all__ = ["Anatomy", "Family", "anatomy", "families", "family_of", "known", "plain"]
 
@@ -82,6 +82,28 @@ class Anatomy(Mapping[str, Site]):
         """
         found = grids(self.tensors, Tiling.parse(tiling), match, **settings)
         return self._with({site.name: site for site in found})
+
+    def chosen(self, sites: Any) -> "Anatomy":
+        """The sites that people choose.
+
+        Args:
+            sites: kinds (``heads``), and grids: ``{grid: 4x1, match: .*query}``, the settings of
+                :class:`prunus.tiling.Grid`; one, or several of them.
+
+        Raises:
+            PrunusError: the model lacks a kind, a grid matches nothing or does not divide a weight,
+                or two grids share one.
+        """
+        every = list(listed(sites))
+        found = self.of(*(kind for kind in every if isinstance(kind, str)))
+        for own in [Grid.of(spec) for spec in every if not isinstance(spec, str)]:
+            more = self.grid(
+                own.match, own.grid, types=own.types, indivisible=own.indivisible, head=own.head
+            )
+            if shared := sorted(more.keys() & found.keys()):
+                raise PrunusError(f"sites: two grids share {shared[0]!r}; narrow their `match`")
+            found = found | more
+        return found
 
     def _with(self, sites: Mapping[str, Site]) -> "Anatomy":
         return Anatomy(sites, self.tensors, self.family)

@@ -25,6 +25,7 @@ from prunus.recover import parted
 from prunus.registry import Part, build, parse
 from prunus.select import Budget, Cost, flops, params, units, weights
 from prunus.select._budget import At
+from prunus.tiling import Grid
 
 __all__ = [
     "Drive",
@@ -42,6 +43,7 @@ __all__ = [
 ]
 
 Spec = str | Mapping[str, Any] | Part
+Sites = str | Mapping[str, Any] | Grid
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -54,7 +56,7 @@ def prune(
     batches: Iterable[Batch],
     density: float = 0.5,
     *,
-    sites: Sequence[str] = ("heads", "neurons"),
+    sites: Sites | Sequence[Sites] = ("heads", "neurons"),
     score: Spec = "obs",
     budget: Budget | Mapping[str, Any] | None = None,
     select: Spec = "curves",
@@ -65,14 +67,15 @@ def prune(
     precision: Literal["float32", "bfloat16"] = "float32",
     memory: int = 1024,
 ) -> PreTrainedModel:
-    """A physically smaller copy of a model, pruned without retraining.
+    """A smaller copy of a model, pruned without retraining; weights in grids become zero.
 
     Args:
         model: an in-memory transformers model of a known family; it is left as it is.
         batches: calibration data, mappings of keyword arguments of the model (labels only where
             the criterion asks for them). A list, or anything that can be iterated again and again.
         density: fraction of the cost that stays, 0 < density <= 1.
-        sites: kinds of sites: heads, queries, neurons, sublayers, layers, channels.
+        sites: kinds of sites: heads, queries, neurons, sublayers, layers, channels; or grids of
+            weights, ``{"grid": "2:4", "match": ".*query"}``, which are set to zero.
         score: a criterion's name, or a mapping with ``name`` and settings.
         budget: the whole budget instead of ``density`` (whose metric is FLOPs); a ``max_loss``
             needs a task, and so :mod:`prunus.recipe`.
@@ -94,7 +97,7 @@ def prune(
     """
     settings = {"density": density} if budget is None else budget
     job = job_of(
-        model, anatomy(model).of(*sites), batches,
+        model, anatomy(model).chosen(sites), batches,
         score=score, budget=settings, select=select, recover=recover, training=training,
         scored=scored, precision=precision, room=Room(memory * 2**20),
     )  # fmt: skip

@@ -38,7 +38,7 @@ class Easing:
             PrunusError: there is not.
         """
         for site in sites.values():
-            if len(site.slices) > 1 or prod(site.slices[0].tile) == 1:
+            if len(site.slices) != 1 or all(prod(part.tile) == 1 for part in site.slices):
                 raise PrunusError(
                     f"site {site.name!r}: progressive is for blocks of one weight matrix, such as"
                     " 4x1; leave it out"

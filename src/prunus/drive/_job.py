@@ -14,6 +14,7 @@ from torch import Tensor
 from prunus.anatomy import Anatomy, anatomy
 from prunus.curve import Curve
 from prunus.drive._learning import Learning
+from prunus.drive._readers import readers
 from prunus.edit.shrink import cut, shrink
 from prunus.errors import PrunusError
 from prunus.gram import Moments
@@ -181,20 +182,16 @@ class Job:
         return correct(1.0, predicted, dense / timed.speedup)
 
     def readers(self) -> list[Site]:
-        """One site for every reader, in forward order.
+        """One site for every reader, in forward order; see :func:`prunus.drive._readers.readers`.
 
         Raises:
-            PrunusError: a site that no single module reads, which a repair cannot mend.
+            PrunusError: a site that no single module reads, or that the repairs do not mend.
         """
-        found: dict[str, Site] = {}
-        for site in self.sites.values():
-            if not site.has_inlet:
-                raise PrunusError(
-                    f"site {site.name!r} of kind {site.kind!r} has no single reader to mend or"
-                    " sweep by; use drive: oneshot with recover: []"
-                )
-            found.setdefault(site.reader, site)
-        return list(found.values())
+        return self._readers
+
+    @cached_property
+    def _readers(self) -> list[Site]:
+        return readers(self.model, self.sites, self.repairs, self.batches)
 
     def at(self, reader: Site) -> list[str]:
         """The sites that a reader reads."""
@@ -205,7 +202,12 @@ class Job:
         masks = {}
         for reader in self.readers():
             names = self.at(reader)
-            if len(names) == 1 and names[0] in plan and self.sites[names[0]].even == 1:
+            if (
+                reader.has_inlet
+                and len(names) == 1
+                and names[0] in plan
+                and self.sites[names[0]].even == 1
+            ):
                 masks[names[0]] = self._widened(names[0], plan[names[0]])
         self.cut(masks)
 
@@ -224,6 +226,8 @@ class Job:
             The plan; repairs may have put units in the place of others.
         """
         names = self.at(reader)
+        if not reader.has_inlet:
+            return self._mend_weights(march, reader, plan)
         with self.phase("recover"):
             entry = [repair for repair in self.repairs if repair.at == "entry"]
             if entry:
@@ -235,6 +239,15 @@ class Job:
             if waiting.alone:
                 plan = plan | {names[0]: self._dense_mask(names[0], waiting.units)}
             self.cut({name: plan[name] for name in names})
+        return plan
+
+    def _mend_weights(self, march: March, site: Site, plan: Plan) -> Plan:
+        with self.phase("recover"):
+            evidence = self.evidence.get(site.name)
+            waiting = Reader(self.student, site, plan[site.name], march.inputs(site), evidence)
+            self._apply(self.repairs, waiting)
+            plan = plan | {site.name: waiting.stays}
+            self.cut({site.name: plan[site.name]})
         return plan
 
     def cut(self, masks: Mapping[str, Tensor]) -> None:
@@ -250,6 +263,7 @@ class Job:
                 self.alive[name] = self.alive[name][own]
         if gone:
             cut(self.student, Plan(gone), self.here)
+        if any(self.sites[name].removable for name in gone):
             del self.here
 
     @cached_property

@@ -64,6 +64,8 @@ def cut(model: Any, plan: Plan, sites: Anatomy) -> None:
         if not site.removable:
             _zero(model, site, plan[site.name])
     gone = {name: site for name, site in chosen.items() if site.removable}
+    if not gone:
+        return
     heads = [site for site in anatomy(model).values() if site.kind == "heads"]
     stays = keeps(gone, plan, sites)
     _slice(model, sites, stays)

@@ -93,3 +93,6 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 BY_INPUT = {"batch_gradient_square", CURVATURE, *ACTIVATIONS}
 """Statistics with one value for every input of the reader, which a site must then have."""
+
+BY_COLUMN = {"square"}
+"""Those of them that the blocks of a linear layer's weight can be weighed by as well."""

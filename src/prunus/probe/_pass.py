@@ -13,7 +13,15 @@ from prunus.edit._frozen import frozen
 from prunus.errors import PrunusError
 from prunus.probe._ablation import ablate, require_few
 from prunus.probe._curvature import curvatures, look_back
-from prunus.probe._evidence import ABLATION, ACTIVATIONS, BY_INPUT, CURVATURE, GRADIENTS, Evidence
+from prunus.probe._evidence import (
+    ABLATION,
+    ACTIVATIONS,
+    BY_COLUMN,
+    BY_INPUT,
+    CURVATURE,
+    GRADIENTS,
+    Evidence,
+)
 from prunus.probe._tokens import flat, real_tokens
 from prunus.probe._traces import TRACES, Trace
 from prunus.probe.directions import Directions
@@ -43,7 +51,8 @@ def probe(
         directions: what curvature is taken of.
 
     Raises:
-        PrunusError: a statistic that a site cannot give, too many units to ablate, or no batches.
+        PrunusError: a statistic that a site cannot give, too many units to ablate, no batches, or
+            a module that they do not reach.
     """
     reads = tuple(reads)
     tensors = {name: tensor.detach() for name, tensor in model.named_parameters()}
@@ -65,6 +74,8 @@ def probe(
         evidence.curvature.inputs.flush()
     if not next(iter(found.values())).samples:
         raise PrunusError("no batches to look at: the data is empty")
+    for evidence in found.values() if ACTIVATIONS.keys() & reads else ():
+        _require_used(evidence)
     return found
 
 
@@ -75,13 +86,22 @@ def _weights(site: Site, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def _require(sites: Mapping[str, Site], reads: tuple[str, ...]) -> None:
     by_input = BY_INPUT.intersection(reads)
     for site in sites.values():
-        if not site.has_inlet and by_input:
+        lacking = by_input - BY_COLUMN if site.in_linear else by_input
+        if lacking and not site.has_inlet:
             raise PrunusError(
                 f"site {site.name!r} of kind {site.kind!r} is not the input of one module, which"
-                f" {sorted(by_input)} need; use another criterion"
+                f" {sorted(lacking)} need; use another criterion"
             )
     if ABLATION in reads:
         require_few(sites)
+
+
+def _require_used(evidence: Evidence) -> None:
+    if not evidence.tokens:
+        raise PrunusError(
+            f"site {evidence.site.name!r}: no forward pass reaches {evidence.site.reader}, so that"
+            " nothing is known of its input; leave it out of the sites"
+        )
 
 
 def _look(

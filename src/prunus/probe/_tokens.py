@@ -17,10 +17,11 @@ def real_tokens(batch: Mapping[str, Tensor], site: str, x: Tensor) -> Tensor | N
         x: what was seen there, [sample, token, width] or [sample * token, width]: decides between
             masks by its length.
     """
-    if site.startswith("vision_model."):
+    path = f".{site}"
+    if ".vision_model." in path:
         return None
     candidates = [batch.get("attention_mask")]
-    if site.startswith("decoder."):
+    if ".decoder." in path:
         labels = batch.get("labels")
         targets = None if labels is None else labels != IGNORED
         others = [] if "decoder_input_ids" in batch else candidates
@@ -33,7 +34,7 @@ def real_tokens(batch: Mapping[str, Tensor], site: str, x: Tensor) -> Tensor | N
 
 def flat(x: Tensor, real: Tensor | None) -> Tensor:
     """[sample, token, width] as [real tokens, width]."""
-    return x.reshape(-1, x.shape[-1]) if real is None else x[real.to(x.device)]
+    return x.reshape(x.shape[:-1].numel(), x.shape[-1]) if real is None else x[real.to(x.device)]
 
 
 def mean_length(batches: Iterable[Mapping[str, Tensor]]) -> int | None:

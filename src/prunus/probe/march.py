@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager, ExitStack, nullcontext
 from functools import partial
 from types import MethodType
 from typing import Any
+from weakref import ref
 
 import torch
 from greenlet import getcurrent
@@ -51,7 +52,8 @@ class March:
             student: the model that is mended on the way, in place.
             teacher: the model that it is held to.
             batches: mappings of keyword arguments.
-            readers: one site for every reader to stop at, in forward order.
+            readers: one site for every reader to stop at, in forward order; at grids in linear
+                layers only the student stops.
             entries: whether to stop at what a sublayer reads, too.
             room: where the passes' tensors wait; None is memory.
             computing: a context for the forward passes, such as autocast.
@@ -63,6 +65,7 @@ class March:
             (Suspended(student, batch, room), Suspended(teacher, batch, room)) for batch in batches
         ]
         self._passes = {run.let: run for pair in self._pairs for run in pair}
+        self._shared: tuple[list[ref[Tensor]], Moments | None] = [], None
         self._undo = ExitStack()
 
     def __enter__(self) -> "March":
@@ -70,6 +73,9 @@ class March:
         for model in (self.student, self.teacher):
             self._undo.enter_context(frozen(model))
         for site in self.readers:
+            if not site.has_inlet:
+                self._before(self.student, site.reader, _stop_at_reader, site)
+                continue
             self._emptiable(self.student.get_submodule(site.reader))
             producer = next(iter(site.producers))
             self._before(self.student, site.residual, _see_stream, site)
@@ -105,6 +111,21 @@ class March:
         """
         return self._moments(site, "reader")
 
+    def inputs(self, site: Site) -> Moments:
+        """Moments of a linear layer's input in the student; layers that share it share them.
+
+        Of a layer that a pass calls several times, the first call counts.
+
+        Args:
+            site: the next reader, a grid in a linear layer's weight.
+        """
+        seen = [self._input(site, student) for student, _ in self._pairs]
+        before, moments = self._shared
+        if moments is None or not all(x is y() for x, y in zip(seen, before, strict=True)):
+            moments = self._summed(site, ((x, x[..., :0]) for x in seen))
+            self._shared = [ref(x) for x in seen], moments
+        return moments
+
     def advance(self, stays: Tensor) -> None:
         """Let the student go on from a reader with the inputs that stay, [inputs] bool."""
         device = next(self.student.parameters()).device
@@ -112,10 +133,12 @@ class March:
             student.answer = None if stays.all() else stays.to(device)
 
     def _moments(self, site: Site, stop: str) -> Moments:
+        return self._summed(site, (self._both(site, stop, *pair) for pair in self._pairs))
+
+    def _summed(self, site: Site, seen: Iterable[tuple[Tensor, Tensor]]) -> Moments:
+        """The moments of (x, y) of every batch."""
         found: Moments | None = None
-        for student, teacher in self._pairs:
-            self._go(site, stop, student, teacher)
-            x, y = _compared(stop, student, teacher)
+        for (student, _), (x, y) in zip(self._pairs, seen, strict=True):
             real = real_tokens(student.batch, site.name, x)
             x, y = flat(x, real), flat(y, real)
             if found is None:
@@ -127,10 +150,21 @@ class March:
             raise PrunusError("no batches: the calibration data is empty")
         return found.flush()
 
-    def _go(self, site: Site, stop: str, student: "Suspended", teacher: "Suspended") -> None:
+    def _both(
+        self, site: Site, stop: str, student: Suspended, teacher: Suspended
+    ) -> tuple[Tensor, Tensor]:
+        """What the student has at a stop, and what it should be."""
         with torch.no_grad(), self.computing():
             teacher.run_to(f"reader {site.name}")
             student.run_to(f"{stop} {site.name}")
+        if stop == "entry":
+            return student.seen["input"], teacher.seen["input"]
+        return student.seen.pop("x"), teacher.seen.pop("goal") - student.seen["stream"]
+
+    def _input(self, site: Site, student: Suspended) -> Tensor:
+        with torch.no_grad(), self.computing():
+            student.run_to(f"reader {site.name}")
+        return student.seen.pop("x")
 
     def _emptiable(self, reader: nn.Module) -> None:
         """Let a transposed reader go on without inputs: it may lose them all while it waits."""
@@ -227,10 +261,3 @@ def _see_goal(run: Suspended, site: Site, out: Tensor, *, last: bool) -> None:
     run.at = f"reader {site.name}"
     if last:
         run.main.switch()
-
-
-def _compared(stop: str, student: Suspended, teacher: Suspended) -> tuple[Tensor, Tensor]:
-    """What the student has there, and what it should be."""
-    if stop == "entry":
-        return student.seen["input"], teacher.seen["input"]
-    return student.seen.pop("x"), teacher.seen.pop("goal") - student.seen["stream"]

@@ -1,72 +1,33 @@
 """What a recipe may say, checked without importing torch."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BeforeValidator,
     Field,
     NonNegativeInt,
-    PlainSerializer,
     PositiveInt,
     field_validator,
     model_validator,
 )
 
 from prunus.errors import PrunusError, unknown
-from prunus.registry import Part, Pattern, named, parse
-from prunus.tiling import Tiling
+from prunus.registry import Many, Part, listed, named
+from prunus.tiling import Grid
 
 GRADUAL = "gradual"
 """The drive that trains."""
 BASELINES = ("random", "narrower", "shallower", "bfloat16", "int8")
 KINDS = ("heads", "queries", "neurons", "sublayers", "layers", "channels")
-WeightedType = Literal["Linear", "Conv1D", "Conv1d", "Conv2d"]
 Split = Literal["train", "calibration", "development", "validation"]
 Settings = dict[str, Any]
-Item = TypeVar("Item")
-
-
-def _listed(value: Any) -> Any:
-    return [value] if isinstance(value, str | int | Mapping | Part) else value
-
-
-Many = Annotated[tuple[Item, ...], BeforeValidator(_listed)]
-
-
-class Grid(Part):
-    """Weight matrices as grids of blocks, which can be masked but not removed.
-
-    Attributes:
-        grid: rows (outputs) and columns (inputs) of a block: 1x1 is single weights, channelx1 all
-            weights of an input, 1xchannel those of an output; or 2:4, 2 of 4 neighbouring inputs.
-        match: regular expression for the whole name of a module, such as ``.*query``.
-        types: classes of modules, of Linear, Conv1D, Conv1d and Conv2d; None is all of them.
-        indivisible: what happens to weights that the blocks do not divide: an error, they are
-            skipped, or the last block sticks out (pad).
-        head: take the network's head as well, which stays dense otherwise.
-    """
-
-    grid: Annotated[Tiling, BeforeValidator(Tiling.parse), PlainSerializer(str)]
-    match: Pattern = ".*"
-    types: Annotated[Many[WeightedType] | None, Field(min_length=1)] = None
-    indivisible: Literal["error", "skip", "pad"] = "error"
-    head: bool = False
 
 
 def _site(value: Any) -> Any:
     if isinstance(value, str) and value not in KINDS:
         raise unknown("site kind", value, KINDS)
-    if isinstance(value, Mapping):
-        try:
-            return parse(Grid, "", value)
-        except PrunusError as error:
-            raise PrunusError(str(error).replace("\n", "; ")) from None
-    if not isinstance(value, str | Grid):
-        raise PrunusError(
-            f"expected a kind of site or {{grid: [4, 1], match: regex}}, not {value!r}"
-        )
-    return value
+    return value if isinstance(value, str) else Grid.of(value)
 
 
 def _vocabulary(value: Any) -> Any:
@@ -77,7 +38,7 @@ def _baselines(value: Any) -> Any:
     """True is all of them, false none."""
     if isinstance(value, bool):
         return BASELINES if value else ()
-    names = _listed(value)
+    names = listed(value)
     for name in names if isinstance(names, list | tuple) else ():
         if name not in BASELINES:
             raise unknown("baseline", str(name), BASELINES)
@@ -183,7 +144,7 @@ class Method(Part):
         if not isinstance(settings, Mapping):
             return settings
         found = dict(settings)
-        drive, sites = found.get("drive"), _listed(found.get("sites"))
+        drive, sites = found.get("drive"), listed(found.get("sites"))
         if (drive.get("name") if isinstance(drive, Mapping) else drive) == GRADUAL:
             found = {"score": "snip_momentum", "select": "greedy", "recover": [], **found}
         budget = found.get("budget", {"density": 0.5})

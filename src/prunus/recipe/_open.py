@@ -1,4 +1,4 @@
-"""Opening what a recipe names: the model, its tokenizer, its task, its sites."""
+"""Opening what a recipe names: the model, its tokenizer, its task."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -8,10 +8,9 @@ import torch
 from huggingface_hub import snapshot_download
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from prunus.anatomy import Anatomy
 from prunus.checkpoint import load, transformer_of
 from prunus.errors import PrunusError
-from prunus.recipe._model import Grid, Recipe
+from prunus.recipe._model import Recipe
 from prunus.recipe._parts import Parts
 from prunus.task import Batches, Prepared, Task, resolve
 from prunus.task._network import hushed, open_tokenizer
@@ -138,27 +137,6 @@ def _shares(task: Task, split: str) -> bool:
     drawn = isinstance(theirs, int) or DEVELOPMENT not in said
     pool = said.get("train", "train")
     return isinstance(own, str) and (own == theirs or (drawn and split != "train" and own == pool))
-
-
-def sites_of(every: Anatomy, chosen: Iterable[str | Grid]) -> Anatomy:
-    """The sites that a recipe chooses, of all that a model has.
-
-    Raises:
-        PrunusError: the model lacks a kind, a grid's pattern matches nothing or does not divide a
-            weight, or two grids share one.
-    """
-    chosen = list(chosen)
-    sites = every.of(*(kind for kind in chosen if isinstance(kind, str)))
-    for grid in chosen:
-        if isinstance(grid, Grid):
-            found = every.grid(
-                grid.match, grid.grid,
-                types=grid.types, indivisible=grid.indivisible, head=grid.head,
-            )  # fmt: skip
-            if shared := sorted(found.keys() & sites.keys()):
-                raise PrunusError(f"sites: two grids share {shared[0]!r}; narrow their `match`")
-            sites = sites | found
-    return sites
 
 
 def to(batches: Batches, device: str) -> list[dict[str, torch.Tensor]]:

@@ -18,7 +18,7 @@ from prunus.probe._tokens import mean_length
 from prunus.recipe._fresh import answer, difference, fresh_answer
 from prunus.recipe._learning import learning
 from prunus.recipe._measured import Claims, aimed, latencies, longest
-from prunus.recipe._open import DEVELOPMENT, data_of, open_model, sites_of, to, tokenizer_of
+from prunus.recipe._open import DEVELOPMENT, data_of, open_model, to, tokenizer_of
 from prunus.recipe._rivals import Rivals
 from prunus.recipe._stage import Stage
 from prunus.recipe._touch_up import row, training
@@ -138,7 +138,7 @@ def prune(stage: Stage, opened: Opened) -> Cut:
             what is counted on the shrunk model.
     """
     recipe, chosen = stage.recipe, stage.parts
-    sites = sites_of(anatomy(opened.model), recipe.sites)
+    sites = anatomy(opened.model).chosen(recipe.sites)
     job = job_of(
         opened.model, sites, stage.bars.over(opened.batches, "calibration data"),
         score=chosen.score, budget=chosen.budget, select=chosen.select, recover=chosen.recover,

@@ -4,11 +4,12 @@ from dataclasses import dataclass
 
 from prunus.anatomy import anatomy
 from prunus.drive import cost_of, job_of
+from prunus.drive._readers import readers
 from prunus.drive.oneshot import Oneshot
 from prunus.plan import Plan
 from prunus.probe._tokens import mean_length
 from prunus.recipe._model import Recipe
-from prunus.recipe._open import data_of, folder_of, open_model, sites_of, tokenizer_of
+from prunus.recipe._open import data_of, folder_of, open_model, tokenizer_of
 from prunus.recipe._parts import parts
 from prunus.recipe._trim import trim
 from prunus.recipe.furthest import densities
@@ -78,7 +79,7 @@ def check(recipe: Recipe) -> Preview:
     if recipe.vocab is not None:
         found = trim(recipe.vocab, model, prepared, recipe.evaluation.split)
         model, prepared, vocabulary = found.model, found.prepared, found.told.tokens
-    sites = sites_of(anatomy(model), recipe.sites)
+    sites = anatomy(model).chosen(recipe.sites)
     batches = prepared.batches(data.split, data.batch_size, data.samples, data.order)
     length = mean_length(batches) or 1
     chance = Random(seed=recipe.seed)
@@ -88,7 +89,7 @@ def check(recipe: Recipe) -> Preview:
     plan = Oneshot().run(job)
     repairs, _ = parted(chosen.recover)
     if repairs or recipe.drive["name"] not in UNSTOPPED:
-        job.readers()  # raises where a repair could not mend, or a drive not stop
+        readers(model, sites, repairs, batches)  # raises where one cannot mend, or a drive not stop
     costs = [cost_of(model, sites, metric, batches[0], length) for metric in METRICS]
     ruled = chosen.budget.assign(sites).values()
     return Preview(

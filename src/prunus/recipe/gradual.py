@@ -13,7 +13,6 @@ from prunus.drive._pruner import Pruner
 from prunus.drive.gradual import Gradual
 from prunus.errors import PrunusError
 from prunus.recipe._model import GRADUAL, Method
-from prunus.recipe._open import sites_of
 from prunus.recipe._parts import build
 from prunus.registry import parse
 
@@ -48,7 +47,7 @@ def gradual(
     drive = build("drive", method.drive)
     if not isinstance(drive, Gradual):
         raise PrunusError(f"drive: {method.drive['name']} does not train; use drive: {GRADUAL}")
-    sites = sites_of(_all(model), method.sites)
+    sites = _all(model).chosen(method.sites)
     budget, score = build("budget", method.budget), build("score", method.score)
     if budget.metric not in COUNTED:
         raise PrunusError(

@@ -20,9 +20,10 @@ class Reader:
     Attributes:
         student: the model that is mended in place.
         site: a site that the reader reads, as the student has it now.
-        stays: [inputs] which inputs of the reader stay; a repair may choose others, equally many.
+        stays: [inputs] which inputs of the reader stay, or [*grid] which of its weights; a repair
+            may choose others, equally many.
         moments: of the reader's input and of what its output should be; at "entry", of what the
-            sublayer reads in the student and in the teacher.
+            sublayer reads in the student and in the teacher; at "weights", of the input alone.
         evidence: what scoring saw here in the dense model.
         alone: whether no other site is read here.
         lowest: whether no reader comes before it.
@@ -40,7 +41,7 @@ class Reader:
     def weight(self) -> Tensor:
         """[inputs, outputs] a view of the reader's weight, to be written to."""
         part = self.site.inlet
-        return self.student.get_parameter(part.tensor).detach().movedim(part.axis, 0)
+        return self.student.get_parameter(part.tensor).detach().movedim(self.site.input_axis, 0)
 
     @property
     def bias(self) -> Tensor | None:
@@ -77,11 +78,12 @@ class Repair(Part):
 
     Attributes:
         reads: statistics that it wants of the scoring pass.
-        at: whether it mends the reader, or what the sublayer makes of its own input ("entry").
+        at: whether it mends the reader, what the sublayer makes of its own input ("entry"), or a
+            linear layer whose single weights go ("weights").
     """
 
     reads: ClassVar[tuple[str, ...]] = ()
-    at: ClassVar[Literal["reader", "entry"]] = "reader"
+    at: ClassVar[Literal["reader", "entry", "weights"]] = "reader"
 
     def pool(self, kept: int, units: int) -> int:
         """How many units of a site must be there for it to choose ``kept`` of ``units`` from."""

@@ -16,6 +16,7 @@ from prunus.select._blocks import blocks, keep
 from prunus.select._budget import Budget, Rule
 from prunus.select._cost import Cost, flops, params, units, weights
 from prunus.select._pool import Pool, candidate, extent
+from prunus.select._rows import rows
 from prunus.select._selector import Selector
 from prunus.select.greedy import Greedy
 from prunus.site import Site
@@ -102,6 +103,10 @@ def masks(
     kept, found = given.counts(), dict[str, Tensor]()
     for share in _shares(sites, free, budget, cost):
         mine = {name: free[name] for name in share.names if name in free}
+        if share.by_row:
+            own = {n: rows(s, scores[n], share.density, budget, rules[n]) for n, s in mine.items()}
+            found, kept = found | own, kept | {n: int(mask.sum()) for n, mask in own.items()}
+            continue
         fast = not curved and _apart(mine, selector, share.cost)
         make: Any = blocks if fast else candidate
         candidates: dict[str, Any] = {
@@ -146,12 +151,13 @@ class _Least:
 
 @dataclass(frozen=True)
 class _Share:
-    """Sites that are cut to one density of a metric, or of the ``whole`` model's."""
+    """Sites that are cut to one density of a metric, of the ``whole`` model's, or in every row."""
 
     names: list[str]
     density: float
     cost: Cost
-    whole: bool
+    whole: bool = False
+    by_row: bool = False
 
 
 def _shares(
@@ -163,7 +169,7 @@ def _shares(
             yield _Share(members, density, cost, budget.of == "model")
             continue
         alone = _by_units(members, free, density)
-        yield from (_Share([name], density, alone, whole=False) for name in members)
+        yield from (_Share([n], density, alone, by_row=scope == "row") for n in members)
 
 
 def _apart(sites: Mapping[str, Site], selector: Selector, cost: Cost) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    BeforeValidator,
     Field,
     PositiveInt,
     SerializerFunctionWrapHandler,
@@ -18,6 +19,11 @@ from prunus.select._amounts import Points, Size
 
 Density = Annotated[float, Field(gt=0, le=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
+Scope = Annotated[
+    Literal["global", "local", "row"],
+    BeforeValidator(lambda value: "local" if value == "uniform" else value),
+]
+"""Where units compete: in all sites, within their site, or within one output of a grid."""
 AMOUNTS = {"density": "0.5", "speedup": "2", "max_bytes": "50MB", "max_loss": "1pt"}
 """Words that say how much may stay, with an example of each."""
 
@@ -37,7 +43,7 @@ class Rule(Part):
 
     match: Pattern
     density: Density | None = None
-    scope: Literal["global", "local"] | None = None
+    scope: Scope | None = None
     floor: Share | None = None
     ceiling: Density | None = None
     score: Annotated[dict[str, Any] | None, named("score")] = None
@@ -81,8 +87,9 @@ class Budget(Part):
             latency on this machine.
         at: the call whose latency is meant; for metric latency only.
         of: fraction of what the sites cost (``sites``) or of the whole model (``model``).
-        scope: one pool of all units (``global``), or each site by itself (``local``): every site
-            then keeps that fraction of its units, which cost alike in any metric.
+        scope: one pool of all units (``global``), each site by itself (``local``, or ``uniform``):
+            every site then keeps that fraction of its units, which cost alike in any metric; or
+            each output of a grid by itself (``row``), which keeps as many rounded down.
         floor: least fraction of each site's units that stays.
         ceiling: greatest fraction of each site's units that stays.
         rules: exceptions; a site that two rules match is an error, and so is a rule that
@@ -96,7 +103,7 @@ class Budget(Part):
     metric: Literal["units", "weights", "params", "flops", "latency"] = "flops"
     at: At | None = None
     of: Literal["sites", "model"] = "sites"
-    scope: Literal["global", "local"] = "global"
+    scope: Scope = "global"
     floor: Share = 0.0
     ceiling: Density = 1.0
     rules: tuple[Rule, ...] = ()
@@ -149,9 +156,9 @@ class Budget(Part):
             )
         if self.at is not None and self.metric != "latency":
             raise PrunusError(f"at says which latency is meant, but the metric is {self.metric}")
-        if self.scope == "local" and self.of == "model":
+        if self.scope != "global" and self.of == "model":
             raise PrunusError(
-                "scope: local cuts every site by itself: of: model needs scope: global"
+                f"scope: {self.scope} cuts every site by itself: of: model needs scope: global"
             )
         return self
 

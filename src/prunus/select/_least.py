@@ -49,7 +49,7 @@ def least(sites: Mapping[str, Site], budget: Budget, cost: Cost) -> float:
         PrunusError: rules do not fit, or give every site a density of its own.
     """
     kept, names = floors(sites, budget, cost), shared(sites, budget)
-    if budget.scope == "local":
+    if budget.scope != "global":
         return max(kept[name] / sites[name].units for name in names)
     if budget.of == "model":
         return cost(kept) / cost({})

@@ -1,0 +1,86 @@
+"""Where a sweep or a repair stops on its way through a model."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+
+from prunus.edit._frozen import frozen
+from prunus.errors import PrunusError
+from prunus.probe.loss import Batch
+from prunus.probe.work import single
+from prunus.recover import Repair
+from prunus.site import Site
+
+
+def readers(
+    model: Any, sites: Mapping[str, Site], repairs: Sequence[Repair], batches: Iterable[Batch]
+) -> list[Site]:
+    """One site for every reader, in forward order.
+
+    Args:
+        model: the dense model.
+        sites: what may go; of grids in weights each has a reader of its own.
+        repairs: what shall be mended there.
+        batches: their first sample tells in which order a model calls its linear layers.
+
+    Raises:
+        PrunusError: a site that no single module reads, that the repairs do not mend, or that a
+            forward pass does not reach.
+    """
+    mends = {repair.at == "weights" for repair in repairs}
+    found: dict[str, Site] = {}
+    for site in sites.values():
+        if not (site.has_inlet or site.in_linear):
+            raise PrunusError(
+                f"site {site.name!r} of kind {site.kind!r} has no single reader to mend or"
+                " sweep by; use drive: oneshot with recover: []"
+            )
+        if mends - {site.in_linear}:
+            raise PrunusError(_unmended(site, repairs))
+        found.setdefault(site.reader, site)
+    if not any(site.in_linear for site in sites.values()):
+        return list(found.values())
+    order = called(model, single(next(iter(batches))), list(found))
+    for reader, site in found.items():
+        if reader not in order:
+            raise PrunusError(
+                f"site {site.name!r}: no forward pass reaches {reader}; leave it out of the sites"
+            )
+    return [found[reader] for reader in order]
+
+
+def _unmended(site: Site, repairs: Sequence[Repair]) -> str:
+    other = next(repair for repair in repairs if (repair.at == "weights") != site.in_linear)
+    name = type(other).__module__.rpartition(".")[2]
+    if site.in_linear:
+        return (
+            f"site {site.name!r}: recover: {name} mends the readers of units that can be removed;"
+            " for grids in weights use recover: sparsegpt, or recover: []"
+        )
+    return (
+        f"site {site.name!r} of kind {site.kind!r}: recover: {name} mends linear layers whose"
+        " single weights go; name grids alone in sites, {grid: 1x1} or {grid: 2:4}"
+    )
+
+
+def called(model: nn.Module, batch: Batch, modules: Iterable[str]) -> list[str]:
+    """Modules in the order in which a forward pass first calls them; others are left out."""
+    order: dict[str, None] = {}
+    hooks = [
+        model.get_submodule(name).register_forward_pre_hook(partial(_note, order, name))
+        for name in modules
+    ]
+    try:
+        with torch.no_grad(), frozen(model):
+            model(**batch)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return list(order)
+
+
+def _note(order: dict[str, None], name: str, *_: object) -> None:
+    order[name] = None
