@@ -1,16 +1,21 @@
 """What goes together in a training: sites under one budget, criterion and schedule."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+
+import torch
+from torch import Tensor
 
 from prunus.anatomy import Anatomy
 from prunus.errors import PrunusError
+from prunus.plan import Plan
 from prunus.probe import TRACES, Trace
 from prunus.registry import build
 from prunus.schedule import Schedule
 from prunus.score import Criterion
 from prunus.score._traced import Traced
-from prunus.select import Budget, Cost, Rule
+from prunus.select import Budget, Cost, Rule, masks
+from prunus.select.greedy import Greedy
 
 
 @dataclass(frozen=True)
@@ -32,10 +37,11 @@ class Course:
     cost: Cost
 
     def __post_init__(self) -> None:
-        """Check that the criterion can be followed while weights change.
+        """Check that the criterion can be followed while weights change, and the budget be met.
 
         Raises:
-            PrunusError: it asks for statistics that only a pass over data gives.
+            PrunusError: the criterion asks for statistics that only a pass over data gives, or
+                floors and patterns leave more than the budget.
         """
         lacking = sorted(set(self.criterion.reads) - set(TRACES))
         if lacking:
@@ -50,6 +56,18 @@ class Course:
                     f"site {site.name!r}: {site.kind} cross norms, which would count what is masked"
                     " while the network trains; use drive: oneshot or iterative"
                 )
+        self.choose({name: torch.zeros(site.shape) for name, site in self.sites.items()}, 0.0)
+
+    def choose(self, scores: Mapping[str, Tensor], density: float) -> dict[str, Tensor]:
+        """[*grid] masks of what stays by scores at a density, the budget's own or above.
+
+        Raises:
+            PrunusError: the budget cannot be met.
+        """
+        return masks(
+            scores, self.sites, self.budget.settled(max(self.budget.density, density)), self.cost,
+            Plan(), per_cost=self.criterion.per_cost, selector=Greedy(),
+        )  # fmt: skip
 
     def traces(self) -> dict[str, Trace]:
         """A trace for every site, where the criterion reads one."""

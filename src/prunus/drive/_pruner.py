@@ -17,8 +17,6 @@ from prunus.plan import Plan
 from prunus.probe import Evidence, Trace
 from prunus.schedule import Times
 from prunus.score import Criterion
-from prunus.select import masks
-from prunus.select.greedy import Greedy
 from prunus.site import reduce
 
 
@@ -158,19 +156,14 @@ class Pruner:
             way = times.way(self.done)
             if way and times.due(self.done):
                 density = course.schedule.density(way, course.budget.density)
-                self._narrow(course, max(course.budget.density, density), traces)
+                self._narrow(course, density, traces)
                 changed = True
         if changed:
             self._apply()
 
     def _narrow(self, course: Course, density: float, traces: Mapping[str, Trace]) -> None:
         scores = {n: self._score(course.criterion, n, traces.get(n)) for n in course.sites}
-        budget = course.budget.settled(density)
-        found = masks(
-            scores, course.sites, budget, course.cost, Plan(),
-            per_cost=course.criterion.per_cost, selector=Greedy(),
-        )  # fmt: skip
-        for name, mask in found.items():
+        for name, mask in course.choose(scores, density).items():
             own = mask.to(self.masks[name].device)
             self.masks[name] = own if self.regrow else own & self.masks[name]
 

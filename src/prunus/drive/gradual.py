@@ -51,8 +51,7 @@ class Gradual(Drive):
         """Train the student; the plan is what its masks and its zeros leave.
 
         Raises:
-            PrunusError: there is nothing to learn from, repairs are asked for, or the criterion
-                needs a pass over data.
+            PrunusError: there is nothing to learn from, or the criterion needs a pass over data.
         """
         learning = self._learning(job)
         found = tuple(courses(job.sites, job.criterion, self.schedule, job.budget, job.cost))
@@ -91,11 +90,6 @@ class Gradual(Drive):
         return gone
 
     def _learning(self, job: Job) -> Learning:
-        if job.repairs:
-            raise PrunusError(
-                "drive: gradual trains the weights that stay; repairs are for what goes at once:"
-                " say recover: [] (finetune may follow)"
-            )
         if job.learning is None:
             raise PrunusError(
                 "drive: gradual needs labelled data to train on, which `prunus run` takes from the"
