@@ -97,14 +97,27 @@ def _names(sheet: Rows, path: Path) -> list[str]:
 
 
 def _row(path: Path, settings: Mapping[str, Any], name: str, overrides: Sequence[str]) -> Row:
-    said = {key: value for key, value in settings.items() if key not in ("name", "recipe")}
-    theirs = dict(said.pop(PUBLISHED, {}))
-    for key in [key for key in said if key.startswith(f"{PUBLISHED}.")]:
-        theirs[key.partition(".")[2]] = said.pop(key)
     beside = path.parent / str(settings["recipe"])
     source = beside if beside.exists() else str(settings["recipe"])
-    changes = [f"{key}={notation.line(value)}" for key, value in said.items()]
-    return Row(name, read(source, [*changes, *overrides]), parse(Published, PUBLISHED, theirs))
+    changes = [
+        f"{key}={notation.line(value)}"
+        for key, value in settings.items()
+        if key not in ("name", "recipe") and key.partition(".")[0] != PUBLISHED
+    ]
+    recipe = read(source, [*changes, *overrides])
+    if recipe.out is not None:
+        raise PrunusError("out: every row has a folder of its name; leave it out")
+    return Row(name, recipe, _published(settings))
+
+
+def _published(settings: Mapping[str, Any]) -> Published:
+    """From a mapping, and from keys such as ``published.ratio``."""
+    found = settings.get(PUBLISHED, {})
+    if not isinstance(found, Mapping):
+        raise PrunusError(f"{PUBLISHED}: expected a mapping like {{ratio: .9}}, got {found!r}")
+    dotted = {key: key.removeprefix(f"{PUBLISHED}.") for key in settings}
+    others = {short: settings[key] for key, short in dotted.items() if short != key}
+    return parse(Published, PUBLISHED, {**found, **others})
 
 
 def _said(path: Path) -> dict[str, Any]:
