@@ -256,8 +256,8 @@ def train(
         callbacks.append(guest)
     with _unmarked(model):
         loop = Loop(
-            loss=loss, pace=pace, order=guest and guest.order, model=model, args=arguments, data_collator=collate,
-            train_dataset=data, callbacks=callbacks,
+            loss=loss, pace=pace, order=guest and guest.order, model=model, args=arguments,
+            data_collator=collate, train_dataset=data, callbacks=callbacks,
         )  # fmt: skip
         for printing in (PrinterCallback, ProgressCallback):
             loop.remove_callback(printing)

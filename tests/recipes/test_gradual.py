@@ -115,7 +115,7 @@ def test_any_criterion_of_training_reaches_the_density(at, score):
 def test_heads_and_neurons_leave_for_real(at, tmp_path):
     report = at(*UNITS)
     assert report.params.pruned < report.params.dense
-    kept = sum(stays for name, (stays, _) in report.kept.items() if name.endswith(("s")))
+    kept = sum(stays for name, (stays, _) in report.kept.items() if name.endswith("s"))
     of = sum(units for _, units in report.kept.values())
     assert of == 2 * (4 + 24)
     assert kept <= of / 2

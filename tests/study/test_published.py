@@ -9,7 +9,7 @@ from prunus.plan import Plan
 from prunus.study import read_sheet
 from prunus.study._run import study
 from tests.recipes.dense import wordpiece
-from tests.task.squad import row
+from tests.task import squad
 from tests.tiny import tiny
 
 SHEET = "pattern/published"
@@ -41,7 +41,9 @@ def workshop(tmp_path, monkeypatch, in_process):
         texts = [f"good film word{n}" for n in range(16)]
         table = {**dict.fromkeys(columns, texts), "label": [0, 1] * 8}
         _write(mirror / "nyu-mll/glue" / subset, pa.table(table))
-    asked = [row(f"the film word{n} is very good", "good film", f"word{n}") for n in range(16)]
+    asked = [
+        squad.row(f"the film word{n} is very good", "good film", f"word{n}") for n in range(16)
+    ]
     _write(mirror / "rajpurkar/squad/plain_text", pa.Table.from_pylist(asked))
     monkeypatch.setenv("PRUNUS_DATA", str(mirror))
     monkeypatch.chdir(tmp_path)

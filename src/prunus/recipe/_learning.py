@@ -62,7 +62,7 @@ def claim(checkpoints: Path, recipe: str) -> None:
     said = checkpoints / RECIPE
     if said.is_file() and said.read_text(encoding="utf-8") != recipe:
         raise PrunusError(
-            f"{checkpoints} holds the training of another recipe, see {said.name} in it; remove that"
-            " folder, or choose another one for the run"
+            f"{checkpoints} holds the training of another recipe, see {said.name} in it; remove"
+            " that folder, or choose another one for the run"
         )
     write_bytes(said, recipe.encode())
