@@ -132,8 +132,8 @@ def test_only_some_rows(sheet, tmp_path, ran, capsys):
     assert main(["study", str(path), "--only", "blind", "--only", "half", *out]) == 0
     assert ran == ["third", "half", "blind"]
     assert "not run" not in capsys.readouterr().out
-    with pytest.raises(PrunusError, match=r"unknown row 'thrid'\. Did you mean 'third'"):
-        study(path, tmp_path, "thrid")
+    with pytest.raises(PrunusError, match=r"unknown row 'thirdd'\. Did you mean 'third'"):
+        study(path, tmp_path, "thirdd")
 
 
 def test_a_folder_of_another_recipe_is_told_before_anything_runs(sheet, tmp_path, ran):

@@ -93,7 +93,7 @@ def check(
         from prunus.recipe.check import check as preview
 
         found = preview(settings)
-    from prunus.cli._tables import amounts, courses, patterns, per_layer
+    from prunus.cli._tables import amounts, patterns, per_layer, timetable
 
     say(*per_layer({name: (units, units) for name, units in found.sites.items()}))
     say(f"sites: {patterns(found.sites)}")
@@ -102,7 +102,7 @@ def check(
         pair = found.vocabulary
         say(f"vocabulary: {pair.pruned:,} of {pair.dense:,} tokens stay; all else is after that")
     if found.training is not None:
-        say(*courses(found.training))
+        say(*timetable(found.training))
     say("", amounts(found), f"{label(find(recipe))}: the recipe is sound")
 
 

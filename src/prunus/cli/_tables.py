@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from prunus.measure.table import Table as Times
-from prunus.recipe.check import Course, Preview
+from prunus.recipe.check import Preview, Timetable
 from prunus.recipe.checkpoints import Bench
 from prunus.report import _units as show
 from prunus.report._heat import Cell, heats
@@ -40,7 +40,7 @@ def _cell(cell: Cell | None) -> str:
     return f"{cell.kept:,}" if cell.kept == cell.of else f"{cell.kept:,} of {cell.of:,}"
 
 
-def courses(found: Course) -> Iterator[str]:
+def timetable(found: Timetable) -> Iterator[str]:
     """When a training changes masks."""
     for times in found.times:
         yield (

@@ -44,7 +44,7 @@ class Amount:
 
 
 @dataclass(frozen=True)
-class Course:
+class Timetable:
     """A training that prunes.
 
     Attributes:
@@ -83,7 +83,7 @@ class Preview:
     length: int
     samples: int
     vocabulary: Pair | None
-    training: Course | None
+    training: Timetable | None
 
 
 def check(recipe: Recipe) -> Preview:
@@ -132,7 +132,7 @@ def _metrics(job: Job) -> Iterable[str]:
     return (*METRICS, *["weights"] * (job.cost.metric == "weights"))
 
 
-def _training(job: Job, chosen: Parts) -> Course | None:
+def _training(job: Job, chosen: Parts) -> Timetable | None:
     """The training, whose loss is tried on the student."""
     if job.learning is None:
         return None
@@ -140,7 +140,7 @@ def _training(job: Job, chosen: Parts) -> Course | None:
     steps, epoch = job.learning.steps
     found = courses(job.sites, chosen.score, chosen.drive.schedule, job.budget, job.cost)
     times = (course.schedule.times(steps, epoch) for course in found)
-    return Course(steps, epoch, tuple(dict.fromkeys(times)))
+    return Timetable(steps, epoch, tuple(dict.fromkeys(times)))
 
 
 def _amount(cost: Cost, plan: Plan) -> Amount:
