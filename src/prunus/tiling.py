@@ -48,8 +48,6 @@ class Tiling:
             return value
         if isinstance(value, Sequence) and not isinstance(value, str):
             value = "x".join(map(str, value))
-        if type(value) is int and value > 60:  # YAML reads 2:4 as minutes and seconds
-            value = f"{value // 60}:{value % 60}"
         block = re.fullmatch(rf"({SIZE})x({SIZE})", str(value))
         if block is not None:
             rows, columns = (None if side == CHANNEL else int(side) for side in block.groups())

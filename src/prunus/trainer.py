@@ -18,6 +18,8 @@ Inputs = dict[str, Any]
 Loss = Callable[[nn.Module, Inputs], Tensor]
 ENDLESS = 10**9
 """Steps of a training that only the clock ends."""
+EPOCHS = 10**6
+"""More than any training has, to tell the epochs of one seed from those of the next."""
 STATE = "guest.safetensors"
 """The file of a guest in a checkpoint."""
 
@@ -64,12 +66,19 @@ class Pace:
 
 
 class Loop(Trainer):
-    """A Trainer that takes any loss, and the learning rate from a pace."""
+    """A Trainer that takes any loss, the learning rate from a pace, and the order of examples."""
 
-    def __init__(self, *, loss: Loss | None, pace: Pace | None, **settings: Any) -> None:
-        """A Trainer with ``settings``; its own loss and schedule where none are given."""
+    def __init__(
+        self,
+        *,
+        loss: Loss | None,
+        pace: Pace | None,
+        order: torch.Generator | None,
+        **settings: Any,
+    ) -> None:
+        """A Trainer with ``settings``; its own loss, schedule and order where none are given."""
         super().__init__(**settings)
-        self._loss, self._pace = loss, pace
+        self._loss, self._pace, self._order = loss, pace, order
         if loss is not None:  # a mean of its batch, to be divided by the batches of a step
             self.model_accepts_loss_kwargs = False
 
@@ -78,6 +87,13 @@ class Loop(Trainer):
         if self._loss is None:
             return super().compute_loss(model, inputs, *args, **kwargs)
         return self._loss(model, inputs)
+
+    def _get_train_sampler(self, *given: Any) -> Any:
+        """The sampler, which draws from the given order."""
+        sampler: Any = super()._get_train_sampler(*given)
+        if self._order is not None and hasattr(sampler, "generator"):
+            sampler.generator = self._order
+        return sampler
 
     def create_scheduler(
         self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None
@@ -122,7 +138,11 @@ class Checkpoints:
 
 
 class Guest(TrainerCallback):
-    """Lets somebody in when the optimizer is there, and saves him with every checkpoint."""
+    """Lets somebody in when the optimizer is there, and saves him with every checkpoint.
+
+    The order of an epoch's examples is drawn by the seed and the number of the epoch alone, so that
+    a training that is taken up in the middle of one goes on in the same order.
+    """
 
     def __init__(
         self,
@@ -132,6 +152,7 @@ class Guest(TrainerCallback):
     ) -> None:
         """``enter`` gets the optimizer, the steps of the training, and those of an epoch."""
         self._enter, self._told, self._start = enter, told, start
+        self.order = torch.Generator()
         self._attached: Attached | None = None
         self._percent = -1
 
@@ -142,6 +163,10 @@ class Guest(TrainerCallback):
         self._attached = self._enter(given["optimizer"], state.max_steps, epoch)
         if self._start is not None:
             self._attached.load(self._start / STATE)
+
+    def on_epoch_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Begin the epoch's order."""
+        self.order.manual_seed(args.seed * EPOCHS + int(state.epoch or 0))
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Tell how far it is, once a percent."""
@@ -226,12 +251,13 @@ def train(
     )
     start = None if checkpoints is None else checkpoints.last
     callbacks: list[Any] = [] if pace is None else [Stop(pace)]
-    if enter is not None:
-        callbacks.append(Guest(enter, told, start))
+    guest = None if enter is None else Guest(enter, told, start)
+    if guest is not None:
+        callbacks.append(guest)
     with _unmarked(model):
         loop = Loop(
-            loss=loss, pace=pace, model=model, args=arguments, data_collator=collate,
-            train_dataset=data, callbacks=callbacks,
+            loss=loss, pace=pace, order=guest and guest.order, model=model, args=arguments,
+            data_collator=collate, train_dataset=data, callbacks=callbacks,
         )  # fmt: skip
         for printing in (PrinterCallback, ProgressCallback):
             loop.remove_callback(printing)

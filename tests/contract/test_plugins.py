@@ -20,6 +20,7 @@ from tests.contract.draw import KINDS, counts, each
 from tests.tiny import FAMILIES, auto_heads, batch_of, far, outputs, tiny
 
 CRITERIA, DRIVES, RECOVER = (registry.names(folder) for folder in ("score", "drive", "recover"))
+DRIVES.remove("gradual")  # which learns from a task: tests/recipes/test_gradual.py
 REPAIRS = [name for name in RECOVER if issubclass(registry.find("recover", name), Repair)]
 USUAL = ("heads", "neurons")
 FEW = {"iterative": ("heads",)}

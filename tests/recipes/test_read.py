@@ -6,6 +6,8 @@ import yaml
 from prunus.errors import PrunusError
 from prunus.recipe import Grid, Latency, read, read_task, read_training, shipped
 from prunus.recipe._parts import parts, resolved
+from prunus.recipe._yaml import line, load
+from prunus.study import read_sheet
 
 LEAST = {"model": "m", "task": {"name": "glue", "subset": "sst2"}}
 
@@ -28,9 +30,12 @@ def fault(source, *overrides):
 
 @pytest.mark.parametrize("name", shipped())
 def test_every_shipped_recipe_is_sound(name):
-    trains = "training" in yaml.safe_load(shipped()[name].read_text())
-    recipe = (read_training if trains else read)(name)
-    assert recipe.model
+    said = yaml.safe_load(shipped()[name].read_text())
+    if "rows" in said:
+        assert read_sheet(name)
+    else:
+        trains = "training" in said and "drive" not in said
+        assert (read_training if trains else read)(name).model
     assert (shipped()[name].parent / "README.md").read_text().startswith(f"# {name.split('/')[0]}")
 
 
@@ -245,3 +250,22 @@ def test_recipes_are_found_in_a_wheel(tmp_path, monkeypatch):
     monkeypatch.setattr("prunus.recipe._shipped.HERE", tmp_path)
     assert list(shipped()) == ["mine"]
     assert read("mine").model == "m"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("2:4", "2:4"),
+        ("16:32", "16:32"),
+        ("12", 12),
+        ("-3", -3),
+        ("1_000", 1000),
+        ("0x1f", 31),
+        ("1.5", 1.5),
+        ("[4, 1]", [4, 1]),
+        ("true", True),
+    ],
+)
+def test_a_run_of_neighbours_is_no_number_of_seconds(text, value):
+    assert load(text) == value
+    assert load(line(value)) == value

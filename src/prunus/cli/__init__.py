@@ -11,6 +11,7 @@ from prunus.cli._checkpoints import bench, evaluate, save, show
 from prunus.cli._doctor import doctor
 from prunus.cli._inc import import_inc
 from prunus.cli._recipes import check, copy, listing, run, train
+from prunus.cli._study import study
 from prunus.errors import PrunusError
 
 app = App(
@@ -24,6 +25,7 @@ app = App(
 for command, name in (
     (run, "run"),
     (train, "train"),
+    (study, "study"),
     (evaluate, "eval"),
     (bench, "bench"),
     (show, "show"),

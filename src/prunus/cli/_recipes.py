@@ -44,7 +44,7 @@ def run(
         from prunus.recipe.rewrite import opener
         from prunus.recipe.run import run as carry_out
         from prunus.report import tables
-    folder = out or Path(settings.out or RUNS / _folder_name(recipe))
+    folder = out or Path(settings.out or named_after(recipe))
     report = carry_out(settings, folder, quiet)
     if not quiet:
         say(*tables(report))
@@ -65,7 +65,7 @@ def train(recipe: str, /, *overrides: str, out: Path | None = None, quiet: bool 
     with waiting("reading the recipe", quiet):
         settings = read_training(recipe, overrides)
         from prunus.recipe.train import train as carry_out
-    folder = out or Path(settings.out or RUNS / _folder_name(recipe))
+    folder = out or Path(settings.out or named_after(recipe))
     result = carry_out(settings, folder, quiet)
     if not quiet:
         say(*result, f"model: {folder}")
@@ -93,7 +93,7 @@ def check(
         from prunus.recipe.check import check as preview
 
         found = preview(settings)
-    from prunus.cli._tables import amounts, patterns, per_layer
+    from prunus.cli._tables import amounts, patterns, per_layer, timetable
 
     say(*per_layer({name: (units, units) for name, units in found.sites.items()}))
     say(f"sites: {patterns(found.sites)}")
@@ -101,6 +101,8 @@ def check(
     if found.vocabulary is not None:
         pair = found.vocabulary
         say(f"vocabulary: {pair.pruned:,} of {pair.dense:,} tokens stay; all else is after that")
+    if found.training is not None:
+        say(*timetable(found.training))
     say("", amounts(found), f"{label(find(recipe))}: the recipe is sound")
 
 
@@ -141,5 +143,6 @@ def _amounts(max_loss: str | None, speedup: float | None, max_bytes: str | None)
     return {word: value for word, value in said.items() if value is not None}
 
 
-def _folder_name(recipe: str) -> str:
-    return label(find(recipe)).replace("/", "-")
+def named_after(recipe: str) -> Path:
+    """Where runs of a recipe go that no folder is named for."""
+    return RUNS / label(find(recipe)).replace("/", "-")

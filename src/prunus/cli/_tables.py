@@ -7,14 +7,14 @@ from rich.table import Table
 from rich.text import Text
 
 from prunus.measure.table import Table as Times
-from prunus.recipe.check import Preview
+from prunus.recipe.check import Preview, Timetable
 from prunus.recipe.checkpoints import Bench
 from prunus.report import _units as show
 from prunus.report._heat import Cell, heats
 from prunus.report._schema import Timing
 from prunus.select._amounts import told_points
 
-LABELS = {"params": "parameters", "flops": "FLOPs"}
+LABELS = {"params": "parameters", "weights": "weights not zero", "flops": "FLOPs"}
 
 
 def per_layer(kept: Mapping[str, tuple[int, int]]) -> Iterator[Table]:
@@ -38,6 +38,15 @@ def _cell(cell: Cell | None) -> str:
     if cell is None:
         return ""
     return f"{cell.kept:,}" if cell.kept == cell.of else f"{cell.kept:,} of {cell.of:,}"
+
+
+def timetable(found: Timetable) -> Iterator[str]:
+    """When a training changes masks."""
+    for times in found.times:
+        yield (
+            f"training: {found.steps:,} steps, {found.epoch:,} an epoch; masks are chosen every"
+            f" {times.every:,} steps, from step {times.start:,} to step {times.last_due:,}"
+        )
 
 
 def amounts(found: Preview) -> Table:

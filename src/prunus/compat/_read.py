@@ -11,6 +11,7 @@ import yaml
 
 from prunus.compat._config import PrunerConfig, resolve
 from prunus.errors import PrunusError
+from prunus.recipe._yaml import Loader
 
 CALL = "WeightPruningConfig"
 FILE = re.compile(r"\S+\.(py|ya?ml|json)")
@@ -87,7 +88,7 @@ def _literal(key: str, node: ast.expr, given: Mapping[str, ast.expr]) -> Any:
         ) from None
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(Loader):
     """Safe YAML in which ``!Pruner`` and such mark mappings."""
 
 

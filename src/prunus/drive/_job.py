@@ -14,7 +14,7 @@ from torch import Tensor
 from prunus.anatomy import Anatomy, anatomy
 from prunus.curve import Curve
 from prunus.drive._learning import Learning
-from prunus.drive._readers import readers
+from prunus.drive._readers import readers, widened
 from prunus.edit.shrink import cut, shrink
 from prunus.errors import PrunusError
 from prunus.gram import Moments
@@ -176,10 +176,9 @@ class Job:
     def _aim(self, plan: Plan) -> float:
         """By how much to miss a latency on purpose, so that it is met: predicted / measured."""
         assert self.budget.at is not None
-        dense, predicted = self.cost({}), self.cost(plan.counts())
         small = shrink(self.model, plan, self.sites)
         timed = paired(self.model, small, next(iter(self.batches)), self.budget.at)
-        return correct(1.0, predicted, dense / timed.speedup)
+        return correct(1.0, self.cost(plan.counts()), self.cost({}) / timed.speedup)
 
     def readers(self) -> list[Site]:
         """One site for every reader, in forward order; see :func:`prunus.drive._readers.readers`.
@@ -300,9 +299,4 @@ class Job:
         """A site's mask with as many units more as repairs want to choose from; never empty."""
         count, units = int(stays.sum()), len(stays)
         wanted = max(1, *(repair.pool(count, units) for repair in self.repairs))
-        found = self.found[name]
-        best = found.order.flip(0) if isinstance(found, Curve) else found.argsort(descending=True)
-        others = best[~stays[best.cpu()]]
-        mask = stays.clone()
-        mask[others[: wanted - count]] = True
-        return mask
+        return widened(stays, self.found[name], wanted - count)

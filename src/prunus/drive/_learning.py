@@ -26,6 +26,19 @@ class Learning:
     objective: Objective
     checkpoints: Path
 
+    @property
+    def steps(self) -> tuple[int, int]:
+        """Steps of the whole training, and of an epoch."""
+        return self.training.steps(len(self.prepared.examples("train")))
+
+    def check(self, model: Any) -> None:
+        """Try the loss on a small batch.
+
+        Raises:
+            PrunusError: a term of the loss does not fit the model or its teacher.
+        """
+        self.objective.check(model, self.prepared.batches("train", 2, 2)[0])
+
     def train(
         self,
         model: Any,
@@ -47,7 +60,7 @@ class Learning:
         from prunus.task._fit import fit  # the Trainer takes two seconds to import
         from prunus.trainer import Checkpoints
 
-        self.objective.check(model, self.prepared.batches("train", 2, 2)[0])
+        self.check(model)
         kept = None if save is None else Checkpoints(self.checkpoints, save)
         with TemporaryDirectory() as folder:
             fit(

@@ -5,8 +5,9 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from prunus.curve import Curve
 from prunus.edit._frozen import frozen
 from prunus.errors import PrunusError
 from prunus.probe.loss import Batch
@@ -84,3 +85,18 @@ def called(model: nn.Module, batch: Batch, modules: Iterable[str]) -> list[str]:
 
 def _note(order: dict[str, None], name: str, *_: object) -> None:
     order[name] = None
+
+
+def widened(stays: Tensor, found: Tensor | Curve, more: int) -> Tensor:
+    """[units] bool: what stays, and so many of the best others.
+
+    Args:
+        stays: [units] bool.
+        found: what the criterion made of the units.
+        more: how many.
+    """
+    best = found.order.flip(0) if isinstance(found, Curve) else found.argsort(descending=True)
+    others = best[~stays[best.cpu()]]
+    mask = stays.clone()
+    mask[others[:more]] = True
+    return mask

@@ -39,7 +39,8 @@ class Gradual(Drive):
         progressive: in how many parts blocks that were chosen go, their least weights first; 1 is
             all at once.
         lasso: coefficient of a group lasso on the blocks, until pruning is over.
-        dead: remove dead units physically.
+        dead: remove dead units physically; not where runs of which few stay (2:4) would be torn
+            apart.
         save: steps from one checkpoint of the training to the next, from which a run that was
             broken off goes on; None saves nothing.
     """
@@ -56,8 +57,7 @@ class Gradual(Drive):
         """Train the student; the plan is what its masks and its zeros leave.
 
         Raises:
-            PrunusError: there is nothing to learn from, repairs are asked for, or the criterion
-                needs a pass over data.
+            PrunusError: there is nothing to learn from, or the criterion needs a pass over data.
         """
         learning = self._learning(job)
         found = tuple(courses(job.sites, job.criterion, self.schedule, job.budget, job.cost))
@@ -72,7 +72,8 @@ class Gradual(Drive):
             learning.train(job.student, enter, partial(job.step, "train"), self.save)
         job.student.eval()
         plan = pruners[-1].detach()
-        return plan & self._dead(job) if self.dead else plan
+        torn = any(site.among for site in job.sites.values())
+        return plan & self._dead(job) if self.dead and not torn else plan
 
     def pruner(
         self,
@@ -96,11 +97,6 @@ class Gradual(Drive):
         return gone
 
     def _learning(self, job: Job) -> Learning:
-        if job.repairs:
-            raise PrunusError(
-                "drive: gradual trains the weights that stay; repairs are for what goes at once:"
-                " say recover: [] (finetune may follow)"
-            )
         if job.learning is None:
             raise PrunusError(
                 "drive: gradual needs labelled data to train on, which `prunus run` takes from the"

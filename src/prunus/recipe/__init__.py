@@ -13,9 +13,10 @@ from prunus.recipe._model import (
     Vocabulary,
 )
 from prunus.recipe._read import read, read_task, read_training
-from prunus.recipe._shipped import find, label, shipped
+from prunus.recipe._shipped import MAIN, find, label, shipped
 
 __all__ = [
+    "MAIN",
     "Calibration",
     "Evaluation",
     "Grid",

@@ -8,6 +8,7 @@ import yaml
 from pydantic import BaseModel
 
 from prunus.errors import PrunusError, unknown
+from prunus.recipe._yaml import load
 
 NAMED = ("task", "score", "drive", "recover", "losses")
 AMOUNTS: dict[str, dict[str, str | None]] = {
@@ -38,7 +39,7 @@ def override(
         if not equals or not all(path.split(".")):
             raise PrunusError(f"{change!r} is no setting; write key=value or key.sub=value")
         try:
-            value = yaml.safe_load(text)
+            value = load(text)
         except yaml.YAMLError as error:
             raise PrunusError(f"{change!r}: the value is no YAML: {error}") from None
         _put(cls, changed, path, value)

@@ -61,7 +61,8 @@ def parts(recipe: Recipe) -> Parts:
 
     Raises:
         PrunusError: a setting is unknown or out of range, a touch-up is not the last of all, a
-            search would train every model that it tries, or a training has no drive.
+            search would train every model that it tries, a training has no drive, or repairs
+            are asked of a training.
     """
     from prunus.recover import parted
 
@@ -73,11 +74,16 @@ def parts(recipe: Recipe) -> Parts:
         tuple(build(key, spec, recipe.seed) for spec in getattr(recipe, key))
         for key in ("recover", "losses")
     )
+    mended, last = parted(repairs)
     if recipe.drive["name"] == GRADUAL:
         _require_once(recipe, budget)
+        if mended:
+            raise PrunusError(
+                "drive: gradual trains the weights that stay; repairs are for what goes at once:"
+                " say recover: [] (finetune may follow)"
+            )
     else:
         _require_common(budget)
-    _, last = parted(repairs)
     if last is not None and budget.max_loss is not None:
         name = recipe.recover[-1]["name"]
         raise PrunusError(

@@ -1,6 +1,6 @@
 """From YAML and ``key=value`` to a recipe, with every fault told at once."""
 
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -13,6 +13,7 @@ from prunus.recipe._model import Recipe, TrainRecipe
 from prunus.recipe._override import NAMED, ask, override
 from prunus.recipe._parts import FOLDERS, class_of
 from prunus.recipe._shipped import find
+from prunus.recipe._yaml import load
 from prunus.registry import Part, faults, names
 
 Fault = tuple[str, str]
@@ -63,7 +64,10 @@ def _read(
     amounts: Mapping[str, Any] = NONE,
 ) -> Read:
     path = find(source)
-    data = override(cls, ask(_mapping(path), amounts), overrides)
+    said = _mapping(path)
+    if "rows" in said:
+        raise PrunusError(f"{path} is a sheet of many runs: use `prunus study {source}`")
+    data = override(cls, ask(said, amounts), overrides)
     found, recipe = [], None
     try:
         recipe = cls.model_validate(data)
@@ -118,22 +122,9 @@ def _settings_faults(path: str, key: str, spec: Any) -> list[Fault]:
 
 def _mapping(path: Path) -> dict[str, Any]:
     try:
-        data = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+        data = load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise PrunusError(f"{path} is not YAML: {error}") from None
     if not isinstance(data, dict):
         raise PrunusError(f"{path} holds no keys: a recipe begins like `model: runs/dense`")
     return data
-
-
-class _Loader(yaml.SafeLoader):
-    """Safe YAML in which a key that stands twice is an error, not a silent choice."""
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:
-        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        twice = next((key for key in keys if keys.count(key) > 1), None)
-        if twice is not None:
-            raise yaml.constructor.ConstructorError(
-                None, None, f"the key {twice!r} stands twice", node.start_mark
-            )
-        return super().construct_mapping(node, deep)

@@ -16,7 +16,7 @@ from prunus.plan import Plan
 from prunus.probe import Room
 from prunus.probe._tokens import mean_length
 from prunus.recipe._fresh import answer, difference, fresh_answer
-from prunus.recipe._learning import learning
+from prunus.recipe._learning import checkpoints_of, learning
 from prunus.recipe._measured import Claims, aimed, latencies, longest
 from prunus.recipe._open import DEVELOPMENT, data_of, open_model, to, tokenizer_of
 from prunus.recipe._rivals import Rivals
@@ -143,7 +143,9 @@ def prune(stage: Stage, opened: Opened) -> Cut:
         opened.model, sites, stage.bars.over(opened.batches, "calibration data"),
         score=chosen.score, budget=chosen.budget, select=chosen.select, recover=chosen.recover,
         training=training(stage, opened.prepared),
-        learning=learning(stage, opened.model, opened.prepared),
+        learning=learning(
+            recipe, chosen, opened.model, opened.prepared, checkpoints_of(stage.out)
+        ),
         scored=recipe.calibration.scored, precision=recipe.calibration.precision,
         room=Room(recipe.calibration.memory * 2**20, stage.folder),
         phase=stage.watch, step=stage.step,

@@ -1,26 +1,30 @@
 """What a recipe would do, without scoring: its sites, and what its budget means."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from prunus.anatomy import anatomy
-from prunus.drive import cost_of, job_of
+from prunus.drive import Job, cost_of, job_of
+from prunus.drive._course import courses
 from prunus.drive._readers import readers
+from prunus.drive.gradual import Gradual
 from prunus.drive.oneshot import Oneshot
 from prunus.plan import Plan
 from prunus.probe._tokens import mean_length
+from prunus.recipe._learning import learning
 from prunus.recipe._model import Recipe
 from prunus.recipe._open import data_of, folder_of, open_model, tokenizer_of
-from prunus.recipe._parts import parts
+from prunus.recipe._parts import Parts, parts
 from prunus.recipe._trim import trim
 from prunus.recipe.furthest import densities
 from prunus.recover import parted
 from prunus.report._schema import Pair
+from prunus.schedule import Times
 from prunus.score.random import Random
 from prunus.select import Budget, Cost
 
 METRICS = ("units", "params", "flops")
-UNSTOPPED = ("oneshot", "gradual")
-"""Drives that do not stop at single readers."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,7 @@ class Amount:
     """One metric: of the whole model, of the sites, and under the budget.
 
     Attributes:
-        metric: units, params, or flops of one sample of the data's mean length.
+        metric: units, weights, params, or flops of one sample of the data's mean length.
         whole: of the dense model.
         sites: of what can be cut.
         stays: of the whole model, when units chosen by chance fill the budget.
@@ -38,6 +42,21 @@ class Amount:
     whole: int
     sites: int
     stays: int
+
+
+@dataclass(frozen=True)
+class Timetable:
+    """A training that prunes.
+
+    Attributes:
+        steps: of the optimizer.
+        epoch: of the optimizer, in an epoch.
+        times: when masks are chosen, for every schedule.
+    """
+
+    steps: int
+    epoch: int
+    times: tuple[Times, ...]
 
 
 @dataclass(frozen=True)
@@ -54,6 +73,7 @@ class Preview:
         samples: how many calibration samples there are.
         vocabulary: how many tokens there are and how many stay, where some go; all else is said
             of the model without them.
+        training: where the drive trains.
     """
 
     budget: Budget
@@ -64,6 +84,7 @@ class Preview:
     length: int
     samples: int
     vocabulary: Pair | None
+    training: Timetable | None
 
 
 def check(recipe: Recipe) -> Preview:
@@ -84,13 +105,15 @@ def check(recipe: Recipe) -> Preview:
     length = mean_length(batches) or 1
     chance = Random(seed=recipe.seed)
     job = job_of(model, sites, batches, score=chance, budget=chosen.budget, recover=())
+    job.learning = learning(recipe, chosen, model, prepared, Path())
+    training = _training(job, chosen)
     if not job.budget.known:
         job.budget = job.budget.settled(densities(job)[0])
     plan = Oneshot().run(job)
     repairs, _ = parted(chosen.recover)
-    if repairs or recipe.drive["name"] not in UNSTOPPED:
+    if repairs or not isinstance(chosen.drive, Oneshot | Gradual):
         readers(model, sites, repairs, batches)  # raises where one cannot mend, or a drive not stop
-    costs = [cost_of(model, sites, metric, batches[0], length) for metric in METRICS]
+    costs = [cost_of(model, sites, metric, batches[0], length) for metric in _metrics(job)]
     ruled = chosen.budget.assign(sites).values()
     return Preview(
         budget=chosen.budget,
@@ -101,7 +124,24 @@ def check(recipe: Recipe) -> Preview:
         length=length,
         samples=len(batches.order),
         vocabulary=vocabulary,
+        training=training,
     )
+
+
+def _metrics(job: Job) -> Iterable[str]:
+    """All metrics; weights that sites may share are counted where the budget counts them."""
+    return (*METRICS, *["weights"] * (job.cost.metric == "weights"))
+
+
+def _training(job: Job, chosen: Parts) -> Timetable | None:
+    """The training, whose loss is tried on the student."""
+    if job.learning is None:
+        return None
+    job.learning.check(job.student)
+    steps, epoch = job.learning.steps
+    found = courses(job.sites, chosen.score, chosen.drive.schedule, job.budget, job.cost)
+    times = (course.schedule.times(steps, epoch) for course in found)
+    return Timetable(steps, epoch, tuple(dict.fromkeys(times)))
 
 
 def _amount(cost: Cost, plan: Plan) -> Amount:

@@ -13,7 +13,7 @@ from prunus.recipe._bars import Bars
 from prunus.recipe._detail import detail
 from prunus.recipe._fresh import difference
 from prunus.recipe._frontier import frontier
-from prunus.recipe._learning import checkpoints_of
+from prunus.recipe._learning import checkpoints_of, claim
 from prunus.recipe._log import logged
 from prunus.recipe._model import Recipe
 from prunus.recipe._open import folder_of
@@ -82,6 +82,8 @@ def _carry_out(stage: Stage, source: Path, peak: Peak) -> Report:
     text = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
     (stage.folder / "recipe.yaml").write_text(text, encoding="utf-8")
     stage.log.info("recipe:\n%s", text)
+    if settings["drive"].get("save") is not None:
+        claim(checkpoints_of(stage.out), text)
     opened = open_all(stage, source)
     dense = stage.evaluate(opened.model, opened.prepared, "dense")
     opened = trim_all(stage, opened)

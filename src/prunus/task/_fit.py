@@ -42,6 +42,8 @@ def fit(
         per_device_train_batch_size=training.batch_size,
         learning_rate=training.learning_rate,
         weight_decay=training.weight_decay,
+        adam_beta1=training.betas[0],
+        adam_beta2=training.betas[1],
         warmup_steps=training.warmup_ratio,
         lr_scheduler_type=training.scheduler,
         max_steps=training.max_steps or -1,

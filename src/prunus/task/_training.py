@@ -1,10 +1,15 @@
 """The settings of a fine-tuning."""
 
+from math import ceil
+from typing import Annotated
+
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, field_validator
 from transformers import SchedulerType
 
 from prunus.errors import unknown
 from prunus.registry import Part
+
+Beta = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Training(Part):
@@ -15,6 +20,7 @@ class Training(Part):
         batch_size: examples in a step.
         learning_rate: its highest value (AdamW).
         weight_decay: of AdamW, not on biases and norms.
+        betas: of AdamW: how much of the mean gradient and of its mean square each step keeps.
         warmup_ratio: share of the steps in which the learning rate rises.
         scheduler: how it falls: linear, cosine, constant or another of transformers' names.
         max_length: tokens at which a text is cut off; None is the task's.
@@ -28,6 +34,7 @@ class Training(Part):
     batch_size: PositiveInt = 32
     learning_rate: PositiveFloat = 5e-5
     weight_decay: NonNegativeFloat = 0.01
+    betas: tuple[Beta, Beta] = (0.9, 0.999)
     warmup_ratio: float = Field(default=0.1, ge=0, lt=1)
     scheduler: str = "linear"
     max_length: PositiveInt | None = None
@@ -43,3 +50,8 @@ class Training(Part):
         if name not in known:
             raise unknown("scheduler", name, known)
         return name
+
+    def steps(self, examples: int) -> tuple[int, int]:
+        """Steps of the whole training, and of an epoch, with so many examples."""
+        epoch = ceil(examples / self.batch_size)
+        return self.max_steps or ceil(self.epochs * epoch), epoch
