@@ -122,11 +122,7 @@ class Site:
 
     @property
     def producers(self) -> dict[str, int]:
-        """What makes the units of the stream that a sublayer reads, and of it alone.
-
-        Returns:
-            {module: the axis of its weight that the units lie on}.
-        """
+        """{module: axis of its weight} of what makes a sublayer's units, and reads its stream."""
         found = {part.tensor.removesuffix(".weight"): part.axis for part in self.weights}
         return {n: axis for n, axis in found.items() if n not in (self.reader, *self.aside)}
 

@@ -288,3 +288,10 @@ def test_the_ceiling_of_a_budget_falls_along_the_schedule_too():
         assert max(shares) <= 1 - 0.6 * way + 1e-9
         kept, of = map(sum, zip(*pruner.plan.kept().values(), strict=True))
         assert kept == int(of * (1 - 0.7 * way) + 1e-9)
+
+
+def test_the_head_is_spared_unless_it_is_asked_for():
+    sites = anatomy(tiny("bert", "BertForSequenceClassification"))
+    assert sites.grid(".*", "1x1").spared == ["classifier"]
+    assert sites.grid(".*", "1x1", head=True).spared == []
+    assert sites.of("heads").spared == []

@@ -16,8 +16,8 @@ SHEET = "pattern/published"
 ROWS = read_sheet(SHEET)
 SHORT = (
     "training.max_steps=2", "training.batch_size=4", "drive.schedule.warmup=0",
-    "drive.schedule.cooldown=0", "drive.schedule.every=1", "calibration.samples=8", "latency=null",
-    "evaluation.baselines=false",
+    "drive.schedule.cooldown=0", "drive.schedule.every=1", "drive.progressive=1",
+    "calibration.samples=8", "latency=null", "evaluation.baselines=false",
 )  # fmt: skip
 LONG = 384
 PAIR = ("sentence1", "sentence2")

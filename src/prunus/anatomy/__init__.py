@@ -105,6 +105,12 @@ class Anatomy(Mapping[str, Site]):
             found = found | more
         return found
 
+    @property
+    def spared(self) -> list[str]:
+        """The modules of the network's head that no grid takes, though other weights are grids."""
+        grids = {site.reader for site in self.values() if site.kind == "grid"}
+        return sorted(self.tensors.head - grids) if grids else []
+
     def _with(self, sites: Mapping[str, Site]) -> "Anatomy":
         return Anatomy(sites, self.tensors, self.family)
 

@@ -101,6 +101,8 @@ def check(
     if found.vocabulary is not None:
         pair = found.vocabulary
         say(f"vocabulary: {pair.pruned:,} of {pair.dense:,} tokens stay; all else is after that")
+    if found.spared:
+        say(f"head: {', '.join(found.spared)} stays dense; `head: true` beside a grid takes it")
     if found.training is not None:
         say(*timetable(found.training))
     say("", amounts(found), f"{label(find(recipe))}: the recipe is sound")

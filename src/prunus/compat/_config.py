@@ -136,7 +136,8 @@ class PrunerConfig(Part):
     def extras(self) -> dict[str, Any]:
         """What a pruner of prunus is told only where it is asked for."""
         lasso = {"lasso": self.reg_coeff} if self.reg_type and self.reg_coeff else {}
-        return lasso | ({"progressive": PROGRESSIVE_STEPS} if self.progressive else {})
+        parts = min(PROGRESSIVE_STEPS, self.pruning_frequency) if self.progressive else 1
+        return lasso | ({"progressive": parts} if parts > 1 else {})
 
     @field_validator("pruning_type")
     @classmethod

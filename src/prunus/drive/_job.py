@@ -118,13 +118,7 @@ class Job:
         vars(self).pop("here", None)
 
     def again(self, found: Found, evidence: dict[str, Evidence], **parts: Any) -> "Job":
-        """A job that begins again from what was scored in the dense model.
-
-        Args:
-            found: what the criterion made of it.
-            evidence: what the scoring pass saw.
-            **parts: attributes that are others.
-        """
+        """A job with other ``parts`` that begins again from what was scored in the dense model."""
         job = replace(self, **parts)
         job.found, job.evidence = found, evidence
         return job

@@ -14,6 +14,7 @@ from prunus.drive._course import Course
 from prunus.drive._easing import Easing
 from prunus.drive._optimizer import inner, overflowed, unscaled
 from prunus.edit import Held, group_lasso
+from prunus.edit.group_lasso import require_blocks
 from prunus.errors import PrunusError
 from prunus.files import write_bytes
 from prunus.plan import Plan
@@ -73,7 +74,7 @@ class Pruner:
         for course, easing in zip(courses, self.easings, strict=True):
             if progressive > 1:
                 easing.check(course.sites)
-        _require_blocks(self.sites if lasso else {})
+        require_blocks(self.sites if lasso else {})
         self.regrow, self.lasso, self.done = regrow, lasso, 0
         self.held = Held(model, self.sites, gradients=not regrow)
         self._require_trained()
@@ -287,15 +288,6 @@ class Pruner:
             raise PrunusError(
                 "the optimizer trains none of the weights that shall go; give it the parameters of"
                 " this model (the pruner is made after the optimizer)"
-            )
-
-
-def _require_blocks(sites: Mapping[str, Site]) -> None:
-    for site in sites.values():
-        if len(site.slices) > 1:
-            raise PrunusError(
-                f"site {site.name!r}: a group lasso draws blocks of one weight matrix, such as 4x1;"
-                " leave it out, or prune grids"
             )
 
 

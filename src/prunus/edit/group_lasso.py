@@ -1,12 +1,13 @@
 """The group lasso (Yuan and Lin, J. R. Statist. Soc. B 68, 2006) as a step of its own."""
 
+from collections.abc import Mapping
 from math import isfinite
 
 import torch
 from torch import Tensor
 
 from prunus.errors import PrunusError
-from prunus.site import Slice, expand, reduce
+from prunus.site import Site, Slice, expand, reduce
 
 
 def group_lasso(weight: Tensor, part: Slice, grid: tuple[int, ...], amount: float) -> Tensor:
@@ -41,3 +42,17 @@ def group_lasso(weight: Tensor, part: Slice, grid: tuple[int, ...], amount: floa
     norms = reduce(part, wide.square(), grid).sqrt().clamp_min(torch.finfo(wide.dtype).tiny)
     taken = (amount * sizes.sqrt() / norms).clamp_max(1)
     return (wide - wide * expand(part, taken, weight.shape)).to(weight.dtype)
+
+
+def require_blocks(sites: Mapping[str, Site]) -> None:
+    """Check that each site lies in one weight, as blocks that a group lasso draws do.
+
+    Raises:
+        PrunusError: one does not.
+    """
+    for site in sites.values():
+        if len(site.slices) > 1:
+            raise PrunusError(
+                f"site {site.name!r}: a group lasso draws blocks of one weight matrix, such as 4x1;"
+                " leave it out, or prune grids"
+            )

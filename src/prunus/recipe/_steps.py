@@ -139,6 +139,8 @@ def prune(stage: Stage, opened: Opened) -> Cut:
     """
     recipe, chosen = stage.recipe, stage.parts
     sites = anatomy(opened.model).chosen(recipe.sites)
+    if sites.spared:
+        stage.log.info("the head stays dense: %s", ", ".join(sites.spared))
     job = job_of(
         opened.model, sites, stage.bars.over(opened.batches, "calibration data"),
         score=chosen.score, budget=chosen.budget, select=chosen.select, recover=chosen.recover,

@@ -74,6 +74,7 @@ class Preview:
         vocabulary: how many tokens there are and how many stay, where some go; all else is said
             of the model without them.
         training: where the drive trains.
+        spared: the head's modules, where grids leave it whole.
     """
 
     budget: Budget
@@ -85,6 +86,7 @@ class Preview:
     samples: int
     vocabulary: Pair | None
     training: Timetable | None
+    spared: list[str]
 
 
 def check(recipe: Recipe) -> Preview:
@@ -125,6 +127,7 @@ def check(recipe: Recipe) -> Preview:
         samples=len(batches.order),
         vocabulary=vocabulary,
         training=training,
+        spared=sites.spared,
     )
 
 
