@@ -8,8 +8,10 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from prunus.anatomy import anatomy
 from prunus.errors import PrunusError
 from prunus.select import Budget, params
+from tests.tiny import tiny
 from tests.training import (
     CURVES,
     check_density,
