@@ -157,8 +157,7 @@ class Site:
     def fine(self) -> "Site":
         """The same site at the granularity of the reader's input: one unit a dimension."""
         inlet = replace(self.inlet, tile=(1,))
-        width = self.units * self.inlet.tile[0]
-        return Site(self.name, self.kind, (width,), (inlet,), self.reader)
+        return Site(self.name, self.kind, (self.units * self.inlet.tile[0],), (inlet,), self.reader)
 
     def coarse(self, name: str, kind: str) -> "Site":
         """The same site as a single unit: all of it stays, or none."""
@@ -237,8 +236,9 @@ def reduce(
         else:
             view.append(size)
     others = [dim for dim in range(len(view)) if dim not in kept]
-    sums = tensor.reshape(view)
-    if others:
+    single = all(view[dim] == 1 for dim in others)  # summing copies, even where there is but one
+    sums = tensor.reshape([view[dim] for dim in kept] if single else view)
+    if others and not single:
         sums = sums.sum(others) if by == "sum" else sums.amax(others)
     return sums.permute([sorted(places).index(place) for place in places])
 

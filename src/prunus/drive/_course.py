@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 from torch import nn
 
@@ -14,6 +15,8 @@ from prunus.score import Criterion
 from prunus.score._traced import Traced
 from prunus.select import Budget, Cost, Rule, require_reach
 from prunus.site import Site
+
+Bounds = TypeVar("Bounds", Budget, Rule)
 
 
 @dataclass(frozen=True)
@@ -97,23 +100,19 @@ class Course:
                 )
 
     def on(self, way: float) -> Budget:
-        """The budget at a fraction of the way, where densities and ceilings have come that far."""
-        budget = self.budget
+        """The budget at a fraction of the way; ceilings are as near to their ends as it is."""
         rules = tuple(
-            rule.model_copy(
-                update={
-                    "density": rule.density and self._fallen(way, rule.density),
-                    "ceiling": rule.ceiling and self._fallen(way, rule.ceiling),
-                }
-            )
-            for rule in budget.rules
+            self._on(way, rule, rule.density or self.budget.density) for rule in self.budget.rules
         )
-        ceiling = self._fallen(way, budget.ceiling)
-        found = budget.settled(self._fallen(way, budget.density))
-        return found.model_copy(update={"ceiling": ceiling, "rules": rules})
+        own = self._on(way, self.budget, self.budget.density)
+        return own.settled(own.density).model_copy(update={"rules": rules})
 
-    def _fallen(self, way: float, final: float) -> float:
-        return max(final, self.schedule.density(way, final))
+    def _on(self, way: float, bounds: Bounds, final: float) -> Bounds:
+        """A density and a ceiling on the way to where they shall be when ``final`` stays."""
+        now = max(final, self.schedule.density(way, final))
+        gone = (1 - now) / (1 - final) if final < 1 else way
+        ceiling = bounds.ceiling and max(bounds.ceiling, 1 - (1 - bounds.ceiling) * gone)
+        return bounds.model_copy(update={"density": bounds.density and now, "ceiling": ceiling})
 
     def traces(self, fine: bool = False) -> dict[str, Trace]:
         """A trace for every site, where the criterion reads one.

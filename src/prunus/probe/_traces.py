@@ -58,4 +58,5 @@ class Trace:
             found = found.abs()
         if self.value is None:
             self.value = torch.zeros_like(found)
-        self.value.mul_(self.keep).add_(found, alpha=self.new)
+        fresh = found if self.new == 1 else found * self.new
+        torch.add(fresh, self.value, alpha=self.keep, out=self.value)

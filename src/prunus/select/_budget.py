@@ -54,7 +54,7 @@ class Rule(Part):
         own = [key for key in ("scope", "score", "schedule") if getattr(self, key) is not None]
         if own and self.density is None:
             raise PrunusError(
-                f"{' and '.join(own)} of a rule's own need a density of its own: give it one"
+                f"{' and '.join(own)} of a rule's own needs a budget of its own: give it a density"
             )
         return self
 
