@@ -72,9 +72,7 @@ def measure(task: str, pattern: str, seed: int) -> dict:
         "model": str(dense_of(task)),
         "task": {"name": "glue", "subset": task, "splits": {"train": ROWS[task]}},
         "drive": {"name": "gradual", "schedule": SCHEDULE},
-        "training": {
-            "epochs": 2, "batch_size": 16, "learning_rate": 3e-4, "freeze_embeddings": True,
-        },
+        "training": {"epochs": 2, "batch_size": 16, "learning_rate": 3e-4},
         "losses": ["logits", {"name": "hidden", "weight": 2}],
         "seed": seed,
     })  # fmt: skip

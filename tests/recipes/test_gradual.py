@@ -191,6 +191,21 @@ def test_any_loss_trains(at, losses):
     assert report.equivalence.dense_vs_shrunk > 1e-4
 
 
+def test_embeddings_may_be_left_alone(at, tmp_path, place):
+    at(*BLOCKS, "training.freeze_embeddings=true", out="frozen")
+    at(*BLOCKS, out="free")
+    word = "bert.embeddings.word_embeddings.weight"
+    whole = load_file(place / "dense/model.safetensors")[word]
+    assert torch.equal(weights(tmp_path / "frozen")[word], whole)
+    assert not torch.equal(weights(tmp_path / "free")[word], whole)
+
+
+@pytest.mark.parametrize("said", ["max_length=8", "evaluate=false"])
+def test_what_a_recipe_says_elsewhere_is_refused(place, said):
+    with pytest.raises(PrunusError, match="is for `prunus train`; here say"):
+        read(place / "recipe.yaml", [*BLOCKS, f"training.{said}"])
+
+
 def test_another_teacher_teaches(at, tmp_path, monkeypatch):
     from prunus.recipe import _learning
 
@@ -400,7 +415,7 @@ def test_a_rules_own_parts_need_the_drive_that_trains(place, own):
     rule = f"budget.rules=[{{match: heads, density: .5, {own}}}]"
     with pytest.raises(PrunusError, match="of its own needs drive: gradual"):
         parts(read(place / "recipe.yaml", [rule]))
-    with pytest.raises(PrunusError, match="need a density of its own"):
+    with pytest.raises(PrunusError, match="needs a budget of its own"):
         read(place / "recipe.yaml", [rule.replace(", density: .5", "")])
 
 

@@ -18,6 +18,8 @@ from prunus.tiling import Grid
 
 GRADUAL = "gradual"
 """The drive that trains."""
+ELSEWHERE = {"max_length": "task.max_length", "evaluate": "evaluation.split"}
+"""Settings of a training that a recipe says in other places."""
 BASELINES = ("random", "narrower", "shallower", "bfloat16", "int8")
 KINDS = ("heads", "queries", "neurons", "sublayers", "layers", "channels")
 Split = Literal["train", "calibration", "development", "validation"]
@@ -208,6 +210,9 @@ class Recipe(Method):
                 f"{', '.join(sorted(said))}: only drive: gradual trains while it prunes; use that"
                 " drive, or leave it out (`prunus train` fine-tunes a dense model)"
             )
+        for key, where in ELSEWHERE.items():
+            if key in self.training:
+                raise PrunusError(f"training.{key} is for `prunus train`; here say {where}")
         return self
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from prunus.errors import PrunusError
-from prunus.recipe._model import GRADUAL, Recipe, Settings
+from prunus.recipe._model import ELSEWHERE, GRADUAL, Recipe, Settings
 from prunus.registry import Part, find, parse
 
 MADE = ("random", "narrower", "shallower")
@@ -122,7 +122,8 @@ def resolved(recipe: Recipe, chosen: Parts) -> Settings:
     full["budget"] = chosen.budget.model_dump(mode="json", exclude_none=True)
     full["recover"] = list(map(_spelt, full["recover"], chosen.recover))
     if full["drive"]["name"] == GRADUAL:
-        full["training"] = chosen.training.model_dump(mode="json", exclude_none=True)
+        said = chosen.training.model_dump(mode="json", exclude_none=True)
+        full["training"] = {key: value for key, value in said.items() if key not in ELSEWHERE}
         full["losses"] = list(map(_spelt, full["losses"], chosen.losses))
     else:
         full = {key: value for key, value in full.items() if key not in ("training", "losses")}

@@ -31,6 +31,8 @@ def fit(
     Returns:
         The mean training loss.
     """
+    if training.freeze_embeddings:
+        model.get_input_embeddings().requires_grad_(False)
     examples: Any = prepared.examples("train")
     return train(
         model,

@@ -56,8 +56,6 @@ def train(
     prepared.require("train", *(["validation"] if training.evaluate else []))
     set_seed(training.seed)
     network = open_network(where, prepared, task.head)
-    if training.freeze_embeddings:
-        network.get_input_embeddings().requires_grad_(False)
     with folder_beside(Path(out)) as folder:
         loss = fit(network, prepared, training, folder, quiet)
         record = {
