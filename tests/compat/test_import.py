@@ -227,3 +227,8 @@ def test_the_command_prints_or_writes_a_recipe(tmp_path, capsys):
     found = yaml.safe_load(printed)
     assert found["task"] == {"name": "glue", "subset": "mrpc"}
     assert (found["model"], found["budget"]["density"]) == ("mine", 0.5)
+
+
+def test_a_task_that_nobody_knows_is_refused(capsys):
+    assert main(["import-inc", "target_sparsity=0.5, end_step=10", "--task", "sst2"]) == 2
+    assert "unknown task 'sst2'" in capsys.readouterr().err

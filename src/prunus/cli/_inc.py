@@ -6,6 +6,7 @@ from prunus.cli._print import say
 from prunus.compat._read import pruners_in
 from prunus.compat._recipe import recipe_of, written
 from prunus.files import write_bytes
+from prunus.registry import require
 
 
 def import_inc(
@@ -26,6 +27,7 @@ def import_inc(
         out: the recipe's file; standard output where left out.
     """
     name, _, subset = task.partition(":")
+    require("task", name)
     spec = {"name": name, "subset": subset} if subset else {"name": name}
     text = written(*recipe_of(pruners_in(config), model, spec))
     if out is None:
