@@ -137,7 +137,9 @@ def named(folder: str) -> BeforeValidator:
 
 def spelt(part: Part) -> dict[str, Any]:
     """A part as people write it: its name and all its settings."""
-    name = type(part).__module__.rpartition(".")[2]
+    module, name = type(part).__module__, type(part).__qualname__
+    ours = re.fullmatch(r"prunus\.\w+\.(\w+)", module)
+    name = ours[1] if ours else f"{module}:{name}"
     return {"name": name, **part.model_dump(mode="json", exclude_none=True)}
 
 

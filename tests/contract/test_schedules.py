@@ -7,8 +7,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from prunus.errors import PrunusError
-from prunus.registry import build, names
-from prunus.schedule import Times
+from prunus.registry import build, names, spelt
+from prunus.schedule import Schedule, Times
 from prunus.schedule._span import Length
 from tests.training import CURVES
 
@@ -164,3 +164,17 @@ def test_settings_that_mean_nothing(settings, told):
 def test_epochs_of_nobody_knows_how_many_steps():
     with pytest.raises(PrunusError, match="say how many steps an epoch has"):
         build("schedule", {"name": "linear", "warmup": "1 epoch"}).times(100)
+
+
+class Late(Schedule):
+    """A schedule from elsewhere."""
+
+    power: int = 5
+
+    def density(self, way, final):
+        return 1 - (1 - final) * way**self.power
+
+
+@pytest.mark.parametrize("schedule", [Late(power=7), build("schedule", "cubic")])
+def test_a_part_is_built_again_from_how_it_is_spelt(schedule):
+    assert build("schedule", spelt(schedule)) == schedule

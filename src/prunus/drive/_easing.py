@@ -97,9 +97,11 @@ class Easing:
         parts = {f"part/{name}": torch.tensor(self.part) for name in self.goals}
         return {**goals, **ranks, **parts}
 
-    def restore(self, sites: Mapping[str, Site], state: Mapping[str, Tensor]) -> None:
-        """Go on from :meth:`state`."""
-        names = [name for name in sites if f"goal/{name}" in state]
-        self.goals = {name: state[f"goal/{name}"].clone() for name in names}
-        self.ranks = {name: state[f"rank/{name}"].clone() for name in names}
+    def restore(self, devices: Mapping[str, torch.device], state: Mapping[str, Tensor]) -> None:
+        """Go on from :meth:`state`, each site on its device."""
+        names = [name for name in devices if f"goal/{name}" in state]
+        self.goals, self.ranks = (
+            {name: state[f"{what}/{name}"].to(devices[name]).clone() for name in names}
+            for what in ("goal", "rank")
+        )
         self.part = int(state[f"part/{names[0]}"]) if names else 0

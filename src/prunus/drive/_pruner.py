@@ -66,6 +66,7 @@ class Pruner:
         self.model, self.courses, self.steps = model, tuple(courses), steps
         self.optimizer = inner(optimizer)
         self.times = [course.schedule.times(steps, epoch) for course in courses]
+        self.late = max(times.last_due for times in self.times)
         self.sites: dict[str, Site] = {}
         for course, times in zip(courses, self.times, strict=True):
             course.check(model, times, self.sites)
@@ -101,11 +102,10 @@ class Pruner:
         for hook in self._hooks:
             hook.remove()
         self.held.let_go()
-        late = max(times.last_due for times in self.times)
-        if self.done < late:
+        if self.done < self.late:
             raise PrunusError(
                 f"the training ended after {self.done} steps, but pruning goes on until step"
-                f" {late}: train longer, or say fewer `steps`"
+                f" {self.late}: train longer, or say fewer `steps`"
             )
         return self.plan
 
@@ -132,7 +132,7 @@ class Pruner:
             device = self.masks[trace.site.name].device
             trace.value = None if value is None else value.to(device).clone()
         for course, easing in zip(self.courses, self.easings, strict=True):
-            easing.restore(course.sites, state)
+            easing.restore({name: self.masks[name].device for name in course.sites}, state)
         self._apply()
 
     def save(self, path: str | Path) -> None:
@@ -172,7 +172,7 @@ class Pruner:
         if overflowed(self.optimizer):
             return
         self.done += 1
-        if self.lasso and self.done <= max(times.last_due for times in self.times):
+        if self.lasso and self.done <= self.late:
             self._draw()
         self.held.zero()  # before scores are taken: a step may have moved what is removed
         self._choose()

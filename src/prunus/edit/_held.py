@@ -26,7 +26,7 @@ class Held:
             sites: where units may go.
             gradients: hold gradients as well, without which removed weights may come back.
         """
-        parameters = dict(model.named_parameters())
+        self._sites, parameters = sites, dict(model.named_parameters())
         self._places = defaultdict(list)
         for name, site in sites.items():
             for part in site.slices:
@@ -47,7 +47,7 @@ class Held:
 
         Args:
             masks: {site: [*grid]} True = stays.
-            fine: {site: the shape of its first weight} weights that stay, where more go.
+            fine: {site: the shape of its one weight} weights that stay, where more go.
         """
         self._factors = {
             parameter: [
@@ -58,10 +58,8 @@ class Held:
             for name, parameter in self.parameters.items()
         }
         for site, stays in fine.items():
-            for name, parameter in self.parameters.items():
-                if (site, stays.shape) in ((s, parameter.shape) for s, _ in self._places[name]):
-                    own = (list(parameter.shape), stays.to(parameter))
-                    self._factors[parameter].append(own)
+            parameter = self.parameters[self._sites[site].slices[0].tensor]
+            self._factors[parameter].append((list(parameter.shape), stays.to(parameter)))
 
     def zero(self) -> None:
         """Removed weights are zero."""

@@ -5,9 +5,10 @@ from math import prod
 from typing import Any
 
 from torch import Tensor, nn
-from transformers.pytorch_utils import Conv1D
 
-LAYERS = (nn.Linear, Conv1D, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+from prunus.anatomy._tensors import WEIGHTED
+
+LAYERS = (*WEIGHTED, nn.Conv3d)
 CHANCE = 0.001
 """The share of a weight that may be zero though nothing was removed."""
 

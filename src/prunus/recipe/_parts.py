@@ -5,7 +5,7 @@ from typing import Any
 
 from prunus.errors import PrunusError
 from prunus.recipe._model import ELSEWHERE, GRADUAL, Recipe, Settings
-from prunus.registry import Part, find, parse
+from prunus.registry import Part, find, parse, spelt
 
 MADE = ("random", "narrower", "shallower")
 FOLDERS = {"losses": "loss"}
@@ -118,17 +118,13 @@ def resolved(recipe: Recipe, chosen: Parts) -> Settings:
     said = recipe.model_dump(mode="json", exclude_none=True)
     full = {"model": said["model"], "task": said["task"], **said}
     for key in ("task", "score", "select", "drive"):
-        full[key] = _spelt(full[key], getattr(chosen, key))
+        full[key] = spelt(getattr(chosen, key))
     full["budget"] = chosen.budget.model_dump(mode="json", exclude_none=True)
-    full["recover"] = list(map(_spelt, full["recover"], chosen.recover))
+    full["recover"] = list(map(spelt, chosen.recover))
     if full["drive"]["name"] == GRADUAL:
         said = chosen.training.model_dump(mode="json", exclude_none=True)
         full["training"] = {key: value for key, value in said.items() if key not in ELSEWHERE}
-        full["losses"] = list(map(_spelt, full["losses"], chosen.losses))
+        full["losses"] = list(map(spelt, chosen.losses))
     else:
         full = {key: value for key, value in full.items() if key not in ("training", "losses")}
     return full if recipe.latency else full | {"latency": None}
-
-
-def _spelt(spec: Settings, part: Part) -> Settings:
-    return {"name": spec["name"], **part.model_dump(mode="json", exclude_none=True)}

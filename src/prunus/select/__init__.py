@@ -101,7 +101,7 @@ def masks(
     free = {name: sites[name] for name in sites if name in scores and name not in given}
     curved = any(isinstance(found, Curve) for found in scores.values())
     kept, found = given.counts(), dict[str, Tensor]()
-    for share in _shares(sites, free, budget, cost):
+    for share in _shares(sites, free, budget, rules, cost):
         mine = {name: free[name] for name in share.names if name in free}
         if share.by_row:
             own = {n: rows(s, scores[n], share.density, budget, rules[n]) for n, s in mine.items()}
@@ -132,7 +132,7 @@ def require_reach(sites: Mapping[str, Site], budget: Budget, cost: Cost) -> None
     """
     budget.require_known()
     rules, kept = budget.assign(sites), dict[str, int]()
-    for share in _shares(sites, sites, budget, cost):
+    for share in _shares(sites, sites, budget, rules, cost):
         mine = {name: sites[name] for name in share.names}
         _apart(mine, Greedy(), share.cost)
         least: Any = {
@@ -161,10 +161,14 @@ class _Share:
 
 
 def _shares(
-    sites: Mapping[str, Site], free: Mapping[str, Site], budget: Budget, cost: Cost
+    sites: Mapping[str, Site],
+    free: Mapping[str, Site],
+    budget: Budget,
+    rules: Mapping[str, Rule | None],
+    cost: Cost,
 ) -> Iterator[_Share]:
     """What shares one limit, the rules' own densities first."""
-    for members, density, scope in _groups(budget, budget.assign(sites), sites):
+    for members, density, scope in _groups(budget, rules, sites):
         if scope == "global":
             yield _Share(members, density, cost, budget.of == "model")
             continue
