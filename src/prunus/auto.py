@@ -59,7 +59,7 @@ class _Families(dict):
     """Transformers' table of additional families, in which ours are made when looked up.
 
     They cannot be made earlier: the table is loaded in the middle of loading the very
-    configurations that ours derive from.
+    configurations that ours derive from. Families that are traced are not listed, but found.
     """
 
     def __init__(self, mapping: Any, others: Mapping[str, type]) -> None:
@@ -67,6 +67,15 @@ class _Families(dict):
         types = [key for key in mapping if key.replace("-", "_") in known]
         super().__init__({PREFIX + key: None for key in types} | dict(others))
         self.mapping = mapping
+
+    def __contains__(self, key: object) -> bool:
+        stock = str(key).removeprefix(PREFIX)
+        return super().__contains__(key) or (stock != key and stock in self.mapping._mapping)
+
+    def __missing__(self, key: str) -> type | None:
+        if key in self:
+            return None
+        raise KeyError(key)
 
     def __getitem__(self, key: str) -> type:
         found = super().__getitem__(key)

@@ -1,6 +1,6 @@
 """Where removable units live: a site is a grid of units, a slice is its place in one tensor."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Literal
 
@@ -65,6 +65,11 @@ class Site:
         residual: the module whose input is the stream that the reader's output is added to.
         aside: modules on the slices that read something else than the stream, or more.
         needed: units that must stay: tokens that the model knows by number.
+        inlets: slices of the inputs that sum over the units, where several modules, or other than
+            linear layers, read them.
+        counts: (module attribute, how many units of its count one unit takes with it).
+        outlets: {module that puts the units out: slice on its weight's axis of outputs}.
+        folds: (a module that puts the units out, the batch norm that alone reads its output).
         among: ``(n, m)``: of m neighbours on the grid's second dimension n stay, or all of them.
     """
 
@@ -80,6 +85,10 @@ class Site:
     residual: str = ""
     aside: tuple[str, ...] = ()
     needed: tuple[int, ...] = ()
+    inlets: tuple[Slice, ...] = ()
+    counts: tuple[tuple[str, int], ...] = ()
+    outlets: dict[str, Slice] = field(default_factory=dict, compare=False)
+    folds: tuple[tuple[str, str], ...] = ()
     among: tuple[int, ...] = ()
 
     @property
@@ -103,6 +112,8 @@ class Site:
             n, m = self.among
             rows, inputs, *rest = self.shape
             return rows * prod(rest) * (inputs // m * n + min(n, inputs % m))
+        if self.inlets:
+            return min(2, self.units)  # a single channel is no axis of channels any more
         return self.units // self.run if self.norms or self.even > 1 else 0
 
     @property
@@ -113,7 +124,7 @@ class Site:
     @property
     def in_weights(self) -> bool:
         """Whether no module's input carries the units, so that masks lie on the weights."""
-        return not self.removable or not (self.norms or self.reader)
+        return not self.removable or not (self.norms or self.reader or self.inlets)
 
     @property
     def block(self) -> str:

@@ -12,10 +12,14 @@ from prunus.anatomy._grid import grids
 from prunus.anatomy._refused import REFUSED
 from prunus.anatomy._stack import sites_of
 from prunus.anatomy._tensors import Tensors
+from prunus.anatomy._trace.example import image_for, sees_images, shown_to
 from prunus.errors import PrunusError, unknown
 from prunus.registry import listed, load
 from prunus.site import Site
 from prunus.tiling import Grid, Tiling
+
+TRACED = Family(stacks=(), channels=(), empty=nn.Module)
+"""What is known of a network that is not written down."""
 
 __all__ = ["Anatomy", "Family", "anatomy", "families", "family_of", "known", "plain"]
 
@@ -23,9 +27,21 @@ __all__ = ["Anatomy", "Family", "anatomy", "families", "family_of", "known", "pl
 class Anatomy(Mapping[str, Site]):
     """The sites of a model in the order of its forward pass, with the shapes of its tensors."""
 
-    def __init__(self, sites: Mapping[str, Site], tensors: Tensors, family: Family) -> None:
-        """Keep ``sites`` of the model whose ``tensors`` these are."""
+    def __init__(
+        self,
+        sites: Mapping[str, Site],
+        tensors: Tensors,
+        family: Family,
+        example: Mapping[str, Any] | None = None,
+        fixed: Mapping[str, str] | None = None,
+    ) -> None:
+        """Keep ``sites`` of the model whose ``tensors`` these are.
+
+        Where they were traced, ``example`` is what the model was shown, and ``fixed`` says why the
+        outputs of some modules cannot leave.
+        """
         self._sites, self.tensors, self.family = dict(sites), tensors, family
+        self.example, self.fixed = example, dict(fixed or {})
 
     def __getitem__(self, name: str) -> Site:
         """The site called ``name``."""
@@ -52,8 +68,12 @@ class Anatomy(Mapping[str, Site]):
         known = {site.kind for site in self.values()}
         for kind in kinds:
             if kind not in known:
-                raise unknown("site kind", kind, known)
+                raise unknown("site kind", kind, known, self._untold())
         return self._with({n: s for n, s in self.items() if s.kind in kinds})
+
+    def read(self, model: nn.Module) -> "Anatomy":
+        """The sites of a model of the same kind, read in the same way: of a smaller copy."""
+        return anatomy(model, self.example)
 
     def under(self, prefix: str) -> "Anatomy":
         """The sites below a module: ``encoder.layer.3`` (and not ``encoder.layer.30``)."""
@@ -111,36 +131,52 @@ class Anatomy(Mapping[str, Site]):
         grids = {site.reader for site in self.values() if site.kind == "grid"}
         return sorted(self.tensors.head - grids) if grids else []
 
+    def _untold(self) -> str:
+        """Why modules of a traced network have no sites."""
+        told = [f"{module} ({why})" for module, why in self.fixed.items()]
+        return f"Outputs that always stay: {', '.join(told[:5])}." if told else ""
+
     def _with(self, sites: Mapping[str, Site]) -> "Anatomy":
-        return Anatomy(sites, self.tensors, self.family)
+        return Anatomy(sites, self.tensors, self.family, self.example, self.fixed)
 
 
-def anatomy(model: nn.Module) -> Anatomy:
-    """The sites of a model of a known family.
+def anatomy(model: nn.Module, example: Mapping[str, Any] | None = None) -> Anatomy:
+    """The sites of a model.
+
+    A family that is written down gives heads, neurons and more; any other module is traced: one
+    forward pass shows which channels can only leave together.
 
     Args:
-        model: a transformers model; its ``config.model_type`` names the family.
+        model: a transformers model, or any torch module.
+        example: keyword arguments of a forward pass, where the model is to be traced; None makes
+            them for models of transformers that see images.
 
     Raises:
-        PrunusError: the family is unknown; the known ones are told.
+        PrunusError: the family is unknown (the known ones are told) and there is no example; or
+            channels go through an operation that cannot be followed.
     """
-    family = family_of(model)
-    tensors = Tensors.of(model)
-    return Anatomy(sites_of(model, family, tensors), tensors, family)
+    tensors, written = Tensors.of(model), known(model)
+    family = TRACED if example is not None and not written else family_of(model)
+    if family is not TRACED:
+        return Anatomy(sites_of(model, family, tensors), tensors, family)
+    shown = image_for(model) if example is None else shown_to(model, example)
+    from prunus.anatomy._trace import traced  # imports scipy
+
+    sites, fixed = traced(model, shown)
+    return Anatomy({site.name: site for site in sites}, tensors, TRACED, shown, fixed)
 
 
 def plain(model: nn.Module) -> Anatomy:
     """An anatomy of no sites yet, of any torch module: its weights can be taken as grids."""
-    return Anatomy({}, Tensors.of(model), Family(stacks=(), channels=(), empty=nn.Module))
+    return Anatomy({}, Tensors.of(model), TRACED)
 
 
 def known(model: nn.Module) -> bool:
-    """Whether a model is of a known family."""
+    """Whether a model is of a family that is written down."""
     try:
-        family_of(model)
+        return family_of(model) is not TRACED
     except PrunusError:
         return False
-    return True
 
 
 def families() -> list[str]:
@@ -149,7 +185,7 @@ def families() -> list[str]:
 
 
 def family_of(model: nn.Module) -> Family:
-    """The family of a model.
+    """The family of a model; of transformers' models that see images, one that is traced.
 
     Raises:
         PrunusError: the model has no configuration, its family is unknown, or one whose form does
@@ -158,11 +194,16 @@ def family_of(model: nn.Module) -> Family:
     config: Any = getattr(model, "config", None)
     kind = getattr(config, "model_type", None)
     if kind is None:
-        raise PrunusError(f"{type(model).__name__} has no config.model_type; known: {families()}")
+        raise PrunusError(
+            f"{type(model).__name__} has no config.model_type; known: {families()}; any torch"
+            " module can be traced, if it is shown an example"
+        )
     name = str(kind).removeprefix("prunus_").replace("-", "_")
     if name in REFUSED:
         raise PrunusError(f"{type(model).__name__} cannot be pruned: {REFUSED[name]}")
     if name not in families():
+        if sees_images(model):
+            return TRACED
         mend = "To add one, write src/prunus/anatomy/<model_type>.py: docs/how-to/add-a-family.md."
         raise unknown("model family", name, families(), mend)
     family: Family = load("anatomy", name).FAMILY

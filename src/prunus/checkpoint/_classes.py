@@ -66,7 +66,7 @@ def adopt(model: PreTrainedModel) -> PreTrainedModel:
     Uniform widths that the stock configuration can say need nothing of prunus; anything else gets
     a class and configuration of its own.
     """
-    if not getattr(model.config, "prunus", NOTHING)["kept"]:
+    if not getattr(getattr(model, "config", None), "prunus", NOTHING)["kept"]:
         return model
     own_classes(model, family_of(model))
     stock = stock_of(model)

@@ -96,8 +96,9 @@ def prune(
             met; no data.
     """
     settings = {"density": density} if budget is None else budget
+    batches = _lasting(batches)
     job = job_of(
-        model, anatomy(model).chosen(sites), batches,
+        model, anatomy(model, _shown(model, batches)).chosen(sites), batches,
         score=score, budget=settings, select=select, recover=recover, training=training,
         scored=scored, precision=precision, room=Room(memory * 2**20),
     )  # fmt: skip
@@ -124,6 +125,7 @@ def job_of(
 ) -> Job:
     """A job from names and settings (see :func:`prune`, and :class:`Job` for the last two)."""
     _require_scorable(sites)
+    edit.prove(model, sites)
     batches = _lasting(batches)
     first = next(iter(batches), None)
     if first is None:
@@ -150,6 +152,11 @@ def _require_scorable(sites: Anatomy) -> None:
             )
 
 
+def _shown(model: PreTrainedModel, batches: Iterable[Batch]) -> Batch | None:
+    """What a network is traced with that is no model of transformers."""
+    return None if hasattr(model, "config") else next(iter(batches), None)
+
+
 def _lasting(batches: Iterable[Batch]) -> Iterable[Batch]:
     """Batches that can be gone through again and again."""
     return list(batches) if iter(batches) is batches else batches
@@ -169,7 +176,7 @@ def cost_of(
     table that is measured on this machine unless it is known.
     """
     if metric == "latency" and at is not None:
-        return table(model, batch, at).cost(anatomy(model), sites)
+        return table(model, batch, at).cost(sites.read(model), sites)
     if metric == "units":
         return units(sites)
     if metric == "weights":

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from prunus.anatomy import Anatomy, anatomy
+from prunus.anatomy import Anatomy
 from prunus.curve import Curve
 from prunus.drive._learning import Learning
 from prunus.drive._readers import readers, widened
@@ -263,7 +263,7 @@ class Job:
     def here(self) -> Anatomy:
         """The sites as the student has them now."""
         grids = {name: site for name, site in self.sites.items() if not site.removable}
-        return anatomy(self.student) | grids
+        return self.sites.read(self.student) | grids
 
     def _waiting(self, seen: Moments, names: list[str], plan: Plan) -> Reader:
         here = self.here

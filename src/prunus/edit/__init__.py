@@ -5,6 +5,7 @@ from prunus.edit._resize import PORTABLE, emptiable, own_classes
 from prunus.edit.dead import dead, remove_dead
 from prunus.edit.group_lasso import group_lasso
 from prunus.edit.mask import mask
+from prunus.edit.proof import prove
 from prunus.edit.shrink import reshape, shrink
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "group_lasso",
     "mask",
     "own_classes",
+    "prove",
     "remove_dead",
     "reshape",
     "shrink",

@@ -6,6 +6,8 @@ from functools import cache
 from typing import Any
 
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from transformers.pytorch_utils import Conv1D
 
 from prunus.anatomy import Family
@@ -88,12 +90,20 @@ def _sizes(module: nn.Module) -> Mapping[str, object]:
         return {"out_features": module.weight.shape[0], "in_features": module.weight.shape[1]}
     if isinstance(module, Conv1D):
         return {"nx": module.weight.shape[0], "nf": module.weight.shape[1]}
-    if isinstance(module, nn.LayerNorm):
+    if isinstance(module, nn.LayerNorm) and module.elementwise_affine:
         return {"normalized_shape": tuple(module.weight.shape)}
     if isinstance(module, nn.Embedding):
         return dict(zip(("num_embeddings", "embedding_dim"), module.weight.shape, strict=True))
-    if isinstance(module, nn.Conv2d):
-        return {"out_channels": module.weight.shape[0], "in_channels": module.weight.shape[1]}
+    if isinstance(module, _ConvNd):
+        across = isinstance(module, _ConvTransposeNd)
+        sizes = [module.weight.shape[across], module.weight.shape[1 - across]]
+        sizes[1 - across] *= module.groups
+        return {"out_channels": sizes[0], "in_channels": sizes[1]}
+    if isinstance(module, _NormBase) and module.num_features:
+        held = module.weight if module.affine else module.running_mean
+        return {} if held is None else {"num_features": held.numel()}
+    if isinstance(module, nn.GroupNorm) and module.affine:
+        return {"num_channels": module.weight.numel()}
     return {}
 
 

@@ -3,11 +3,13 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
 
+from prunus.edit._renormed import channels, renormed
 from prunus.errors import PrunusError
 from prunus.site import Site, Slice, expand
 
@@ -18,8 +20,8 @@ def mask(
 ) -> Iterator[None]:
     """Multiply units by values while the block runs; gradients flow into the values.
 
-    Where the product is taken follows from the site: at the reader's input (heads, neurons,
-    sublayers), in the weight itself (grids, vocabularies), at every norm that it crosses, whose
+    Where the product is taken follows from the site: at the readers' inputs (heads, neurons,
+    sublayers, channels of convolutions), in the weight itself (grids, vocabularies), at every norm that it crosses, whose
     statistics then weigh each channel by its value, and wherever it is read before any norm
     (channels), or between a layer's output and its input (layers: 0 passes the layer by).
 
@@ -32,10 +34,12 @@ def mask(
     Raises:
         PrunusError: values for a site that does not exist, or not on its grid.
     """
+    chosen = [(_checked(sites, name, value), value) for name, value in values.items()]
     with ExitStack() as undo:
-        for name, value in values.items():
-            for take_back in _hooks(model, _checked(sites, name, value), value):
+        for site, value in chosen:
+            for take_back in _hooks(model, site, value):
                 undo.callback(take_back)
+        undo.enter_context(renormed(model, [(s, value) for s, value in chosen if s.inlets]))
         yield
 
 
@@ -55,7 +59,12 @@ def _checked(sites: Mapping[str, Site], name: str, value: Tensor) -> Site:
 
 def _hooks(model: nn.Module, site: Site, value: Tensor) -> Iterator[Callable[[], None]]:
     """Sets the hooks of a site; yields what takes each of them back."""
-    if site.norms:
+    if site.inlets:
+        for part in site.inlets:
+            reader = model.get_submodule(part.tensor.removesuffix(".weight"))
+            scale = partial(_scale_channels, part, value)
+            yield reader.register_forward_pre_hook(scale).remove
+    elif site.norms:
         for norm in site.norms:
             yield model.get_submodule(norm).register_forward_hook(partial(_norm, value)).remove
         for entry in site.entries:
@@ -76,6 +85,20 @@ def _scale_input(tile: int, value: Tensor, _: nn.Module, args: tuple[Any, ...]) 
     x = args[0]
     wide = value.to(x).repeat_interleave(tile, dim=-1)
     return (x * per_token(wide, x), *args[1:])
+
+
+def _scale_channels(
+    part: Slice, value: Tensor, reader: nn.Module, args: tuple[Any, ...]
+) -> tuple[Any, ...]:
+    """Scale what a layer reads of a site, whose units may be some of its channels."""
+    x, weight = args[0], cast(Tensor, reader.weight)
+    channel = x.dim() - weight.dim() + 1 if isinstance(reader, _ConvNd) else x.dim() - 1
+    wide = channels(part, value.to(x), weight.shape[part.axis])
+    wide = wide.repeat(*[1] * (wide.dim() - 1), x.shape[channel] // wide.shape[-1])
+    after = x.dim() - 1 - channel
+    rows = [1] * (channel - wide.dim() + 1)
+    shape = (*wide.shape[:-1], *rows, wide.shape[-1], *[1] * after)
+    return (x * wide.reshape(shape), *args[1:])
 
 
 def _pass_by(value: Tensor, _: nn.Module, args: tuple[Any, ...], out: Any) -> Any:

@@ -23,12 +23,13 @@ def shrink(model: Any, plan: Plan, sites: Anatomy | None = None) -> Any:
     """A new model without the units that the plan removes; the given model stays as it is.
 
     Grid sites cannot be removed: their weights are set to zero. The configuration of the new
-    model records what was kept, so that a checkpoint of it can be rebuilt.
+    model, if it has one, records what was kept, so that a checkpoint of it can be rebuilt.
 
     Args:
-        model: a transformers model of a known family.
+        model: a transformers model, or any torch module.
         plan: what stays.
-        sites: the anatomy that the plan speaks of, where it holds more (grids) than the model's.
+        sites: the anatomy that the plan speaks of, where it holds more (grids) than the model's,
+            or was traced with an example.
 
     Raises:
         PrunusError: the plan is another model's, removes every channel or a token that is needed,
@@ -66,7 +67,8 @@ def cut(model: Any, plan: Plan, sites: Anatomy) -> None:
     gone = {name: site for name, site in chosen.items() if site.removable}
     if not gone:
         return
-    heads = [site for site in anatomy(model).values() if site.kind == "heads"]
+    every = sites.read(model) if sites.family.stacks else sites
+    heads = [site for site in every.values() if site.kind == "heads"]
     stays = keeps(gone, plan, sites)
     _slice(model, sites, stays)
     for site in gone.values():
@@ -78,7 +80,7 @@ def cut(model: Any, plan: Plan, sites: Anatomy) -> None:
             own = rows.narrow(0, query.start, query.tile[0] * site.units)
             settle_attention(model, site, own, sites.family)
     told = {name: site for name, site in gone.items() if site.kind != "vocab"}
-    if told:  # how many tokens there are, the stock configuration says
+    if told and hasattr(model, "config"):  # it says itself how many tokens there are
         model.config.prunus = record(model, told, plan, sites.family)
     dropped = [site.reader for site in gone.values() if site.kind == "layers"]
     drop_layers(model, dropped, sites.family)
@@ -134,12 +136,26 @@ def _follow(model: nn.Module, site: Site, stays: Tensor) -> None:
         module, _, attr = path.rpartition(".")
         owner = model.get_submodule(module)
         setattr(owner, attr, getattr(owner, attr) * site.of_run(stays) // site.run)
+    for path, each in site.counts:
+        _count_down(model, path, int((~stays).sum()) * each)
+
+
+def _count_down(model: nn.Module, path: str, by: int) -> None:
+    """Let an attribute, or one place of a tuple (``pad.padding[4]``), say less."""
+    module, _, attr = path.rpartition(".")
+    owner, (attr, _, place) = model.get_submodule(module), attr.partition("[")
+    value: Any = getattr(owner, attr)
+    if place:
+        index = int(place.rstrip("]"))
+        setattr(owner, attr, (*value[:index], value[index] - by, *value[index + 1 :]))
+    else:
+        setattr(owner, attr, value - by)
 
 
 def _refuse(site: Site, plan: Plan, chosen: Mapping[str, Site]) -> None:
     stays = plan[site.name]
-    if site.kind == "channels" and not stays.any():
-        raise PrunusError(f"site {site.name!r}: at least one channel must stay")
+    if site.kind == "channels" and int(stays.sum()) < site.least:
+        raise PrunusError(f"site {site.name!r}: at least {site.least} of its channels must stay")
     gone = [unit for unit in site.needed if not stays[unit]]
     if gone:
         raise PrunusError(

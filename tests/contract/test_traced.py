@@ -1,0 +1,204 @@
+"""Channels of networks that are written down nowhere: the laws hold, and nothing is cut wrongly."""
+
+import copy
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from prunus.anatomy import Anatomy, anatomy
+from prunus.edit import mask, prove, shrink
+from prunus.errors import PrunusError
+from prunus.measure.size import parameters
+from prunus.plan import Plan
+from prunus.probe.work import flops as counted
+from prunus.probe.work import work
+from prunus.select import flops, params
+from prunus.site import expand, reduce
+from tests.networks import ARCHITECTURES, IMAGE, PLAIN, Drawn, network, stirred
+
+TOLERANCE = 2e-5
+
+
+def sites_of(model: nn.Module) -> Anatomy:
+    return anatomy(model, None if hasattr(model, "config") else IMAGE)
+
+
+def images(sites: Anatomy, seed: int) -> dict[str, Tensor]:
+    drawn = torch.Generator().manual_seed(seed)
+    return {
+        name: torch.randn(2, *value.shape[1:], generator=drawn)
+        for name, value in (sites.example or {}).items()
+    }
+
+
+def answer(model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
+    with torch.no_grad():
+        out = model(**batch)
+    return out if isinstance(out, Tensor) else out.logits
+
+
+def some(sites: Anatomy, seed: int) -> Plan:
+    """A random plan that every site may have."""
+    drawn, masks = torch.Generator().manual_seed(seed), {}
+    for name, site in sites.items():
+        stays = torch.rand(site.units, generator=drawn) < 0.6
+        stays[torch.randperm(site.units, generator=drawn)[: site.least]] = True
+        masks[name] = stays
+    return Plan(masks)
+
+
+def check(model: nn.Module, seed: int) -> float:
+    """Masked = shrunk, for one mask and for one a sample; costs are what is counted then.
+
+    Returns:
+        How far both are from the dense network's answer, of which the largest is 1.
+    """
+    sites = sites_of(model)
+    plan, batch = some(sites, seed), images(sites, seed)
+    dense = answer(model, batch)
+    small = shrink(model, plan, sites)
+    shrunk = answer(small, batch)
+    assert torch.equal(dense, answer(model, batch)), "the model was changed"
+    scale = dense.abs().max()
+    each = {name: stays.double().expand(2, -1) for name, stays in plan.items()}
+    for values in (plan, each):
+        with mask(model, sites, values):
+            assert (answer(model, batch) - shrunk).abs().max() < TOLERANCE * scale
+    kept = plan.counts()
+    assert params(sites)(kept) == parameters(small)
+    one = {name: value[:1] for name, value in batch.items()}
+    assert flops(sites, work(model, one))(kept) == counted(small, one)
+    return float((dense - shrunk).abs().max() / scale)
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_the_laws(name):
+    for seed in range(2):
+        assert check(network(name, seed), seed) > 10 * TOLERANCE
+
+
+@given(st.integers(0, 10**6))
+@settings(max_examples=60)
+def test_any_graph(seed):
+    torch.manual_seed(seed)
+    check(stirred(Drawn(seed), seed), seed)
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_adjoint_and_proven(name):
+    model = network(name)
+    sites = sites_of(model)
+    tensors = dict(model.named_parameters()) | dict(model.named_buffers())
+    for site in sites.values():
+        for part in site.slices:
+            like = torch.randn(tensors[part.tensor].shape).double()
+            values = torch.randn(site.units).double()
+            left = (expand(part, values, like.shape) * like).sum()
+            assert torch.isclose(left, (values * reduce(part, like, site.shape)).sum())
+    prove(model, sites)
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_the_same_sites_again_and_in_the_cut_network(name):
+    model = network(name)
+    sites = sites_of(model)
+    assert list(sites) == list(sites_of(copy.deepcopy(model)))
+    assert len(sites) >= 1
+    plan = some(sites, 3)
+    small = sites.read(shrink(model, plan, sites))
+    assert {n: site.units for n, site in small.items()} == plan.counts()
+    check(shrink(model, plan, sites), 4)
+
+
+def test_the_stream_of_a_stage_is_one_site():
+    sites = sites_of(network("ResNet"))
+    stream = sites["encoder.stages.1.layers.0.layer.2.convolution:channels"]
+    assert set(stream.outlets) == {
+        "resnet.encoder.stages.1.layers.0.layer.2.convolution",
+        "resnet.encoder.stages.1.layers.0.shortcut.convolution",
+        "resnet.encoder.stages.1.layers.1.layer.2.convolution",
+    }
+    assert all(norm.startswith(layer.removesuffix("convolution")) for layer, norm in stream.folds)
+    assert len(stream.folds) == 3
+
+
+def test_channels_of_zeros_leave_with_the_stream_that_they_are_added_to():
+    model = network("padded ResNet")
+    sites = sites_of(model)
+    plan = Plan({"3.conv2:channels": torch.arange(8) < 5})
+    small = shrink(model, plan, sites)
+    assert small.get_submodule("3.pad").padding == (0, 0, 0, 0, 5, 8)
+    assert small.get_submodule("3.conv2").weight.shape[0] == 29
+
+
+def test_a_linear_layer_that_alone_reads_channels_can_be_mended():
+    sites = sites_of(network("ConvNext"))
+    inner = sites["encoder.stages.0.layers.0.pwconv1:channels"]
+    assert inner.reader == "convnext.encoder.stages.0.layers.0.pwconv2"
+
+
+class Looping(nn.Module):
+    """Something that nobody can follow."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        self.how = how
+        self.one, self.other = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 1)
+        self.head = nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.one(x)
+        if self.how == "unknown":
+            x = torch.fft.fft(x, dim=1).real
+        if self.how == "number":
+            x = x.reshape(x.shape[0], 8, *x.shape[2:])
+        if self.how == "lookup":
+            x = x[:, torch.arange(7, -1, -1)]
+        return self.head(self.other(x).mean((2, 3)))
+
+
+def test_an_operation_without_a_rule_is_named():
+    with pytest.raises(PrunusError, match=r"the operation aten\._fft_r2c"):
+        anatomy(Looping("unknown"), IMAGE)
+
+
+def test_a_number_of_channels_in_code_is_found_and_its_place_told():
+    model = Looping("number")
+    with pytest.raises(
+        PrunusError, match=r"Looping cannot compute with fewer channels: .*is invalid"
+    ):
+        prove(model, anatomy(model, IMAGE))
+
+
+def test_what_code_picks_by_number_stays():
+    sites = anatomy(Looping("lookup"), IMAGE)
+    assert list(sites) == ["other:channels"]
+    assert sites.fixed["one"] == "picked by number in the network itself"
+
+
+def test_no_site_says_why():
+    model = nn.Sequential(nn.Conv2d(3, 4, 1))
+    with pytest.raises(PrunusError, match=r"Outputs that always stay: 0 \(the network's output"):
+        anatomy(model, {"input": torch.zeros(1, 3, 4, 4)}).of("channels")
+
+
+def test_too_few_channels():
+    model = network("VGG")
+    sites = sites_of(model)
+    with pytest.raises(PrunusError, match="at least 2 of its channels must stay"):
+        shrink(model, Plan({"0:channels": torch.arange(8) < 1}), sites)
+
+
+@pytest.mark.parametrize("name", sorted(PLAIN))
+def test_any_module_is_pruned_in_memory(name):
+    from prunus import prune
+
+    model = network(name)
+    small = prune(
+        model, [{"x": torch.randn(4, 3, 32, 32)}], density=0.9, sites="channels",
+        score="magnitude", select="greedy", recover=(),
+    )  # fmt: skip
+    assert counted(small, IMAGE) <= counted(model, IMAGE)
