@@ -15,7 +15,7 @@ from prunus.measure.size import parameters
 from prunus.plan import Plan
 from prunus.probe.work import flops as counted
 from prunus.probe.work import work
-from prunus.select import flops, params
+from prunus.select import Budget, flops, params, select
 from prunus.site import expand, reduce
 from tests.networks import ARCHITECTURES, IMAGE, PLAIN, Drawn, network, stirred
 
@@ -202,3 +202,20 @@ def test_any_module_is_pruned_in_memory(name):
         score="magnitude", select="greedy", recover=(),
     )  # fmt: skip
     assert counted(small, IMAGE) <= counted(model, IMAGE)
+
+
+@pytest.mark.parametrize(("round_to", "expected"), [(1, 5), (2, 4), (4, 4)])
+def test_counts_are_rounded_and_the_best_stay(round_to, expected):
+    model = network("VGG")
+    sites = sites_of(model).only(["0:channels"])  # of 8 channels
+    scores = {"0:channels": torch.arange(8.0)}
+    budget = Budget(density=0.7, metric="params", round_to=round_to)
+    plan = select(scores, sites, budget, params(sites))
+    assert plan["0:channels"].tolist() == [False] * (8 - expected) + [True] * expected
+
+
+def test_a_budget_that_rounding_cannot_meet():
+    sites = sites_of(network("VGG")).only(["0:channels"])
+    budget = Budget(density=0.3, metric="params", round_to=8)
+    with pytest.raises(PrunusError, match="floors alone"):
+        select({"0:channels": torch.arange(8.0)}, sites, budget, params(sites))

@@ -21,9 +21,10 @@ def mask(
     """Multiply units by values while the block runs; gradients flow into the values.
 
     Where the product is taken follows from the site: at the readers' inputs (heads, neurons,
-    sublayers, channels of convolutions), in the weight itself (grids, vocabularies), at every norm that it crosses, whose
-    statistics then weigh each channel by its value, and wherever it is read before any norm
-    (channels), or between a layer's output and its input (layers: 0 passes the layer by).
+    sublayers, channels of convolutions), in the weight itself (grids, vocabularies), at every norm
+    that it crosses, whose statistics then weigh each channel by its value, and wherever it is read
+    before any norm (channels), or between a layer's output and its input (layers: 0 passes the
+    layer by).
 
     Args:
         model: the model that the sites were read from.
@@ -60,16 +61,9 @@ def _checked(sites: Mapping[str, Site], name: str, value: Tensor) -> Site:
 def _hooks(model: nn.Module, site: Site, value: Tensor) -> Iterator[Callable[[], None]]:
     """Sets the hooks of a site; yields what takes each of them back."""
     if site.inlets:
-        for part in site.inlets:
-            reader = model.get_submodule(part.tensor.removesuffix(".weight"))
-            scale = partial(_scale_channels, part, value)
-            yield reader.register_forward_pre_hook(scale).remove
+        yield from _inlets(model, site, value)
     elif site.norms:
-        for norm in site.norms:
-            yield model.get_submodule(norm).register_forward_hook(partial(_norm, value)).remove
-        for entry in site.entries:
-            scale = partial(_scale_input, 1, value)
-            yield model.get_submodule(entry).register_forward_pre_hook(scale).remove
+        yield from _norms(model, site, value)
     elif site.in_weights:
         for part in site.slices:
             yield from _weight(model, part, value)
@@ -79,6 +73,21 @@ def _hooks(model: nn.Module, site: Site, value: Tensor) -> Iterator[Callable[[],
     else:
         pass_by = partial(_pass_by, value)
         yield model.get_submodule(site.reader).register_forward_hook(pass_by).remove
+
+
+def _inlets(model: nn.Module, site: Site, value: Tensor) -> Iterator[Callable[[], None]]:
+    for part in site.inlets:
+        reader = model.get_submodule(part.tensor.removesuffix(".weight"))
+        scale = partial(_scale_channels, part, value)
+        yield reader.register_forward_pre_hook(scale).remove
+
+
+def _norms(model: nn.Module, site: Site, value: Tensor) -> Iterator[Callable[[], None]]:
+    for norm in site.norms:
+        yield model.get_submodule(norm).register_forward_hook(partial(_norm, value)).remove
+    for entry in site.entries:
+        scale = partial(_scale_input, 1, value)
+        yield model.get_submodule(entry).register_forward_pre_hook(scale).remove
 
 
 def _scale_input(tile: int, value: Tensor, _: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -17,7 +17,7 @@ from prunus.plan import Plan
 from prunus.site import Site
 
 APART = 1e-2
-"""How far, of the largest answer, rounding may put the two apart; a wrong cut is off by far more."""
+"""How far, of the largest answer, rounding may put the two apart: a wrong cut is off by more."""
 
 
 def prove(model: nn.Module, sites: Anatomy) -> None:

@@ -92,6 +92,8 @@ class Budget(Part):
             each output of a grid by itself (``row``), which keeps as many rounded down.
         floor: least fraction of each site's units that stays.
         ceiling: greatest fraction of each site's units that stays.
+        round_to: counts that stay are multiples of it, or of what it has in common with the count
+            of a site that is no multiple: hardware works in runs of 8 or 16 channels.
         rules: exceptions; a site that two rules match is an error, and so is a rule that
             matches nothing.
     """
@@ -106,6 +108,7 @@ class Budget(Part):
     scope: Scope = "global"
     floor: Share = 0.0
     ceiling: Density = 1.0
+    round_to: PositiveInt = 1
     rules: tuple[Rule, ...] = ()
 
     @model_validator(mode="before")

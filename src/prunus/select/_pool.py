@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from math import ceil, floor
+from math import ceil, floor, gcd
 
 import torch
 from torch import Tensor
@@ -163,6 +163,8 @@ def candidate(
     else:
         order = curve.order.flip(0)[:, None]
         worth = curve.loss.diff().flip(0)
+    step = steps(site, budget)
+    order, worth = order.reshape(-1, step * order.shape[1]), worth.reshape(-1, step).sum(1)
     size = order.shape[1]
     keys = worth / (price * size) if price else torch.full((len(order),), torch.inf)
     losses = torch.cat([worth.flip(0).cumsum(0).flip(0), worth.new_zeros(1)])
@@ -181,6 +183,11 @@ def _bundles(site: Site, flat: Tensor) -> Tensor:
     return (runs.argsort(dim=1, descending=True, stable=True) + starts[:, None]).T
 
 
+def steps(site: Site, budget: Budget) -> int:
+    """How many of a run's units come and go together."""
+    return gcd(site.run, budget.round_to) if site.removable else 1
+
+
 def extent(site: Site, budget: Budget, rule: Rule | None) -> tuple[int, int]:
     """The fewest and the most of a site's units that may stay.
 
@@ -194,9 +201,10 @@ def extent(site: Site, budget: Budget, rule: Rule | None) -> tuple[int, int]:
             f"site {site.name!r}: the floor {low} is above the ceiling {high}; lower the one or"
             " raise the other"
         )
-    size = site.units // site.run
-    least = max(site.least, ceil(low * site.run - SLACK) * size)
-    most = floor(high * site.run + SLACK) * size
+    step = steps(site, budget)
+    size = site.units // site.run * step
+    least = ceil(max(site.least / size, low * site.run / step - SLACK)) * size
+    most = floor(high * site.run / step + SLACK) * size
     if site.among and most < site.least:
         raise PrunusError(
             f"site {site.name!r}: {site.among[0]} of {site.among[1]} always stay, which is above"
