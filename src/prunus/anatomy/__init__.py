@@ -9,6 +9,7 @@ from torch import nn
 
 from prunus.anatomy._family import Family
 from prunus.anatomy._grid import grids
+from prunus.anatomy._outlets import with_outlets
 from prunus.anatomy._refused import REFUSED
 from prunus.anatomy._stack import sites_of
 from prunus.anatomy._tensors import Tensors
@@ -126,7 +127,9 @@ def anatomy(model: nn.Module) -> Anatomy:
     """
     family = family_of(model)
     tensors = Tensors.of(model)
-    return Anatomy(sites_of(model, family, tensors), tensors, family)
+    sites = sites_of(model, family, tensors)
+    found = {name: with_outlets(model, site) for name, site in sites.items()}
+    return Anatomy(found, tensors, family)
 
 
 def plain(model: nn.Module) -> Anatomy:
