@@ -20,7 +20,7 @@ def with_outlets(model: nn.Module, site: Site) -> Site:
 
 
 def _outputs(module: nn.Module) -> int | None:
-    """The axis of a weight that its outputs lie on; None of norms, embeddings and depthwise ones."""
+    """The axis of a weight that its outputs lie on; not of norms and depthwise ones."""
     if isinstance(module, Conv1D | nn.modules.conv._ConvTransposeNd):
         return 1
     if isinstance(module, nn.modules.conv._ConvNd):

@@ -111,7 +111,7 @@ def look_at_outputs(
     model: nn.Module,
     batch: Batch,
     found: Mapping[str, Evidence],
-    names: list[str],
+    reads: tuple[str, ...],
     loss: Loss | None,
 ) -> None:
     """Add a batch's statistics of :data:`OUTPUTS`; gradients are summed as they come back.
@@ -119,7 +119,9 @@ def look_at_outputs(
     Raises:
         PrunusError: a site whose outlets no forward or backward pass reaches.
     """
-    forward, backward = ([n for n in names if n in known] for known in (FORWARD, BACKWARD))
+    forward, backward = ([n for n in reads if n in known] for known in (FORWARD, BACKWARD))
+    if not forward and not backward:
+        return
     tally = _Tally(batch, found, forward, backward)
     modules: dict[str, list[str]] = {}
     for key, evidence in found.items():

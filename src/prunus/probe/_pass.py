@@ -73,6 +73,7 @@ def probe(
             for evidence in found.values():
                 evidence.samples += samples_of(batch)
             _look(model, batch, found, reads, loss)
+            look_at_outputs(model, batch, found, reads, loss)
             if curved:
                 look_back(model, batch, curved, directions)
     for evidence in found.values() if curved else ():
@@ -98,7 +99,7 @@ def _require(sites: Mapping[str, Site], reads: tuple[str, ...]) -> None:
                 f"site {site.name!r} of kind {site.kind!r} is not the input of one module, which"
                 f" {sorted(lacking)} need; use another criterion"
             )
-    if OUTPUTS.keys() & reads:
+    if OUTPUTS.intersection(reads):
         for site in sites.values():
             require_outlets(site)
     if ABLATION in reads:
@@ -125,9 +126,6 @@ def _look(
     traced = [name for name in reads if name in TRACES]
     if traced and loss is not None:
         _trace(model, batch, found, traced, loss)
-    put_out = [name for name in reads if name in OUTPUTS]
-    if put_out:
-        look_at_outputs(model, batch, found, put_out, loss)
     activations = [name for name in reads if name in ACTIVATIONS]
     gradients = [name for name in reads if name in GRADIENTS]
     with ExitStack() as undo:
