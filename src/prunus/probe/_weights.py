@@ -1,5 +1,8 @@
 """Weights as they act: with the adapters on them, and with what batch norms multiply them by."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor, nn
 
@@ -14,6 +17,29 @@ def effective_weights(model: nn.Module) -> dict[str, Tensor]:
         if effective is not None:
             found[f"{path}.weight"] = effective().detach()
     return found
+
+
+@contextmanager
+def merged(model: nn.Module) -> Iterator[None]:
+    """While the block runs, modules with adapters are plain ones with the effective weights."""
+    adapted = [m for m in model.modules() if hasattr(m, "effective_weight")]
+    before = [(m, type(m), m._parameters["weight"]) for m in adapted]
+    try:
+        for module in adapted:
+            weight = module.effective_weight()  # pyright: ignore[reportCallIssue]
+            module.__class__ = _plain(type(module))
+            module._parameters["weight"] = weight.detach()
+        yield
+    finally:
+        for module, kind, weight in before:
+            module.__class__ = kind
+            module._parameters["weight"] = weight
+
+
+def _plain(kind: type[nn.Module]) -> type[nn.Module]:
+    """The class that an adapter was put upon."""
+    bases = (base for base in kind.__mro__ if issubclass(base, nn.Module))
+    return next(base for base in bases if not hasattr(base, "effective_weight"))
 
 
 def folded(model: nn.Module, site: Site) -> dict[str, Tensor]:
