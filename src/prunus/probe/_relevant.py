@@ -59,7 +59,7 @@ class Relevant(TorchFunctionMode):
         self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
         """The function's value, with relevance for its gradient."""
-        args, kwargs = tree_map_only(Tensor, lambda x: self.now.get(x, x), (args, kwargs or {}))
+        args, kwargs = tree_map_only(Tensor, self.current, (args, kwargs or {}))
         name = getattr(func, "__name__", str(func))
         name, in_place = name.strip("_"), _in_place(name, args, kwargs)
         if not args and "input" in kwargs:
@@ -76,6 +76,12 @@ class Relevant(TorchFunctionMode):
         if name == "clone" and args[0] in self.signs:
             self.signs[out] = self.signs[args[0]]
         return out
+
+    def current(self, x: Tensor) -> Tensor:
+        """What has become of a tensor by functions that worked in place."""
+        while x in self.now:
+            x = self.now[x]
+        return x
 
     def _follow(self, name: str, func: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         if name in WEIGHTED:

@@ -82,9 +82,9 @@ class Relevance(Part):
                 return None
             return self._through(getattr(self, kind), f, x, w, relevance)
 
-        with merged(model), Relevant(leaf, rule, self.epsilon), torch.enable_grad():
+        with merged(model), Relevant(leaf, rule, self.epsilon) as seen, torch.enable_grad():
             out = model(**{**inputs, images[0]: leaf})
-        logits = out["logits"]
+        logits = seen.current(out["logits"])
         return (logits * self._at(logits.detach(), batch)).sum()
 
     def of_input(self, model: nn.Module, batch: Batch) -> Tensor:
