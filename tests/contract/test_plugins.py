@@ -14,6 +14,7 @@ from prunus.errors import PrunusError
 from prunus.plan import Plan
 from prunus.probe import Teacher
 from prunus.probe._evidence import ABLATION, BY_COLUMN, BY_INPUT
+from prunus.probe._outputs import OUTPUTS
 from prunus.recover import Repair
 from prunus.score import Criterion, score
 from tests.contract.draw import KINDS, counts, each
@@ -56,6 +57,13 @@ def refusal(name, criterion, sites, batch):
         return "needs labels"
     if not all(feeds(site, criterion) for site in sites.values()):
         return "not the input of one module"
+    if name == "lrp":
+        return "explains image classifiers" if "input_ids" in batch else "cannot follow"
+    if name == "bn_scale":
+        return "crosses no batch norm"
+    looks = OUTPUTS.intersection(criterion.reads) or name == "fpgm"
+    if looks and not all(site.outlets for site in sites.values()):
+        return "not the output of linear layers"
     if ABLATION in criterion.reads and sum(site.units for site in sites.values()) > 256:
         return "at most 256 are measured"
     if name == "fluctuation" and any(site.kind == "sublayers" for site in sites.values()):

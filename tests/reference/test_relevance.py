@@ -266,7 +266,7 @@ def test_the_criterion_adds_up_sizes_of_relevance():
         undo = []
         for path in paths:
 
-            def keep(_, __, out, path=path):
+            def keep(_, __, out, path=path, held=held):
                 out.register_hook(lambda r: held.update({path: r.abs().sum((0, 2, 3))}))
 
             undo.append(model.get_submodule(path).register_forward_hook(keep))

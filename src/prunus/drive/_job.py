@@ -101,10 +101,9 @@ class Job:
         """
         if self.selector.reads == "curve" and not self.criterion.adds_up:
             name = type(self.criterion).__name__.lower()
-            how = f", normalize: {self.criterion.normalize}" if self.criterion.per_cost else ""
             raise PrunusError(
-                f"score: {name}{how} only ranks units, its scores do not add up to a loss that"
-                " select: curves could split a budget by; use select: greedy"
+                f"score: {name} only ranks units, its scores do not add up to a loss that select:"
+                " curves could split a budget by (normalised scores never do); use select: greedy"
             )
         if self.repairs:
             self.readers()

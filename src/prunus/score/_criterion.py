@@ -46,7 +46,7 @@ class Criterion(Part):
         if self.normalize == "none":
             return found
         size = torch.linalg.vector_norm(found.double(), 1 if self.normalize == "l1" else 2)
-        return found / size.clamp_min(torch.finfo(torch.float64).tiny).to(found)
+        return found / size.to(found) if size else found
 
     def curve(self, evidence: Evidence) -> Curve:
         """The loss as a site's units go: sums of scores, unless a criterion knows better."""
