@@ -309,3 +309,17 @@ def test_zennit_finds_the_same():
         _, expected = attributor(batch["pixel_values"], one)
     found = Relevance(low=-4.0, high=4.0).of_input(model, batch)
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-5)
+
+
+def test_reduced_precision_finds_about_the_same():
+    model, batch = resnet(), images(pixels=16)
+    exact = Relevance().of_input(model, batch)
+    with torch.autocast("cpu", torch.bfloat16):
+        rough = Relevance().of_input(model, batch)
+    together = torch.stack([exact.flatten(), rough.flatten().float()])
+    assert torch.corrcoef(together)[0, 1] > 0.95
+
+
+def test_only_classes_are_explained():
+    with pytest.raises(PrunusError, match="explains classes"):
+        Relevance().of_input(resnet().base_model, images())

@@ -115,7 +115,7 @@ class Relevant(TorchFunctionMode):
 
         def back(relevance: Tensor) -> Tensor | None:
             w = _turned(weight, sign[0], "transpose" in name) if sign else weight
-            return self.rule(kind, f, x, w, relevance)
+            return self.rule(kind, f, x.to(w), w, relevance.to(w))
 
         out = _swapped(func(x, weight, bias, *rest, **named), back, source)
         self.signs[out] = sign

@@ -60,7 +60,7 @@ def split(f: Linear, parts: Sequence[Part], relevance: Tensor, stabiliser: float
         The relevance of the input; its sum is the output's where no sum is near 0.
     """
     inputs, outputs = [], []
-    with torch.enable_grad():
+    with torch.enable_grad(), torch.autocast(relevance.device.type, enabled=False):
         for x, w in parts:
             inputs.append(x.detach().requires_grad_())
             outputs.append(f(inputs[-1], w.detach()))

@@ -69,30 +69,37 @@ class Relevance(Part):
             PrunusError: no image, no labels where they are asked for, or an operation that
                 relevance cannot be followed through.
         """
-        inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
-        images = [name for name, tensor in inputs.items() if tensor.is_floating_point()]
-        if len(images) != 1:
-            raise PrunusError(f"lrp explains image classifiers; the batch has {sorted(inputs)}")
-        image = inputs[images[0]]
-        leaf = image if image.requires_grad else image.detach().requires_grad_()
-        wanted = image.requires_grad
+        if self.towards == "labels" and "labels" not in batch:
+            raise PrunusError(
+                f"lrp needs labels: the batch has {sorted(batch)}; add 'labels', or say towards:"
+                " predicted"
+            )
+        name = _image(batch)
+        wanted = batch[name].requires_grad
+        leaf = batch[name] if wanted else batch[name].detach().requires_grad_()
 
         def rule(kind: Kind, f: Linear, x: Tensor, w: Tensor, relevance: Tensor) -> Tensor | None:
             if kind == "first" and not wanted:
                 return None
             return self._through(getattr(self, kind), f, x, w, relevance)
 
+        inputs = {key: tensor for key, tensor in batch.items() if key != "labels"}
         with merged(model), Relevant(leaf, rule, self.epsilon) as seen, torch.enable_grad():
-            out = model(**{**inputs, images[0]: leaf})
-        logits = seen.current(out["logits"])
+            out = model(**{**inputs, name: leaf})
+        logits = out.get("logits")
+        if logits is None or logits.dim() != 2:
+            raise PrunusError(
+                f"lrp explains classes, and {type(model).__name__} answers {list(out)}"
+            )
+        logits = seen.current(logits)
         return (logits * self._at(logits.detach(), batch)).sum()
 
     def of_input(self, model: nn.Module, batch: Batch) -> Tensor:
         """The relevance of every value of the image, of its shape; see :meth:`begin`."""
-        image = next(name for name, tensor in batch.items() if tensor.is_floating_point())
-        leaf = batch[image].detach().requires_grad_()
+        name = _image(batch)
+        leaf = batch[name].detach().requires_grad_()
         with frozen(model):
-            return torch.autograd.grad(self.begin(model, {**batch, image: leaf}), leaf)[0]
+            return torch.autograd.grad(self.begin(model, {**batch, name: leaf}), leaf)[0]
 
     def _through(self, name: str, f: Linear, x: Tensor, w: Tensor, relevance: Tensor) -> Tensor:
         if name == "alpha_beta":
@@ -108,14 +115,17 @@ class Relevance(Part):
 
     def _at(self, logits: Tensor, batch: Batch) -> Tensor:
         """[sample, class] the relevance that logits start with."""
-        if self.towards == "labels" and "labels" not in batch:
-            raise PrunusError(
-                f"lrp needs labels: the batch has {sorted(batch)}; add 'labels', or say towards:"
-                " predicted"
-            )
         chosen = batch["labels"] if self.towards == "labels" else logits.argmax(-1)
         one = nn.functional.one_hot(chosen, logits.shape[-1]).to(logits)
         return one * logits if self.start == "logit" else one
+
+
+def _image(batch: Batch) -> str:
+    """The name of a batch's one floating tensor."""
+    found = [name for name, tensor in batch.items() if tensor.is_floating_point()]
+    if len(found) != 1:
+        raise PrunusError(f"lrp explains image classifiers; the batch has {sorted(batch)}")
+    return found[0]
 
 
 TINY = 1e-12
