@@ -109,7 +109,7 @@ def build(folder: str, spec: "str | Mapping[str, Any] | Part") -> Any:
         PrunusError: the name is unknown, a setting is unknown or out of range.
 
     >>> build("score", {"name": "fisher", "per": "batch"})
-    Fisher(per='batch')
+    Fisher(normalize='none', per='batch')
     """
     if isinstance(spec, Part):
         return spec

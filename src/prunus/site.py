@@ -71,6 +71,8 @@ class Site:
         outlets: {module that puts the units out: slice on its weight's axis of outputs}.
         folds: (a module that puts the units out, the batch norm that alone reads its output).
         among: ``(n, m)``: of m neighbours on the grid's second dimension n stay, or all of them.
+        outlets: {module that puts the units out: slice on its weight's axis of outputs}.
+        folds: (a module that puts the units out, the batch norm that alone reads its output).
     """
 
     name: str
@@ -90,6 +92,8 @@ class Site:
     outlets: dict[str, Slice] = field(default_factory=dict, compare=False)
     folds: tuple[tuple[str, str], ...] = ()
     among: tuple[int, ...] = ()
+    outlets: dict[str, Slice] = field(default_factory=dict, compare=False)
+    folds: tuple[tuple[str, str], ...] = ()
 
     @property
     def units(self) -> int:
@@ -235,8 +239,7 @@ def reduce(
         start = part.start if dim == 0 else 0
         lacking = start + grid[dim] * tile - tensor.shape[place]
         if lacking > 0:  # the last tile sticks out
-            edge = _resized(tensor, place, lacking)
-            tensor = torch.cat([tensor, tensor.new_zeros(edge)], dim=place)
+            tensor = torch.cat([tensor, tensor.new_zeros(_resized(tensor, place, lacking))], place)
         tensor = tensor.narrow(place, start, grid[dim] * tile)
     view: list[int] = []
     kept: list[int] = []
@@ -269,12 +272,11 @@ def factor(part: Slice, values: Tensor, shape: tuple[int, ...]) -> tuple[list[in
     sizes = [n * tile for n, tile in zip(values.shape, part.tile, strict=True)]
     if sizes != [merged[place] for place in places]:
         return list(shape), 1 - expand(part, 1 - values, shape)
-    tiles = dict(zip(places, part.tile, strict=True))
-    counts = dict(zip(places, values.shape, strict=True))
+    tiles = dict(zip(places, zip(values.shape, part.tile, strict=True), strict=True))
     view, ones = list[int](), list[int]()
     for place, size in enumerate(merged):
-        view += [counts[place], tiles[place]] if place in tiles else [size]
-        ones += [counts[place], 1] if place in tiles else [1]
+        view += tiles.get(place, [size])
+        ones += [tiles[place][0], 1] if place in tiles else [1]
     order = sorted(range(len(places)), key=places.__getitem__)
     return view, values.permute(order).reshape(ones)
 
@@ -306,6 +308,4 @@ def _merge(part: Slice, shape: tuple[int, ...]) -> tuple[list[int], list[int]]:
 
 
 def _resized(values: Tensor, dim: int, size: int) -> list[int]:
-    shape = list(values.shape)
-    shape[dim] = size
-    return shape
+    return [*values.shape[:dim], size, *values.shape[dim + 1 :]]

@@ -9,6 +9,7 @@ from torch import nn
 
 from prunus.anatomy._family import Family
 from prunus.anatomy._grid import grids
+from prunus.anatomy._outlets import with_outlets
 from prunus.anatomy._refused import REFUSED
 from prunus.anatomy._stack import sites_of
 from prunus.anatomy._tensors import Tensors
@@ -158,12 +159,14 @@ def anatomy(model: nn.Module, example: Mapping[str, Any] | None = None) -> Anato
     tensors, written = Tensors.of(model), known(model)
     family = TRACED if example is not None and not written else family_of(model)
     if family is not TRACED:
-        return Anatomy(sites_of(model, family, tensors), tensors, family)
+        sites = sites_of(model, family, tensors)
+        found = {name: with_outlets(model, site) for name, site in sites.items()}
+        return Anatomy(found, tensors, family)
     shown = image_for(model) if example is None else shown_to(model, example)
     from prunus.anatomy._trace import traced  # imports scipy
 
-    sites, fixed = traced(model, shown)
-    return Anatomy({site.name: site for site in sites}, tensors, TRACED, shown, fixed)
+    channels, fixed = traced(model, shown)
+    return Anatomy({site.name: site for site in channels}, tensors, TRACED, shown, fixed)
 
 
 def plain(model: nn.Module) -> Anatomy:

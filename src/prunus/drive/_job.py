@@ -99,11 +99,11 @@ class Job:
             PrunusError: repairs are asked for where they cannot mend (see :meth:`readers`), or
                 curves of losses of a criterion that only ranks.
         """
-        if self.selector.reads == "curve" and not self.criterion.per_cost:
+        if self.selector.reads == "curve" and not self.criterion.adds_up:
             name = type(self.criterion).__name__.lower()
             raise PrunusError(
-                f"score: {name} only ranks units, its scores do not add up to a loss that"
-                " select: curves could split a budget by; use select: greedy"
+                f"score: {name} only ranks units, its scores do not add up to a loss that select:"
+                " curves could split a budget by (normalised scores never do); use select: greedy"
             )
         if self.repairs:
             self.readers()
@@ -157,7 +157,7 @@ class Job:
         """The plan under a budget, whose limit is multiplied by ``aim``."""
         return select(
             found, self.sites, budget, self.cost, given,
-            per_cost=self.criterion.per_cost, selector=self.selector, aim=aim,
+            per_cost=self.criterion.adds_up, selector=self.selector, aim=aim,
         )  # fmt: skip
 
     def _scored(self) -> Iterable[Batch]:

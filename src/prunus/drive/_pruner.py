@@ -204,7 +204,7 @@ class Pruner:
         scores = {n: self._score(course.criterion, n, traces.get(n)) for n in course.sites}
         found = masks(
             scores, course.sites, budget, course.cost, Plan(),
-            per_cost=course.criterion.per_cost, selector=Greedy(),
+            per_cost=course.criterion.adds_up, selector=Greedy(),
         )  # fmt: skip
         here = {name: mask.to(self.masks[name].device) for name, mask in found.items()}
         return here if self.regrow else {n: own & self.masks[n] for n, own in here.items()}
@@ -233,7 +233,7 @@ class Pruner:
         evidence = Evidence(site, {n: parameters[n].detach() for n in names})
         if trace is not None and trace.value is not None:
             evidence.seen[trace.name] = trace.value
-        scores = criterion.score(evidence)
+        scores = criterion.scores(evidence)
         return scores if self.regrow else _of_those(self.masks[name].to(scores.device), scores)
 
     def _traces(self) -> Iterator[tuple[str, Trace]]:

@@ -105,7 +105,7 @@ class Left:
         with job.phase("select"):
             return select(
                 scores, job.sites, job.budget, job.cost,
-                per_cost=job.criterion.per_cost, selector=selector,
+                per_cost=job.criterion.adds_up, selector=selector,
             )  # fmt: skip
 
     def _ranked(self, name: str) -> Tensor:

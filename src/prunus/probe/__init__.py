@@ -8,6 +8,7 @@ from prunus.probe._traces import TRACES, Trace
 from prunus.probe.directions import Directions
 from prunus.probe.loss import Teacher
 from prunus.probe.march import March
+from prunus.probe.relevance import Relevance
 
 __all__ = [
     "TRACES",
@@ -15,6 +16,7 @@ __all__ = [
     "Directions",
     "Evidence",
     "March",
+    "Relevance",
     "Room",
     "Teacher",
     "Trace",

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from prunus.errors import PrunusError
 from prunus.gram import Moments
 from prunus.probe._curvature import Curvature
-from prunus.site import Site
+from prunus.site import Site, Slice
 
 
 @dataclass
@@ -17,12 +18,13 @@ class Evidence:
 
     Attributes:
         site: the site.
-        weights: the parameters on its slices, by name.
+        weights: the parameters on its slices, by name; those with an adapter as they act.
         seen: sums over the data in float64, by the names in :data:`GRADIENTS` and
-            :data:`ACTIVATIONS`, and :data:`ABLATION`.
+            :data:`ACTIVATIONS`, :data:`OUTPUTS`, and :data:`ABLATION`.
         samples: how many samples were seen.
         tokens: how many real tokens were seen at this site.
         curvature: of the reader, where it was asked for; sites of one reader share it.
+        folds: {module: [outputs]}: what the batch norm after it multiplies its outputs by.
     """
 
     site: Site
@@ -31,6 +33,7 @@ class Evidence:
     samples: int = 0
     tokens: int = 0
     curvature: Curvature | None = None
+    folds: Mapping[str, Tensor] = field(default_factory=dict)
 
     def add(self, name: str, value: Tensor) -> None:
         """Add to a sum."""
@@ -54,9 +57,40 @@ class Evidence:
         part = self.site.inlet
         return self.weights[part.tensor].movedim(part.axis, 0).flatten(1)
 
+    def filters(self, folded: bool = False) -> list[tuple[Slice, Tensor]]:
+        """(slice, weight) of every outlet, with the batch norms that follow folded in if asked.
+
+        Raises:
+            PrunusError: the site has no outlets, or what its batch norms do was not looked up.
+        """
+        require_outlets(self.site)
+        found = [(path, p, self.weights[p.tensor]) for path, p in self.site.outlets.items()]
+        folds = dict(self.site.folds) if folded else {}
+        if folds.keys() - self.folds.keys():
+            raise PrunusError(f"site {self.site.name!r}: folded is not for scores in training")
+        return [(p, self._folded(path, p, w) if path in folds else w) for path, p, w in found]
+
+    def _folded(self, path: str, part: Slice, weight: Tensor) -> Tensor:
+        view = [1] * weight.dim()
+        view[part.axis] = -1
+        return weight * self.folds[path].reshape(view)
+
     def per_unit(self, dims: Tensor) -> Tensor:
         """[inputs] as [units, inputs of one unit]."""
         return dims.reshape(self.site.units, -1)
+
+
+def require_outlets(site: Site) -> None:
+    """Check that a site is what some modules put out.
+
+    Raises:
+        PrunusError: it is not.
+    """
+    if not site.outlets:
+        raise PrunusError(
+            f"site {site.name!r} of kind {site.kind!r} is not the output of linear layers or"
+            " convolutions, which this criterion looks at; use another one"
+        )
 
 
 def _fold(g: Tensor, site: Site) -> Tensor:

@@ -21,9 +21,12 @@ from prunus.probe._evidence import (
     CURVATURE,
     GRADIENTS,
     Evidence,
+    require_outlets,
 )
+from prunus.probe._outputs import OUTPUTS, look_at_outputs
 from prunus.probe._tokens import flat, real_tokens
 from prunus.probe._traces import TRACES, Trace
+from prunus.probe._weights import effective_weights, folded
 from prunus.probe.directions import Directions
 from prunus.probe.loss import Batch, Loss, samples_of
 from prunus.site import Site
@@ -55,8 +58,11 @@ def probe(
             a module that they do not reach.
     """
     reads = tuple(reads)
-    tensors = {name: tensor.detach() for name, tensor in model.named_parameters()}
-    found = {name: Evidence(site, _weights(site, tensors)) for name, site in sites.items()}
+    tensors = effective_weights(model)
+    found = {
+        name: Evidence(site, _weights(site, tensors), folds=folded(model, site))
+        for name, site in sites.items()
+    }
     if not reads or not found:
         return found
     _require(sites, reads)
@@ -67,6 +73,7 @@ def probe(
             for evidence in found.values():
                 evidence.samples += samples_of(batch)
             _look(model, batch, found, reads, loss)
+            look_at_outputs(model, batch, found, reads, loss)
             if curved:
                 look_back(model, batch, curved, directions)
     for evidence in found.values() if curved else ():
@@ -92,6 +99,9 @@ def _require(sites: Mapping[str, Site], reads: tuple[str, ...]) -> None:
                 f"site {site.name!r} of kind {site.kind!r} is not the input of one module, which"
                 f" {sorted(lacking)} need; use another criterion"
             )
+    if OUTPUTS.intersection(reads):
+        for site in sites.values():
+            require_outlets(site)
     if ABLATION in reads:
         require_few(sites)
 

@@ -97,7 +97,7 @@ class Rivals:
 
     def _random(self) -> Rival:
         chance = Random(seed=self.seed)
-        found: Found = {name: chance.score(seen) for name, seen in self.scored[1].items()}
+        found: Found = {name: chance.scores(seen) for name, seen in self.scored[1].items()}
         job = self._like(found, criterion=chance, selector=Greedy())
         model = self._mended(job, job.select(found, Plan()))
         return Rival(model, f"units drawn by chance, {self._repairs}")
@@ -132,7 +132,7 @@ class Rivals:
             raise PrunusError("even a single layer takes more FLOPs than the pruned model")
         model = self._mended(self._like(self.scored[0]), plan)
         names = _told([layer for layer in layers if layer in gone])
-        which = "the least by the same scores" if self.job.criterion.per_cost else "the last"
+        which = "the least by the same scores" if self.job.criterion.adds_up else "the last"
         return Rival(model, f"without {names}: {which}; {self._repairs}")
 
     def _layers(self) -> dict[str, list[str]]:
@@ -152,7 +152,7 @@ class Rivals:
     def _order(self, layers: dict[str, list[str]]) -> list[str]:
         """The layers in the order of going: the least loss for its FLOPs first, or from the top."""
         found, _ = self.scored
-        if not self.job.criterion.per_cost:
+        if not self.job.criterion.adds_up:
             return list(reversed(layers))
 
         def worth(layer: str) -> float:

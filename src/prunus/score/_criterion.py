@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import ClassVar, Literal
 
+import torch
 from torch import Tensor, nn
 
 from prunus.curve import Curve
@@ -16,21 +17,36 @@ class Criterion(Part):
     """Scores units: higher = keep.
 
     A criterion names the statistics that it ``reads`` and the ``loss`` whose gradient it wants;
-    :meth:`score` is then a pure function of them.
+    :meth:`score` is then a pure function of them, and :meth:`scores` what units are ranked by.
 
     Attributes:
         reads: names of statistics in ``prunus.probe``.
         loss: "labels", "teacher" (divergence from the dense model), or None.
         per_cost: whether scores add up to a loss, so that they are weighed against cost.
+        normalize: divide each site's scores by their l1 norm (sum of sizes) or l2 norm.
     """
 
     reads: ClassVar[tuple[str, ...]] = ()
     loss: ClassVar[Literal["labels", "teacher"] | None] = None
     per_cost: ClassVar[bool] = True
+    normalize: Literal["none", "l1", "l2"] = "none"
+
+    @property
+    def adds_up(self) -> bool:
+        """Whether scores, as they are set up, add up to a loss; normalised they only rank."""
+        return self.per_cost and self.normalize == "none"
 
     def score(self, evidence: Evidence) -> Tensor:
         """[*grid]: how much each unit of a site matters."""
         raise NotImplementedError
+
+    def scores(self, evidence: Evidence) -> Tensor:
+        """[*grid]: the scores, divided by their norm where that is asked for."""
+        found = self.score(evidence)
+        if self.normalize == "none":
+            return found
+        size = torch.linalg.vector_norm(found.double(), 1 if self.normalize == "l1" else 2)
+        return found / size.to(found) if size else found
 
     def curve(self, evidence: Evidence) -> Curve:
         """The loss as a site's units go: sums of scores, unless a criterion knows better."""
@@ -83,4 +99,4 @@ def score(
 ) -> dict[str, Tensor]:
     """Scores of every unit of every site: {site: [*grid]}, higher = keep; see :func:`look`."""
     seen = look(model, batches, sites, criterion, teacher)
-    return {name: criterion.score(evidence) for name, evidence in seen.items()}
+    return {name: criterion.scores(evidence) for name, evidence in seen.items()}

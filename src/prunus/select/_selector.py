@@ -16,7 +16,7 @@ class Selector(Part):
         fills: whether what still fits is put back afterwards, best first.
     """
 
-    reads: ClassVar[Literal["score", "curve"]] = "score"
+    reads: ClassVar[Literal["scores", "curve"]] = "scores"
     fills: ClassVar[bool] = True
 
     def kept(self, pool: Pool, limit: Fraction, decided: Mapping[str, int]) -> dict[str, int]:

@@ -23,7 +23,7 @@ class Curves(Selector):
         points: at most so many points of each curve are tried; what is left is then filled.
     """
 
-    reads: ClassVar[Literal["score", "curve"]] = "curve"
+    reads: ClassVar[Literal["scores", "curve"]] = "curve"
     bins: PositiveInt = 1500
     points: PositiveInt = 96
 
