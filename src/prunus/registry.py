@@ -18,6 +18,7 @@ WORDS = {
     "select": "selector",
     "anatomy": "model family",
     "loss": "loss term",
+    "networks": "network",
 }
 Model = TypeVar("Model", bound=BaseModel)
 Item = TypeVar("Item")
@@ -67,8 +68,12 @@ def find(folder: str, name: str) -> type[Part]:
     """
     if ":" in name:
         return _outside(name)
-    camel = "".join(word.capitalize() for word in name.split("_"))
-    return getattr(load(folder, name), camel)
+    return getattr(load(folder, name), camel(name))
+
+
+def camel(name: str) -> str:
+    """A file's name as classes are called: ``least_squares`` is ``LeastSquares``."""
+    return "".join(word.capitalize() for word in name.split("_"))
 
 
 def load(folder: str, name: str) -> ModuleType:

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel
 
 from prunus.drive import cost_of
 from prunus.errors import PrunusError
@@ -22,12 +22,6 @@ from prunus.select._budget import At
 
 Models = tuple[PreTrainedModel, PreTrainedModel]
 Batch = Mapping[str, Tensor]
-
-
-def longest(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, max_length: int) -> int:
-    """How many tokens a padded text of the task has, as far as the model has positions."""
-    positions = getattr(model.config, "max_position_embeddings", None) or max_length
-    return min(max_length, tokenizer.model_max_length, positions)
 
 
 class Claims:

@@ -220,13 +220,14 @@ class TrainRecipe(Part):
     """One fine-tuning run.
 
     Attributes:
-        model: the pretrained model: a folder, ``package:module/folder``, or a hub id.
+        model: the pretrained model: a folder, ``package:module/folder``, or a hub id; or a new
+            network for images: ``{name: cifar_resnet, depth: 20}``.
         task: what it shall learn.
         training: how, see :class:`prunus.task.Training`.
         out: the folder of the result, where the command line names none.
     """
 
-    model: str
+    model: str | Annotated[Settings, named("networks")]
     task: Annotated[Settings, named("task")]
     training: Settings = Field(default_factory=dict)
     out: str | None = None

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from transformers import DataCollatorWithPadding, PreTrainedModel
+from transformers import PreTrainedModel
 
 from prunus.task._prepared import Prepared
 from prunus.task._training import Training
@@ -37,7 +37,7 @@ def fit(
     return train(
         model,
         examples,
-        DataCollatorWithPadding(prepared.tokenizer),
+        prepared.collate("train"),
         folder,
         bar=not quiet,
         num_train_epochs=training.epochs,
@@ -50,7 +50,7 @@ def fit(
         lr_scheduler_type=training.scheduler,
         max_steps=training.max_steps or -1,
         seed=training.seed,
-        train_sampling_strategy="group_by_length",
+        train_sampling_strategy=prepared.sampling,
         remove_unused_columns=True,
         use_cpu=model.device.type == "cpu",
         **more,
