@@ -120,6 +120,7 @@ def fill(model: ImageClassifier, path: Path) -> None:
         name = wrong[0]
         raise PrunusError(
             f"{path}: {len(wrong)} tensors are not those of this {type(model).__name__}, such as"
-            f" {name}: {theirs.get(name, 'missing')} in the file, {shapes.get(name, 'unknown')} here"
+            f" {name}: {theirs.get(name, 'missing')} in the file, here"
+            f" {shapes.get(name, 'unknown')}"
         )
     model.load_state_dict(found, strict=False)

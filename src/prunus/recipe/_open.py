@@ -58,12 +58,7 @@ def processor_of(task: Task, folder: Path) -> Any:
     Raises:
         PrunusError: the folder holds none, or none that opens.
     """
-    try:
-        return task.processor(transformer_of(folder))
-    except PrunusError:
-        raise
-    except Exception as error:  # a broken file makes transformers raise anything
-        raise PrunusError(f"{folder} holds nothing that makes its inputs: {error}") from None
+    return task.processor(transformer_of(folder))
 
 
 def prepare(task: Task, model: PreTrainedModel, processor: Any, seed: int) -> Prepared[Any]:
@@ -95,6 +90,8 @@ def data_of(recipe: Recipe, chosen: Parts, model: PreTrainedModel, processor: An
     else:
         prepared = _with_development(chosen.task, model, processor, recipe.seed, others)
     prepared.require(*others)
+    if recipe.latency and recipe.latency.length and prepared.longest(model.config) is None:
+        raise PrunusError("latency.length: the examples of this task have no tokens; leave it out")
     return prepared
 
 

@@ -19,7 +19,7 @@ from prunus.probe._tokens import mean_length
 from prunus.probe.loss import samples_of
 from prunus.recipe._fresh import answer, difference, fresh_answer
 from prunus.recipe._learning import checkpoints_of, learning
-from prunus.recipe._measured import Claims, aimed, latencies
+from prunus.recipe._measured import Claims, Lengths, aimed, latencies
 from prunus.recipe._open import DEVELOPMENT, data_of, open_model, processor_of, to
 from prunus.recipe._rivals import Rivals
 from prunus.recipe._stage import Stage
@@ -48,7 +48,7 @@ class Opened:
     prepared: Prepared
     batches: list[dict[str, Tensor]]
     probe: dict[str, Tensor]
-    lengths: tuple[int, int]
+    lengths: Lengths
     whole: PreTrainedModel
     vocab: Plan = field(default_factory=Plan)
     told: Vocabulary | None = None
@@ -74,7 +74,7 @@ def open_all(stage: Stage, source: Path) -> Opened:
     with stage.phase("data"):
         prepared = data_of(recipe, stage.parts, model, processor)
         batches, probe = _batches(stage, prepared)
-    lengths = mean_length(batches) or 1, prepared.longest(model.config)
+    lengths = mean_length(batches), prepared.longest(model.config)
     opened = Opened(source, model, processor, prepared, batches, probe, lengths, model)
     stage.log.info("calibration: %s, lengths %s", opened.calibration, lengths)
     return opened

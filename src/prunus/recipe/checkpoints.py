@@ -78,7 +78,9 @@ def bench(dense: str, pruned: str, settings: Latency, length: int, quiet: bool =
     work = [flops(model, sample) for model in models]
     sizes = [parameters(model) for model in models]
     with Bars(quiet) as bars:
-        taken = next(latencies(models, sample, settings, length, bars))
+        taken = next(
+            latencies(models, sample, settings, length if "input_ids" in sample else None, bars)
+        )
     return Bench(
         schema.Pair(dense=sizes[0], pruned=sizes[1]),
         schema.Pair(dense=work[0], pruned=work[1]),

@@ -39,10 +39,10 @@ def mirrored(images: Tensor) -> Tensor:
 
 
 def random_box(image: "Image") -> Box:
-    """A part of an image (left, upper, right, lower): 8 to 100 % of its area, about as wide as high.
+    """A part of an image (left, upper, right, lower) of 8 to 100 % of its area.
 
     Szegedy et al., arXiv 1409.4842, section 6: the ratio of the sides is drawn between 3/4 and 4/3,
-    uniformly in its logarithm; an image in which ten such parts do not fit gives its largest square.
+    uniformly in its logarithm; where ten such parts do not fit, it is the largest square.
     """
     width, height = image.size
     for _ in range(TRIES):

@@ -107,10 +107,9 @@ class Imaged(Labelled[Images]):
             _Made(chunks, lambda own: self._batch(split, own, self._plain(split, own))), rows
         )
 
-    def longest(self, config: PretrainedConfig) -> int:
-        """1: images have no tokens."""
+    def longest(self, config: PretrainedConfig) -> None:
+        """Nothing: images have no tokens."""
         del config
-        return 1
 
     def baselines(self) -> dict[str, float]:
         """What needs no network, on the validation split, in the headline metric.

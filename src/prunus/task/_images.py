@@ -34,7 +34,7 @@ class Known:
         stats: mean and standard deviation of its pixels, for a network that does not say.
         crop: how images vary in training, see ``ImageClassification``.
         flip: whether they are mirrored there.
-        test: the split that the set is judged on; None where it has none of its own.
+        test: the split that the set is judged on; None is ``validation``, or else ``test``.
     """
 
     data: str
@@ -44,18 +44,18 @@ class Known:
     stats: Stats = IMAGENET
     crop: str = "resized"
     flip: bool = True
-    test: str | None = "test"
+    test: str | None = None
 
 
 KNOWN = {
-    DIGITS: Known(DIGITS, None, None, 8, ((0.305,), (0.376,)), "none", False, None),
+    DIGITS: Known(DIGITS, None, None, 8, ((0.305,), (0.376,)), "none", False),
     "cifar10": Known("uoft-cs/cifar10", "plain_text", "label", 32, CIFAR, "shifted"),
     "cifar100": Known("uoft-cs/cifar100", "cifar100", "fine_label", 32, CIFAR, "shifted"),
     "fashion_mnist": Known(
         "zalando-datasets/fashion_mnist", "fashion_mnist", "label", 28, ((0.286,), (0.353,)),
         "shifted",
     ),
-    "oxford_flowers102": Known("dpdl-benchmark/oxford_flowers102", label="label"),
+    "oxford_flowers102": Known("dpdl-benchmark/oxford_flowers102", label="label", test="test"),
     "cats_vs_dogs": Known("microsoft/cats_vs_dogs", label="labels"),
     "stanford_cars": Known("tanganke/stanford_cars", label="label"),
 }  # fmt: skip
@@ -64,9 +64,9 @@ KNOWN = {
 def known(data: str | Mapping[str, str]) -> Known:
     """What is known of a set by its name or its hub id; of others what holds for most."""
     if not isinstance(data, str):
-        return Known("", test=None)
+        return Known("")
     own = (one for name, one in KNOWN.items() if data in (name, one.data))
-    return next(own, Known(data, test=None))
+    return next(own, Known(data))
 
 
 def open_images(data: str | Mapping[str, str], config: str | None) -> dict[str, Dataset]:

@@ -117,8 +117,8 @@ class Prepared(ABC, Generic[Rows]):
         """
 
     @abstractmethod
-    def longest(self, config: PretrainedConfig) -> int:
-        """How many tokens a padded example has, as far as a model has positions; else 1."""
+    def longest(self, config: PretrainedConfig) -> int | None:
+        """How many tokens a padded example has, as far as a model has positions; else None."""
 
     @abstractmethod
     def _judge(self, split: str, answers: list[Tensor]) -> Quality:

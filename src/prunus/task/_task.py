@@ -89,7 +89,12 @@ class TextTask(Task):
                 "a new network has no tokenizer: it can learn image_classification; name a"
                 " pretrained model for texts"
             )
-        return open_tokenizer(where)
+        try:
+            return open_tokenizer(where)
+        except PrunusError:
+            raise
+        except Exception as error:  # a broken file makes transformers raise anything
+            raise PrunusError(f"{where} holds no tokenizer that opens: {error}") from None
 
     def cut_off(self, length: int) -> Self:
         """The same task with texts cut off at so many tokens."""

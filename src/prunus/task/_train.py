@@ -30,8 +30,7 @@ def train(
     out: str | Path,
     quiet: bool = False,
 ) -> Path:
-    """Fine-tune a model on a task and save it, with its tokenizer (of images: what its pixels are)
-    and ``training.json``.
+    """Fine-tune a model on a task and save it, with its processor and ``training.json``.
 
     Args:
         model: a folder, ``package:module/folder``, or a hub id; a head that does not fit the task

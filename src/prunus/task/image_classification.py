@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import ClassVar
 
-from pydantic import Field, PositiveFloat, PositiveInt, field_validator
+from pydantic import PositiveFloat, PositiveInt, field_validator
 
 from prunus.errors import PrunusError, unknown
 from prunus.task._imaged import MODES, Crop, Imaged, Images
@@ -62,7 +62,7 @@ class ImageClassification(Task):
     std: tuple[PositiveFloat, ...] | None = None
     crop: Crop | None = None
     flip: bool | None = None
-    metric: str = Field(default="accuracy")
+    metric: str = "accuracy"
 
     @field_validator("metric")
     @classmethod
@@ -138,9 +138,6 @@ class ImageClassification(Task):
         )
 
     def _wanted(self, source: dict) -> dict[SplitName, str | int]:
-        """The splits that are asked for; a set is judged on its test split unless it says more."""
-        own = known(self.data).test
-        test = own if own in source else None
-        if test is None and VALIDATION not in source and "test" in source:
-            test = "test"
-        return {**({VALIDATION: test} if test else {}), **self.splits}
+        """The splits that are asked for; without a validation split, that is the test split."""
+        test = known(self.data).test or (None if VALIDATION in source else "test")
+        return {**({VALIDATION: test} if test in source else {}), **self.splits}
