@@ -83,6 +83,11 @@ class Network(Part):
         return model
 
 
+def classes_of(config: Any) -> int:
+    """How many logits a configuration asks for."""
+    return config.num_labels
+
+
 def require_size(config: Any, smallest: int) -> None:
     """Check that images are large enough for a network.
 

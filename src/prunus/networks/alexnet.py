@@ -6,7 +6,7 @@ from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 from transformers import PretrainedConfig
 
-from prunus.networks._network import ImageClassifier, Network, require_size
+from prunus.networks._network import ImageClassifier, Network, classes_of, require_size
 
 WIDTHS = (64, 192, 384, 256, 256)
 HIDDEN = 4096
@@ -65,7 +65,7 @@ class AlexnetForImageClassification(ImageClassifier):
         self.classifier = nn.Sequential(
             nn.Dropout(config.dropout), nn.Linear(e * GRID**2, config.hidden), nn.ReLU(),
             nn.Dropout(config.dropout), nn.Linear(config.hidden, config.hidden), nn.ReLU(),
-            nn.Linear(config.hidden, config.num_labels),
+            nn.Linear(config.hidden, classes_of(config)),
         )  # fmt: skip
         self.post_init()
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from transformers import PretrainedConfig
 
 from prunus.errors import PrunusError
-from prunus.networks._network import ImageClassifier, Network
+from prunus.networks._network import ImageClassifier, Network, classes_of
 
 WIDTHS = (16, 32, 64)
 
@@ -72,7 +72,7 @@ class CifarResnetForImageClassification(ImageClassifier):
         self.layer2 = _stage(first, second, blocks, 2)
         self.layer3 = _stage(second, third, blocks, 2)
         self.pool = nn.AdaptiveAvgPool2d(1)
-        self.linear = nn.Linear(third, config.num_labels)
+        self.linear = nn.Linear(third, classes_of(config))
         self.post_init()
 
     def logits(self, pixels: Tensor) -> Tensor:

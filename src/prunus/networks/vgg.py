@@ -6,7 +6,7 @@ from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 from transformers import PretrainedConfig
 
-from prunus.networks._network import ImageClassifier, Network, require_size
+from prunus.networks._network import ImageClassifier, Network, classes_of, require_size
 
 BLOCKS = {
     11: (1, 1, 2, 2, 2),
@@ -66,7 +66,7 @@ class VggForImageClassification(ImageClassifier):
             nn.Dropout(config.dropout),
             nn.Linear(config.hidden, config.hidden), nn.ReLU(),
             nn.Dropout(config.dropout),
-            nn.Linear(config.hidden, config.num_labels),
+            nn.Linear(config.hidden, classes_of(config)),
         )  # fmt: skip
         self.post_init()
 

@@ -122,7 +122,7 @@ def _metrics(dense: Quality, pruned: Quality) -> dict[str, dict[str, float]]:
 def _flops(found: Findings) -> schema.Flops:
     mean, longest = found.lengths
     if longest is None:
-        return schema.Flops(**found.claims.pair(mean, found.plan), per="image")
+        return schema.Flops.model_validate({**found.claims.pair(mean, found.plan), "per": "image"})
     padded = found.claims.pair(longest, found.plan)
     return schema.Flops.model_validate(
         {

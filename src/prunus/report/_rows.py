@@ -101,7 +101,7 @@ def _points_lost(both: Both | Quality) -> str:
 def _sizes(report: Report) -> Iterator[Row]:
     flops = report.flops
     yield _pair("parameters", "", report.params)
-    per = f"a {flops.per}"
+    per = f"{'an' if flops.per[0] in 'aeiou' else 'a'} {flops.per}"
     mean = "" if flops.length is None else f", mean length {show.tokens(flops.length)}"
     yield _pair("FLOPs", f"{per}{mean}", flops)
     if flops.padded is not None:

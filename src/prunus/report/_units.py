@@ -52,7 +52,9 @@ def duration(seconds: float) -> str:
 
 def call(batch: int, length: float | None) -> str:
     """The size of a batch, and its tokens where it has such."""
-    return f"{batch}" if length is None else f"{batch} by {tokens(length)} tokens"
+    if length is None:
+        return f"{batch} sample{'s' * (batch != 1)}"
+    return f"{batch} by {tokens(length)} tokens"
 
 
 def tokens(length: float) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from io import BytesIO
-from typing import Any, Literal, overload
+from typing import Any, overload
 
 import numpy
 import torch
@@ -13,13 +13,13 @@ from transformers import PretrainedConfig
 
 from prunus.errors import PrunusError
 from prunus.task._augment import Box, middle, mirrored, random_box, shifted
+from prunus.task._images import Crop
 from prunus.task._labelled import Labelled
 from prunus.task._metrics import CLASSES
 from prunus.task._pixels import Pixels
 from prunus.task._prepared import Batch, Batches, Order
 from prunus.task._quality import Quality
 
-Crop = Literal["none", "shifted", "resized"]
 MEMORY = 2**30
 """Bytes of pixels of a split that are kept; of larger ones, images are decoded again and again."""
 SHIFT = 8

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Image, load_dataset
@@ -14,6 +14,7 @@ from prunus.task._locate import local
 from prunus.task._pixels import IMAGENET
 from prunus.task._source import READERS, open_source
 
+Crop = Literal["none", "shifted", "resized"]
 Stats = tuple[tuple[float, ...], tuple[float, ...]]
 CIFAR: Stats = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
 PICTURES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".gif"}
@@ -42,7 +43,7 @@ class Known:
     label: str | None = None
     size: int = 224
     stats: Stats = IMAGENET
-    crop: str = "resized"
+    crop: Crop = "resized"
     flip: bool = True
     test: str | None = None
 

@@ -57,8 +57,8 @@ def open_network(where: str | Path, prepared: Prepared[Any], head: str) -> PreTr
         head: the head, as transformers names its classes.
 
     Raises:
-        PrunusError: tensors of the body are missing or of another shape; transformers would fill them
-            with random numbers.
+        PrunusError: tensors of the body are missing or of another shape; transformers would
+            fill them with random numbers.
     """
     config = own_config(AutoConfig.from_pretrained(where))
     for name, value in {**prepared.head_config(), **prepared.input_config()}.items():

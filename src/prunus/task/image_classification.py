@@ -1,13 +1,16 @@
 """Classification of images: sets by name, from the hub, or folders of one folder a class."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
+from datasets import Dataset
 from pydantic import PositiveFloat, PositiveInt, field_validator
 
 from prunus.errors import PrunusError, unknown
-from prunus.task._imaged import MODES, Crop, Imaged, Images
+from prunus.task._imaged import MODES, Imaged, Images
 from prunus.task._images import (
+    Crop,
     DIGITS,
     encoded,
     image_column,
@@ -21,8 +24,6 @@ from prunus.task._pixels import Pixels, pixels_of
 from prunus.task._slices import SplitName, draw
 from prunus.task._source import column, require_columns
 from prunus.task._task import Task
-
-VALIDATION = "validation"
 
 
 class ImageClassification(Task):
@@ -137,7 +138,10 @@ class ImageClassification(Task):
             flip=own.flip if self.flip is None else self.flip,
         )
 
-    def _wanted(self, source: dict) -> dict[SplitName, str | int]:
+    def _wanted(self, source: Mapping[str, Dataset]) -> dict[SplitName, str | int]:
         """The splits that are asked for; without a validation split, that is the test split."""
-        test = known(self.data).test or (None if VALIDATION in source else "test")
-        return {**({VALIDATION: test} if test in source else {}), **self.splits}
+        test = known(self.data).test or (None if "validation" in source else "test")
+        judged: dict[SplitName, str | int] = {}
+        if test is not None and test in source:
+            judged["validation"] = test
+        return judged | self.splits
