@@ -10,8 +10,8 @@ from pydantic import PositiveFloat, PositiveInt, field_validator
 from prunus.errors import PrunusError, unknown
 from prunus.task._imaged import MODES, Imaged, Images
 from prunus.task._images import (
-    Crop,
     DIGITS,
+    Crop,
     encoded,
     image_column,
     known,
