@@ -3,8 +3,10 @@
 from pathlib import Path
 from typing import Any
 
+from torch import nn
 from transformers import PreTrainedModel
 
+from prunus.errors import PrunusError
 from prunus.task._prepared import Prepared
 from prunus.task._training import Training
 from prunus.trainer import train
@@ -30,9 +32,12 @@ def fit(
 
     Returns:
         The mean training loss.
+
+    Raises:
+        PrunusError: embeddings are to be frozen, and the model has none.
     """
     if training.freeze_embeddings:
-        model.get_input_embeddings().requires_grad_(False)
+        _embeddings(model).requires_grad_(False)
     examples: Any = prepared.examples("train")
     return train(
         model,
@@ -55,3 +60,15 @@ def fit(
         use_cpu=model.device.type == "cpu",
         **more,
     )
+
+
+def _embeddings(model: PreTrainedModel) -> nn.Embedding:
+    try:
+        found = model.get_input_embeddings()
+    except NotImplementedError:
+        found = None
+    if not isinstance(found, nn.Embedding):
+        raise PrunusError(
+            f"freeze_embeddings: a {type(model).__name__} has no embeddings of tokens; leave it out"
+        )
+    return found
