@@ -65,7 +65,9 @@ class _Families(dict):
     def __init__(self, mapping: Any, others: Mapping[str, type]) -> None:
         known = set(names("anatomy"))
         types = [key for key in mapping if key.replace("-", "_") in known]
-        super().__init__({PREFIX + key: None for key in types} | dict(others))
+        own = names("networks")
+        made = {PREFIX + key: None for key in (*types, *own)} | dict.fromkeys(own)
+        super().__init__(made | dict(others))
         self.mapping = mapping
 
     def __contains__(self, key: object) -> bool:
@@ -79,13 +81,26 @@ class _Families(dict):
 
     def __getitem__(self, key: str) -> type:
         found = super().__getitem__(key)
-        return config_class(self.mapping[key.removeprefix(PREFIX)]) if found is None else found
+        if found is not None:
+            return found
+        if key.startswith(PREFIX):
+            return config_class(self.mapping[key.removeprefix(PREFIX)])
+        return network_config(key)
 
     def values(self) -> list[type]:
         return [self[key] for key in self]
 
     def items(self) -> list[tuple[str, type]]:
         return [(key, self[key]) for key in self]
+
+
+@cache
+def network_config(name: str) -> Any:
+    """The configuration of one of prunus' own networks, whose model its Auto class then knows."""
+    made = import_module("prunus.networks").model_of(name)
+    auto = import_module("transformers.models.auto.modeling_auto").AutoModelForImageClassification
+    auto.register(made.config_class, made, exist_ok=True)
+    return made.config_class
 
 
 @cache

@@ -3,6 +3,7 @@
 import importlib
 import re
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, TypeVar, get_args
@@ -18,6 +19,7 @@ WORDS = {
     "select": "selector",
     "anatomy": "model family",
     "loss": "loss term",
+    "networks": "network",
 }
 Model = TypeVar("Model", bound=BaseModel)
 Item = TypeVar("Item")
@@ -67,8 +69,12 @@ def find(folder: str, name: str) -> type[Part]:
     """
     if ":" in name:
         return _outside(name)
-    camel = "".join(word.capitalize() for word in name.split("_"))
-    return getattr(load(folder, name), camel)
+    return getattr(load(folder, name), camel(name))
+
+
+def camel(name: str) -> str:
+    """A file's name as classes are called: ``least_squares`` is ``LeastSquares``."""
+    return "".join(word.capitalize() for word in name.split("_"))
 
 
 def load(folder: str, name: str) -> ModuleType:
@@ -122,17 +128,22 @@ def build(folder: str, spec: "str | Mapping[str, Any] | Part") -> Any:
 
 def named(folder: str) -> BeforeValidator:
     """Accepts a part's name, or a mapping with ``name`` and settings; gives the mapping."""
+    return BeforeValidator(partial(spec_of, folder))
 
-    def check(value: Any) -> Any:
-        spec = {"name": value} if isinstance(value, str) else value
-        if spec is None:
-            return None
-        if not isinstance(spec, Mapping) or not isinstance(spec.get("name"), str):
-            raise PrunusError(f"expected a name, or a mapping with the key 'name'; got {value!r}")
-        require(folder, spec["name"])
-        return dict(spec)
 
-    return BeforeValidator(check)
+def spec_of(folder: str, value: Any) -> Any:
+    """A part's name, or a mapping with ``name`` and settings, as such a mapping; None as it is.
+
+    Raises:
+        PrunusError: it is neither, or ``folder`` offers nothing of that name.
+    """
+    spec = {"name": value} if isinstance(value, str) else value
+    if spec is None:
+        return None
+    if not isinstance(spec, Mapping) or not isinstance(spec.get("name"), str):
+        raise PrunusError(f"expected a name, or a mapping with the key 'name'; got {value!r}")
+    require(folder, spec["name"])
+    return dict(spec)
 
 
 def spelt(part: Part) -> dict[str, Any]:

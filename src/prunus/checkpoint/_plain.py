@@ -12,6 +12,8 @@ from transformers import PretrainedConfig, PreTrainedModel
 from prunus.anatomy import Anatomy, Family, anatomy
 from prunus.anatomy._stack import base_of, has
 
+STOCK = ("transformers.", "prunus.networks.")
+
 
 def plain_config(model: PreTrainedModel, stock: type[PreTrainedModel]) -> PretrainedConfig | None:
     """A stock configuration that builds exactly this model's shapes, or None.
@@ -33,8 +35,8 @@ def plain_config(model: PreTrainedModel, stock: type[PreTrainedModel]) -> Pretra
 
 
 def stock_of(model: PreTrainedModel) -> type[PreTrainedModel]:
-    """The class of transformers that a model's class derives from, or is."""
-    return next(cls for cls in type(model).__mro__ if cls.__module__.startswith("transformers."))
+    """The class of transformers, or of our networks, that a model's class derives from, or is."""
+    return next(cls for cls in type(model).__mro__ if cls.__module__.startswith(STOCK))
 
 
 def dense_form(model: PreTrainedModel) -> PreTrainedModel:

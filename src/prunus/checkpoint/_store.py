@@ -7,6 +7,7 @@ import transformers
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModel, PreTrainedModel
 
+from prunus import networks
 from prunus.auto import own_config
 from prunus.checkpoint._classes import Pruned, adopt, model_class
 from prunus.checkpoint._files import seal, verify
@@ -96,7 +97,8 @@ def _class_of(config: Any, folder: Path, *, sentences: bool) -> Any:
     name = (config.architectures or [""])[0]
     if sentences and not name.endswith("Model"):  # what it was trained from, not what is saved
         return AutoModel
-    stock = getattr(transformers, name.removeprefix("Prunus"), None)
+    plain = name.removeprefix("Prunus")
+    stock = getattr(transformers, plain, None) or networks.named(plain)
     if stock is None:
         raise PrunusError(f"{folder}: transformers has no class {name!r}")
     return model_class(stock) if name.startswith("Prunus") else stock

@@ -110,5 +110,6 @@ def _task(task: str | None, recipe: str | None) -> Any:
         raise PrunusError("say which task: --task glue:sst2, or --recipe FILE")
     if recipe is not None:
         return read_task(recipe)
-    name, _, subset = str(task).partition(":")
-    return {"name": name, "subset": subset} if subset else {"name": name}
+    name, _, what = str(task).partition(":")
+    key = "subset" if name == "glue" else "data"
+    return {"name": name, key: what} if what else {"name": name}

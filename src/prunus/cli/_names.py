@@ -13,6 +13,7 @@ SECTIONS = {
     "recover": "recover",
     "losses": "loss",
     "tasks": "task",
+    "networks": "networks",
     "families": "anatomy",
     "recipes": "",
 }

@@ -109,7 +109,7 @@ def check(
 
 
 def listing(what: str | None = None, /) -> None:
-    """List criteria, drives, recover, losses, tasks, families or recipes; all of them by default.
+    """List criteria, drives, recover, losses, tasks, networks, families or recipes; or all of them.
 
     Args:
         what: which of them.

@@ -56,7 +56,7 @@ def amounts(found: Preview) -> Table:
     table = Table(title=Text(f"budget: {_asked(found)}, {told}"), title_justify="left")
     table.caption = Text(
         "what stays is here drawn by chance: scores decide which units, the budget how many; FLOPs"
-        f" are those of one sample of {found.length} tokens, the mean of {found.samples} samples"
+        f" are those of one {_sample(found)}"
     )
     for name in ("", "whole model", "can be cut", "stays", "of what can be cut", "of the model"):
         table.add_column(name, justify="right" if name else "left")
@@ -69,6 +69,12 @@ def amounts(found: Preview) -> Table:
             show.percent(one.stays / one.whole),
         )
     return table
+
+
+def _sample(found: Preview) -> str:
+    if found.length is None:
+        return "image"
+    return f"sample of {found.length} tokens, the mean of {found.samples} samples"
 
 
 def _asked(found: Preview) -> str:
@@ -84,7 +90,8 @@ def _asked(found: Preview) -> str:
 def timings(found: Bench) -> Table:
     """Two checkpoints side by side."""
     taken = found.latency
-    what = f"batch {taken.batch}, {show.tokens(taken.length)} tokens, threads {taken.threads}"
+    length = "" if taken.length is None else f"{show.tokens(taken.length)} tokens, "
+    what = f"batch {taken.batch}, {length}threads {taken.threads}"
     table = Table(title=Text(what), title_justify="left")
     for name in ("", "dense", "pruned", "dense / pruned"):
         table.add_column(name, justify="right" if name else "left")

@@ -17,7 +17,8 @@ from prunus.compat.inc import WeightPruningConfig, prepare_pruning
 from prunus.errors import PrunusError
 from prunus.loss import Objective
 from prunus.measure.density import as_neural_compressor, densities
-from prunus.task import Prepared, resolve
+from prunus.task import resolve
+from prunus.task._classified import Classified
 from prunus.task._network import hushed, open_network, open_tokenizer
 from prunus.task.glue import Glue
 
@@ -72,7 +73,7 @@ def _objective(flags: Namespace, teacher: Any) -> Objective:
 def _train(
     flags: Namespace,
     model: Any,
-    prepared: Prepared[Any],
+    prepared: Classified,
     objective: Objective,
     pruners: Sequence[dict[str, Any]],
 ) -> None:
@@ -125,7 +126,7 @@ def _times(flags: Namespace, examples: int, epochs: int, steps: int) -> dict[str
     }
 
 
-def _loader(flags: Namespace, prepared: Prepared[Any]) -> DataLoader[Any]:
+def _loader(flags: Namespace, prepared: Classified) -> DataLoader[Any]:
     length = {"padding": "max_length", "max_length": flags.max_length}
     collate = DataCollatorWithPadding(
         prepared.tokenizer, **(length if flags.pad_to_max_length else {})

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel
 
 from prunus.drive import cost_of
 from prunus.errors import PrunusError
@@ -22,19 +22,17 @@ from prunus.select._budget import At
 
 Models = tuple[PreTrainedModel, PreTrainedModel]
 Batch = Mapping[str, Tensor]
-
-
-def longest(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, max_length: int) -> int:
-    """How many tokens a padded text of the task has, as far as the model has positions."""
-    positions = getattr(model.config, "max_position_embeddings", None) or max_length
-    return min(max_length, tokenizer.model_max_length, positions)
+Lengths = tuple[int | None, int | None]
 
 
 class Claims:
     """What a plan says it costs; made before the cut, compared after it."""
 
-    def __init__(self, model: Any, sites: Any, batch: Batch, lengths: tuple[int, ...]) -> None:
-        """Count the dense model's work on one sample of each of ``lengths`` tokens."""
+    def __init__(self, model: Any, sites: Any, batch: Batch, lengths: Lengths) -> None:
+        """Count the dense model's work on one sample of each of ``lengths`` tokens.
+
+        What reads no tokens has the length None.
+        """
         self.batch = batch
         self.params = cost_of(model, sites, "params", batch, None)
         self.flops = {n: cost_of(model, sites, "flops", batch, n) for n in lengths}
@@ -49,7 +47,7 @@ class Claims:
         claimed = {"parameters": self.params(kept)}
         counted = {"parameters": parameters(small)}
         for length, cost in self.flops.items():
-            what = f"FLOPs at {length} tokens"
+            what = "FLOPs" if length is None else f"FLOPs at {length} tokens"
             claimed[what], counted[what] = cost(kept), flops(small, single(self.batch, length))
         if claimed != counted:
             raise PrunusError(
@@ -57,7 +55,7 @@ class Claims:
                 " prunus; please report it with the recipe"
             )
 
-    def pair(self, length: int, plan: Plan) -> dict[str, int]:
+    def pair(self, length: int | None, plan: Plan) -> dict[str, int]:
         """FLOPs of one sample of ``length`` tokens, dense and pruned."""
         kept = plan.counts()
         return {"dense": self.flops[length]({}), "pruned": self.flops[length](kept)}
@@ -76,11 +74,11 @@ def latencies(
     models: Models,
     batch: Batch,
     settings: Latency,
-    length: int,
+    length: int | None,
     bars: Bars,
     ideal: float | None = None,
 ) -> Iterator[schema.Latency]:
-    """One paired measurement for each batch size, on like samples of ``length`` tokens.
+    """One paired measurement for each batch size, on like samples of ``length`` tokens, if any.
 
     ``ideal`` is the ratio of the models' FLOPs; None counts them.
     """

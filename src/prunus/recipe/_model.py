@@ -13,7 +13,7 @@ from pydantic import (
 )
 
 from prunus.errors import PrunusError, unknown
-from prunus.registry import Many, Part, listed, named
+from prunus.registry import Many, Part, listed, named, spec_of
 from prunus.tiling import Grid
 
 GRADUAL = "gradual"
@@ -30,6 +30,11 @@ def _site(value: Any) -> Any:
     if isinstance(value, str) and value not in KINDS:
         raise unknown("site kind", value, KINDS)
     return value if isinstance(value, str) else Grid.of(value)
+
+
+def _source(value: Any) -> Any:
+    """A place is text; anything else stands for a new network."""
+    return value if isinstance(value, str) else spec_of("networks", value)
 
 
 def _vocabulary(value: Any) -> Any:
@@ -220,13 +225,14 @@ class TrainRecipe(Part):
     """One fine-tuning run.
 
     Attributes:
-        model: the pretrained model: a folder, ``package:module/folder``, or a hub id.
+        model: the pretrained model: a folder, ``package:module/folder``, or a hub id; or a new
+            network for images: ``{name: cifar_resnet, depth: 20}``.
         task: what it shall learn.
         training: how, see :class:`prunus.task.Training`.
         out: the folder of the result, where the command line names none.
     """
 
-    model: str
+    model: Annotated[str | Settings, BeforeValidator(_source)]
     task: Annotated[Settings, named("task")]
     training: Settings = Field(default_factory=dict)
     out: str | None = None

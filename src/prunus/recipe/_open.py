@@ -6,14 +6,14 @@ from typing import Any
 
 import torch
 from huggingface_hub import snapshot_download
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel
 
 from prunus.checkpoint import load, transformer_of
 from prunus.errors import PrunusError
 from prunus.recipe._model import Recipe
 from prunus.recipe._parts import Parts
 from prunus.task import Batches, Prepared, Task, resolve
-from prunus.task._network import hushed, open_tokenizer
+from prunus.task._network import hushed
 
 FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja")
 REPORT = "report.json"
@@ -52,23 +52,16 @@ def open_model(folder: Path, device: str = "cpu") -> PreTrainedModel:
         raise PrunusError(f"device {device!r} cannot be used: {reason}") from None
 
 
-def tokenizer_of(folder: Path) -> PreTrainedTokenizerBase:
-    """The tokenizer of a checkpoint.
+def processor_of(task: Task, folder: Path) -> Any:
+    """What makes the inputs of a checkpoint for a task: its tokenizer, or what its pixels are.
 
     Raises:
         PrunusError: the folder holds none, or none that opens.
     """
-    try:
-        return open_tokenizer(transformer_of(folder))
-    except PrunusError:
-        raise
-    except Exception as error:  # a broken file makes transformers raise anything
-        raise PrunusError(f"{folder} holds no tokenizer that opens: {error}") from None
+    return task.processor(transformer_of(folder))
 
 
-def prepare(
-    task: Task, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, seed: int
-) -> Prepared[Any]:
+def prepare(task: Task, model: PreTrainedModel, processor: Any, seed: int) -> Prepared[Any]:
     """The task's data, checked against the model's head.
 
     Raises:
@@ -81,12 +74,10 @@ def prepare(
         )
     config: Any = model.config
     head = [str(config.id2label.get(index, index)) for index in range(config.num_labels)]
-    return task.prepare(tokenizer, config.num_labels, seed, head)
+    return task.prepare(processor, config.num_labels, seed, head)
 
 
-def data_of(
-    recipe: Recipe, chosen: Parts, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
-) -> Prepared[Any]:
+def data_of(recipe: Recipe, chosen: Parts, model: PreTrainedModel, processor: Any) -> Prepared[Any]:
     """The data of a recipe, with the splits that it names; a search measures on one of its own.
 
     Raises:
@@ -95,17 +86,19 @@ def data_of(
     """
     others = recipe.calibration.split, recipe.evaluation.split
     if chosen.budget.max_loss is None:
-        prepared = prepare(chosen.task, model, tokenizer, recipe.seed)
+        prepared = prepare(chosen.task, model, processor, recipe.seed)
     else:
-        prepared = _with_development(chosen.task, model, tokenizer, recipe.seed, others)
+        prepared = _with_development(chosen.task, model, processor, recipe.seed, others)
     prepared.require(*others)
+    if recipe.latency and recipe.latency.length and prepared.longest(model.config) is None:
+        raise PrunusError("latency.length: the examples of this task have no tokens; leave it out")
     return prepared
 
 
 def _with_development(
     task: Task,
     model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
+    processor: Any,
     seed: int,
     others: Iterable[str],
 ) -> Prepared[Any]:
@@ -117,12 +110,12 @@ def _with_development(
                 " or the calibration shares rows with the development split; draw one:"
                 f" task.splits.{DEVELOPMENT}={DRAWN}"
             )
-    prepared = prepare(task, model, tokenizer, seed)
+    prepared = prepare(task, model, processor, seed)
     if DEVELOPMENT in prepared.splits:
         return prepared
     drawn = task.model_copy(update={"splits": {**task.splits, DEVELOPMENT: DRAWN}})
     try:
-        return prepare(drawn, model, tokenizer, seed)
+        return prepare(drawn, model, processor, seed)
     except PrunusError as error:
         raise PrunusError(
             f"{error}; max_loss measures on {DRAWN} rows unless the recipe says how many:"

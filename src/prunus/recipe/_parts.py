@@ -43,13 +43,13 @@ def class_of(key: str, settings: Settings) -> type[Part]:
     return find(FOLDERS.get(key, key), settings.pop("name"))
 
 
-def build(key: str, spec: Settings, seed: int = 0) -> Any:
+def build(key: str, spec: Settings | str, seed: int = 0) -> Any:
     """One part of a recipe; one that draws takes the recipe's seed unless it has its own.
 
     Raises:
         PrunusError: a setting is unknown or out of range.
     """
-    settings = dict(spec)
+    settings: Settings = {"name": spec} if isinstance(spec, str) else dict(spec)
     cls = class_of(key, settings)
     if "seed" in cls.model_fields:
         settings.setdefault("seed", seed)

@@ -8,7 +8,7 @@ from transformers import PreTrainedModel
 from prunus.measure.hardware import hardware, versions
 from prunus.measure.size import bytes, parameters
 from prunus.plan import Plan
-from prunus.recipe._measured import Claims, density
+from prunus.recipe._measured import Claims, Lengths, density
 from prunus.recipe._model import Recipe, Settings
 from prunus.recipe._zeros import zeros
 from prunus.report import Report
@@ -37,7 +37,7 @@ class Findings:
         latencies: paired measurements.
         equivalence: differences of outputs.
         calibration: samples and tokens.
-        lengths: tokens of the data's mean sample, and of a padded one.
+        lengths: tokens of the data's mean sample, and of a padded one, where it has any.
         seconds: of each phase.
         peak: bytes of memory.
     """
@@ -57,7 +57,7 @@ class Findings:
     latencies: list[schema.Latency]
     equivalence: dict[str, float]
     calibration: dict[str, int]
-    lengths: tuple[int, int]
+    lengths: Lengths
     seconds: dict[str, float]
     peak: int
 
@@ -121,6 +121,8 @@ def _metrics(dense: Quality, pruned: Quality) -> dict[str, dict[str, float]]:
 
 def _flops(found: Findings) -> schema.Flops:
     mean, longest = found.lengths
+    if longest is None:
+        return schema.Flops.model_validate({**found.claims.pair(mean, found.plan), "per": "image"})
     padded = found.claims.pair(longest, found.plan)
     return schema.Flops.model_validate(
         {

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel
 
 from prunus.anatomy import Anatomy, anatomy
 from prunus.checkpoint import save
@@ -15,10 +16,11 @@ from prunus.measure.size import bytes
 from prunus.plan import Plan
 from prunus.probe import Room
 from prunus.probe._tokens import mean_length
+from prunus.probe.loss import samples_of
 from prunus.recipe._fresh import answer, difference, fresh_answer
 from prunus.recipe._learning import checkpoints_of, learning
-from prunus.recipe._measured import Claims, aimed, latencies, longest
-from prunus.recipe._open import DEVELOPMENT, data_of, open_model, to, tokenizer_of
+from prunus.recipe._measured import Claims, Lengths, aimed, latencies
+from prunus.recipe._open import DEVELOPMENT, data_of, open_model, processor_of, to
 from prunus.recipe._rivals import Rivals
 from prunus.recipe._stage import Stage
 from prunus.recipe._touch_up import row, training
@@ -42,11 +44,11 @@ class Opened:
 
     source: Path
     model: PreTrainedModel
-    tokenizer: PreTrainedTokenizerBase
+    processor: Any
     prepared: Prepared
     batches: list[dict[str, Tensor]]
     probe: dict[str, Tensor]
-    lengths: tuple[int, int]
+    lengths: Lengths
     whole: PreTrainedModel
     vocab: Plan = field(default_factory=Plan)
     told: Vocabulary | None = None
@@ -54,11 +56,9 @@ class Opened:
     @property
     def calibration(self) -> dict[str, int]:
         """How much data scores and repairs see."""
-        masks = [batch["attention_mask"] for batch in self.batches]
-        return {
-            "samples": sum(len(mask) for mask in masks),
-            "tokens": sum(int(mask.sum()) for mask in masks),
-        }
+        samples = {"samples": sum(map(samples_of, self.batches))}
+        masks = [batch["attention_mask"] for batch in self.batches if "attention_mask" in batch]
+        return samples | ({"tokens": sum(int(mask.sum()) for mask in masks)} if masks else {})
 
 
 def open_all(stage: Stage, source: Path) -> Opened:
@@ -69,12 +69,13 @@ def open_all(stage: Stage, source: Path) -> Opened:
     """
     recipe = stage.recipe
     with stage.phase("load"):
-        model, tokenizer = open_model(source, recipe.device), tokenizer_of(source)
+        model = open_model(source, recipe.device)
+        processor = processor_of(stage.parts.task, source)
     with stage.phase("data"):
-        prepared = data_of(recipe, stage.parts, model, tokenizer)
+        prepared = data_of(recipe, stage.parts, model, processor)
         batches, probe = _batches(stage, prepared)
-    lengths = mean_length(batches) or 1, longest(model, tokenizer, prepared.max_length)
-    opened = Opened(source, model, tokenizer, prepared, batches, probe, lengths, model)
+    lengths = mean_length(batches), prepared.longest(model.config)
+    opened = Opened(source, model, processor, prepared, batches, probe, lengths, model)
     stage.log.info("calibration: %s, lengths %s", opened.calibration, lengths)
     return opened
 
@@ -105,7 +106,7 @@ def trim_all(stage: Stage, opened: Opened) -> Opened:
         batches, probe = _batches(stage, found.prepared)
     stage.log.info("vocabulary: %s", found.told)
     return replace(
-        opened, model=found.model, tokenizer=found.tokenizer, prepared=found.prepared,
+        opened, model=found.model, processor=found.tokenizer, prepared=found.prepared,
         batches=batches, probe=probe, vocab=found.plan, told=found.told,
     )  # fmt: skip
 
@@ -200,7 +201,7 @@ def save_all(stage: Stage, opened: Opened, cut: Cut) -> float:
     """
     with stage.phase("save"), hushed():
         save(
-            cut.model, stage.folder / "model", opened.tokenizer,
+            cut.model, stage.folder / "model", opened.processor,
             portable=stage.recipe.portable, around=opened.source,
         )  # fmt: skip
         (cut.plan | opened.vocab).save(stage.folder / "plan.safetensors")

@@ -10,10 +10,12 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from prunus.anatomy import anatomy
 from prunus.drive import shrink
+from prunus.errors import PrunusError
 from prunus.plan import Plan
 from prunus.recipe._model import Vocabulary
 from prunus.report import _schema as schema
 from prunus.task import Prepared
+from prunus.task._tokenized import Tokenized
 from prunus.vocabulary import NAME, plan_of, trimmed
 
 
@@ -43,6 +45,8 @@ def trim(
         PrunusError: the task has none of the splits, or see
             :func:`prunus.vocabulary.trim_vocabulary`.
     """
+    if not isinstance(prepared, Tokenized):
+        raise PrunusError("vocab: the examples of this task have no tokens; leave vocab out")
     seen = tuple(name for name in settings.splits if name in prepared.splits)
     prepared.require(*(seen or settings.splits[:1]))
     counts = sum((_counts(prepared, name) for name in seen), start=Counter())

@@ -14,7 +14,7 @@ from prunus.plan import Plan
 from prunus.probe._tokens import mean_length
 from prunus.recipe._learning import learning
 from prunus.recipe._model import Recipe
-from prunus.recipe._open import data_of, folder_of, open_model, tokenizer_of
+from prunus.recipe._open import data_of, folder_of, open_model, processor_of
 from prunus.recipe._parts import Parts, parts
 from prunus.recipe._trim import trim
 from prunus.recipe.furthest import densities
@@ -69,7 +69,7 @@ class Preview:
         sites: {site: units}.
         rules: for each rule of the budget, how many sites it matches.
         amounts: in every metric.
-        length: tokens of the data's mean sample.
+        length: tokens of the data's mean sample; None where it has none.
         samples: how many calibration samples there are.
         vocabulary: how many tokens there are and how many stay, where some go; all else is said
             of the model without them.
@@ -82,7 +82,7 @@ class Preview:
     sites: dict[str, int]
     rules: dict[str, int]
     amounts: list[Amount]
-    length: int
+    length: int | None
     samples: int
     vocabulary: Pair | None
     training: Timetable | None
@@ -97,14 +97,14 @@ def check(recipe: Recipe) -> Preview:
     """
     chosen, source = parts(recipe), folder_of(recipe.model)
     model, data = open_model(source), recipe.calibration
-    prepared = data_of(recipe, chosen, model, tokenizer_of(source))
+    prepared = data_of(recipe, chosen, model, processor_of(chosen.task, source))
     vocabulary = None
     if recipe.vocab is not None:
         found = trim(recipe.vocab, model, prepared, recipe.evaluation.split)
         model, prepared, vocabulary = found.model, found.prepared, found.told.tokens
     sites = anatomy(model).chosen(recipe.sites)
     batches = prepared.batches(data.split, data.batch_size, data.samples, data.order)
-    length = mean_length(batches) or 1
+    length = mean_length(batches)
     chance = Random(seed=recipe.seed)
     job = job_of(model, sites, batches, score=chance, budget=chosen.budget, recover=())
     job.learning = learning(recipe, chosen, model, prepared, Path())

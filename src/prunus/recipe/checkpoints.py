@@ -23,7 +23,7 @@ from prunus.probe.work import flops
 from prunus.recipe._bars import Bars
 from prunus.recipe._measured import latencies
 from prunus.recipe._model import Latency, Settings
-from prunus.recipe._open import REPORT, folder_of, open_model, prepare, tokenizer_of
+from prunus.recipe._open import REPORT, folder_of, open_model, prepare, processor_of
 from prunus.recipe._parts import build
 from prunus.recipe.rewrite import opener
 from prunus.report import _schema as schema
@@ -46,7 +46,7 @@ def evaluate(
     """
     chosen, folder = build("task", task), folder_of(checkpoint)
     model = open_model(folder)
-    prepared = prepare(chosen, model, tokenizer_of(folder), seed=0)
+    prepared = prepare(chosen, model, processor_of(chosen, folder), seed=0)
     with Bars(quiet) as bars:
         return prepared.evaluate(model, split, batch_size, partial(bars.over, what="evaluate"))
 
@@ -78,7 +78,9 @@ def bench(dense: str, pruned: str, settings: Latency, length: int, quiet: bool =
     work = [flops(model, sample) for model in models]
     sizes = [parameters(model) for model in models]
     with Bars(quiet) as bars:
-        taken = next(latencies(models, sample, settings, length, bars))
+        taken = next(
+            latencies(models, sample, settings, length if "input_ids" in sample else None, bars)
+        )
     return Bench(
         schema.Pair(dense=sizes[0], pruned=sizes[1]),
         schema.Pair(dense=work[0], pruned=work[1]),

@@ -26,7 +26,7 @@ def compare(
     *,
     evaluation: Evaluation,
     latency: Latency | None,
-    length: int,
+    length: int | None,
     bars: Bars,
 ) -> Iterator[schema.Baseline]:
     """One row for each baseline; one that cannot be made says why instead of numbers.
@@ -80,7 +80,7 @@ def _times(
     rival: Rival,
     batch: Mapping[str, Tensor],
     settings: Latency | None,
-    length: int,
+    length: int | None,
     bars: Bars,
 ) -> Iterator[schema.Latency]:
     if settings is not None:

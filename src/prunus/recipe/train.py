@@ -23,7 +23,9 @@ def train(recipe: TrainRecipe, out: str | Path, quiet: bool = False) -> list[str
         PrunusError: see :func:`prunus.task.train`.
     """
     task, training = build("task", recipe.task), build("training", recipe.training)
-    folder = fine_tune(recipe.model, task, training, out, quiet)
+    model = recipe.model
+    network = model if isinstance(model, str) else build("networks", model)
+    folder = fine_tune(network, task, training, out, quiet)
     quality = json.loads((folder / "training.json").read_text(encoding="utf-8"))["quality"]
     if quality is None:
         return []

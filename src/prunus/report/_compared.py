@@ -35,7 +35,7 @@ def lines(report: Report) -> list[Line]:
 def timed(report: Report) -> str:
     """What the column of speeds was measured with."""
     for entry in report.latency_ms[-1:]:
-        call = f"batches of {entry.batch} by {show.tokens(entry.length)} tokens"
+        call = f"batches of {show.call(entry.batch, entry.length)}"
         return f"{clock(entry)} time against the dense model, {call}"
     return "not measured"
 

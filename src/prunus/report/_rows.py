@@ -101,10 +101,11 @@ def _points_lost(both: Both | Quality) -> str:
 def _sizes(report: Report) -> Iterator[Row]:
     flops = report.flops
     yield _pair("parameters", "", report.params)
-    per = f"a {flops.per}, "
-    yield _pair("FLOPs", f"{per}mean length {show.tokens(flops.length)}", flops)
+    per = f"{'an' if flops.per[0] in 'aeiou' else 'a'} {flops.per}"
+    mean = "" if flops.length is None else f", mean length {show.tokens(flops.length)}"
+    yield _pair("FLOPs", f"{per}{mean}", flops)
     if flops.padded is not None:
-        yield _pair("FLOPs", f"{per}padded to {show.tokens(flops.padded.length)}", flops.padded)
+        yield _pair("FLOPs", f"{per}, padded to {show.tokens(flops.padded.length)}", flops.padded)
     yield _pair("weights", "both in float32", report.bytes, "B")
     yield from _vocabulary(report.vocabulary)
 
@@ -134,7 +135,7 @@ def _pair(what: str, note: str, pair: Pair, unit: str = "") -> Row:
 
 def _latencies(entries: tuple[Latency, ...]) -> Iterator[Row]:
     for entry in entries:
-        size = f"{entry.runtime}, {entry.batch} by {show.tokens(entry.length)} tokens"
+        size = f"{entry.runtime}, {show.call(entry.batch, entry.length)}"
         threads = f"{entry.threads} thread{'s' * (entry.threads != 1)}"
         yield _timing(f"{clock(entry)} time", f"{size}, {threads}", entry, _remark(entry))
         if entry.predicted is not None:

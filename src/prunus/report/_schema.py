@@ -132,10 +132,13 @@ class Padded(Pair):
 
 
 class Flops(Pair):
-    """Floating point operations of one sequence of the data's mean length, in tokens."""
+    """Floating point operations of one sequence of the data's mean length, in tokens.
+
+    What has no tokens, such as an image, has no length, and is never padded.
+    """
 
     per: str = "sequence"
-    length: float
+    length: float | None = None
     padded: Padded | None = None
 
 
@@ -166,7 +169,7 @@ class Latency(Timing):
     Attributes:
         runtime: what ran the models, such as ``torch-eager``.
         batch: sequences in a call.
-        length: tokens of each sequence.
+        length: tokens of each sequence; None where the model reads none.
         threads: how many threads the runtime used.
         ideal: the FLOPs ratio of the two models at this length: what no overhead would give.
         clock: what the first four values were taken with, ``cpu`` or ``wall``.
@@ -178,7 +181,7 @@ class Latency(Timing):
 
     runtime: str
     batch: Count
-    length: float
+    length: float | None = None
     threads: Count
     ideal: float
     clock: str = "cpu"

@@ -50,6 +50,13 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
 
 
+def call(batch: int, length: float | None) -> str:
+    """The size of a batch, and its tokens where it has such."""
+    if length is None:
+        return f"{batch} sample{'s' * (batch != 1)}"
+    return f"{batch} by {tokens(length)} tokens"
+
+
 def tokens(length: float) -> str:
     """A length in tokens, with a decimal where it has one."""
     return f"{length:.1f}".removesuffix(".0")

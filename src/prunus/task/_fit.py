@@ -3,8 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from transformers import DataCollatorWithPadding, PreTrainedModel
+from torch import nn
+from transformers import PreTrainedModel
 
+from prunus.errors import PrunusError
 from prunus.task._prepared import Prepared
 from prunus.task._training import Training
 from prunus.trainer import train
@@ -30,14 +32,17 @@ def fit(
 
     Returns:
         The mean training loss.
+
+    Raises:
+        PrunusError: embeddings are to be frozen, and the model has none.
     """
     if training.freeze_embeddings:
-        model.get_input_embeddings().requires_grad_(False)
+        _embeddings(model).requires_grad_(False)
     examples: Any = prepared.examples("train")
     return train(
         model,
         examples,
-        DataCollatorWithPadding(prepared.tokenizer),
+        prepared.collate("train"),
         folder,
         bar=not quiet,
         num_train_epochs=training.epochs,
@@ -50,8 +55,20 @@ def fit(
         lr_scheduler_type=training.scheduler,
         max_steps=training.max_steps or -1,
         seed=training.seed,
-        train_sampling_strategy="group_by_length",
+        train_sampling_strategy=prepared.sampling,
         remove_unused_columns=True,
         use_cpu=model.device.type == "cpu",
         **more,
     )
+
+
+def _embeddings(model: PreTrainedModel) -> nn.Embedding:
+    try:
+        found = model.get_input_embeddings()
+    except NotImplementedError:
+        found = None
+    if not isinstance(found, nn.Embedding):
+        raise PrunusError(
+            f"freeze_embeddings: a {type(model).__name__} has no embeddings of tokens; leave it out"
+        )
+    return found

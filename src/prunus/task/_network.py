@@ -1,6 +1,6 @@
 """Opening a pretrained model with a head that may be new."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from transformers.utils import logging
 
 from prunus.auto import own_config
 from prunus.errors import PrunusError
+from prunus.networks._network import ImageClassifier
 from prunus.task._prepared import Prepared
 
 VOCABULARIES = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt")
@@ -52,16 +53,16 @@ def open_network(where: str | Path, prepared: Prepared[Any], head: str) -> PreTr
 
     Args:
         where: a folder or a hub id.
-        prepared: the task; what it says of its head goes into the config.
+        prepared: the task; what it says of its head and inputs goes into the config.
         head: the head, as transformers names its classes.
 
     Raises:
-        PrunusError: tensors of the body are missing, which transformers fills with random ones.
+        PrunusError: tensors of the body are missing or of another shape; transformers would
+            fill them with random numbers.
     """
     config = own_config(AutoConfig.from_pretrained(where))
-    for name, value in prepared.head_config().items():
+    for name, value in {**prepared.head_config(), **prepared.input_config()}.items():
         setattr(config, name, value)
-    config.pad_token_id = prepared.tokenizer.pad_token_id
     maker = getattr(transformers, f"AutoModelFor{head}")
     with hushed():  # a report on the new head; what else is missing raises below
         model, told = maker.from_pretrained(
@@ -71,15 +72,23 @@ def open_network(where: str | Path, prepared: Prepared[Any], head: str) -> PreTr
             ignore_mismatched_sizes=True,
             output_loading_info=True,
         )
-    _require_body(model, told["missing_keys"], where)
+    _require_body(model, told, where)
     return model
 
 
-def _require_body(model: PreTrainedModel, missing: set[str], where: str | Path) -> None:
-    body = f"{model.base_model_prefix}."
-    lost = sorted(key for key in missing if key.startswith(body) and ".pooler." not in key)
+def _require_body(model: PreTrainedModel, told: Mapping[str, Any], where: str | Path) -> None:
+    unlike = {key for key, *_ in told["mismatched_keys"]}
+    lost = sorted(key for key in {*told["missing_keys"], *unlike} if _of_body(model, key))
     if lost:
         raise PrunusError(
             f"{where} lacks {len(lost)} pretrained tensors of a {type(model).__name__}, such as"
-            f" {lost[0]!r}: its weights do not belong to its config.json"
+            f" {lost[0]!r}, or has them in other shapes: its weights do not belong to its"
+            " config.json, or to the size and the channels of the task's images"
         )
+
+
+def _of_body(model: PreTrainedModel, key: str) -> bool:
+    """Whether a tensor is no part of the head, nor of the pooling before it."""
+    if isinstance(model, ImageClassifier):
+        return not key.startswith(f"{model.head}.")
+    return key.startswith(f"{model.base_model_prefix}.") and ".pooler." not in key

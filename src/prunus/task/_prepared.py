@@ -1,14 +1,14 @@
-"""What every task offers once it is ready for one tokenizer: splits, batches, an evaluation."""
+"""What every task offers once it is ready for one model: splits, batches, an evaluation."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, Generic, Literal, TypeVar
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, Literal, TypeVar, overload
 
 import torch
 from torch import Tensor, nn
-from transformers import DataCollatorWithPadding, PreTrainedTokenizerBase
+from transformers import PretrainedConfig
 
 from prunus.errors import PrunusError, unknown
 from prunus.task._changes import Answer, Asked, Change, Changes, changed
@@ -22,43 +22,56 @@ Rows = TypeVar("Rows")
 Order = Literal["length", "equal", "drawn"]
 
 
-class Batches(list[Batch]):
+class Batches(Sequence[Batch]):
     """Batches of a split.
 
     Attributes:
         order: ``[example]`` the row in the split of each example, in the order of the batches.
     """
 
-    def __init__(self, batches: Iterable[Batch], order: Tensor) -> None:
-        super().__init__(batches)
+    def __init__(self, batches: Sequence[Batch], order: Tensor) -> None:
         self.order = order
+        self._batches = batches
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    @overload
+    def __getitem__(self, place: int) -> Batch: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Batch]: ...
+
+    def __getitem__(self, place: int | slice) -> Batch | Sequence[Batch]:
+        return self._batches[place]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Prepared(ABC, Generic[Rows]):
-    """A task's splits, tokenised when asked for.
+    """A task's splits, made into a model's inputs when asked for.
 
-    An example is what a model takes in one row of a batch: a text, a pair of texts, or one window
-    of a long text.
+    An example is what a model takes in one row of a batch: a text, a pair of texts, one window of
+    a long text, an image.
 
     Attributes:
         label_keys: what of a batch is a label; the rest is what a model answers to.
         outputs: what of a model's output is its answer, each ``[example, ...]``.
-        tokenizer: makes tokens of texts.
+        sampling: how a training draws its examples, as transformers names it.
         splits: the rows by split name.
-        max_length: tokens at which an example is cut off.
     """
 
     label_keys: ClassVar[tuple[str, ...]]
     outputs: ClassVar[tuple[str, ...]]
-    tokenizer: PreTrainedTokenizerBase
+    sampling: ClassVar[str] = "random"
     splits: Mapping[str, Rows]
-    max_length: int
-    _encoded: dict[str, list[Example]] = field(default_factory=dict, init=False, repr=False)
 
     @abstractmethod
     def head_config(self) -> dict[str, Any]:
         """What a model's configuration must say for a head that fits the task."""
+
+    def input_config(self) -> dict[str, Any]:
+        """What a model's configuration must say of its inputs."""
+        return {}
 
     @abstractmethod
     def baselines(self) -> dict[str, float]:
@@ -69,8 +82,43 @@ class Prepared(ABC, Generic[Rows]):
         """
 
     @abstractmethod
-    def _encode(self, split: str) -> list[Example]:
-        """The tokenised examples of a split, with their labels under ``label_keys``."""
+    def examples(self, split: str) -> Sequence[Any]:
+        """What a training on a split draws from, one entry an example; see :meth:`collate`.
+
+        Raises:
+            PrunusError: the task has no such split.
+        """
+
+    @abstractmethod
+    def collate(self, split: str) -> Callable[[list[Any]], Batch]:
+        """What makes a training's batch of some of the ``examples`` of a split."""
+
+    @abstractmethod
+    def batches(
+        self,
+        split: str,
+        batch_size: int = 32,
+        limit: int | None = None,
+        order: Order = "length",
+    ) -> Batches:
+        """A split in batches.
+
+        Args:
+            split: its name.
+            batch_size: examples in a batch; the last one may be smaller.
+            limit: take only the first so many examples of the split.
+            order: of the examples, where they have lengths.
+
+        Returns:
+            Batches of a model's inputs and labels ``[example, ...]``, ready for ``model(**batch)``.
+
+        Raises:
+            PrunusError: the task has no such split.
+        """
+
+    @abstractmethod
+    def longest(self, config: PretrainedConfig) -> int | None:
+        """How many tokens a padded example has, as far as a model has positions; else None."""
 
     @abstractmethod
     def _judge(self, split: str, answers: list[Tensor]) -> Quality:
@@ -111,57 +159,6 @@ class Prepared(ABC, Generic[Rows]):
     def _change(self, split: str, row: int, dense: Quality, pruned: Quality) -> Change:
         said = self._said(dense, row), self._said(pruned, row)
         return Change(self._asked(split, row), *said)
-
-    def examples(self, split: str) -> list[Example]:
-        """The tokenised examples of a split in its order: ``input_ids`` and such, and the labels.
-
-        Raises:
-            PrunusError: the task has no such split.
-        """
-        if split not in self._encoded:
-            self._encoded[split] = self._encode(split)
-        return self._encoded[split]
-
-    def lengths(self, split: str) -> Tensor:
-        """Number of tokens ``[example]`` int64 of each example, in the order of the split."""
-        return torch.tensor([len(row["input_ids"]) for row in self.examples(split)])
-
-    def batches(
-        self,
-        split: str,
-        batch_size: int = 32,
-        limit: int | None = None,
-        order: Order = "length",
-    ) -> Batches:
-        """A split in batches, each padded to its own longest example.
-
-        Args:
-            split: its name.
-            batch_size: examples in a batch; the last one may be smaller.
-            limit: take only the first so many examples of the split.
-            order: ``length`` puts examples of like lengths together, the longest first; ``equal``
-                only those of equal lengths, so that nothing is padded and batches may be small;
-                ``drawn`` keeps the order of the split.
-
-        Returns:
-            Batches with ``input_ids`` and ``attention_mask`` ``[example, token]`` (and what else
-            the tokenizer gives) and the labels ``[example]``, ready for ``model(**batch)``.
-
-        Raises:
-            PrunusError: the task has no such split, or the tokenizer cannot pad.
-        """
-        if self.tokenizer.pad_token is None:
-            raise PrunusError("the tokenizer has no padding token: set tokenizer.pad_token")
-        rows = self.examples(split)[:limit]
-        lengths, place = self.lengths(split)[:limit], torch.arange(len(rows))
-        if order != "drawn":
-            place = lengths.argsort(descending=True, stable=True)
-        groups = [place]
-        if order == "equal":
-            groups = place.split(lengths[place].unique_consecutive(return_counts=True)[1].tolist())
-        collate = DataCollatorWithPadding(self.tokenizer)
-        chunks = [chunk.tolist() for group in groups for chunk in group.split(batch_size)]
-        return Batches((dict(collate([rows[i] for i in chunk])) for chunk in chunks), place)
 
     def evaluate(
         self,

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from prunus.task._changes import Answer, Asked
-from prunus.task._prepared import Example, Prepared
+from prunus.task._prepared import Example
 from prunus.task._quality import Quality
 from prunus.task._squad import fingerprint, normal, score
+from prunus.task._tokenized import Tokenized
 from prunus.task._windows import Characters, Window, windows
 
 SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
@@ -35,7 +36,7 @@ class Questions:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Spans(Prepared[Questions]):
+class Spans(Tokenized[Questions]):
     """Splits of questions; an example is one window of a question's context.
 
     Attributes:

@@ -1,12 +1,15 @@
-"""What every task is: settings that make data ready for a tokenizer."""
+"""What every task is: settings that make data ready for a model."""
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import Any, ClassVar, Self
 
 from pydantic import Field, PositiveInt
 from transformers import PreTrainedTokenizerBase
 
+from prunus.errors import PrunusError
 from prunus.registry import Part
+from prunus.task._network import open_tokenizer
 from prunus.task._prepared import Prepared
 from prunus.task._slices import SplitName
 
@@ -18,17 +21,34 @@ class Task(Part, ABC):
         head: the head that answers it, as transformers names its classes.
         splits: for ``train``, ``calibration``, ``development`` and ``validation`` either a split
             of the source or a count of rows to draw from its training split.
-        max_length: tokens at which an example is cut off.
     """
 
     head: ClassVar[str]
     splits: dict[SplitName, str | PositiveInt] = Field(default_factory=dict)
-    max_length: PositiveInt | None = None
+
+    @abstractmethod
+    def processor(self, where: str | Path | None) -> Any:
+        """What makes a model's inputs, as it lies beside the model.
+
+        Args:
+            where: the model's folder or hub id; None for a network that is yet to be made.
+
+        Raises:
+            PrunusError: there is none.
+        """
+
+    def cut_off(self, length: int) -> Self:
+        """The same task with examples cut off at so many tokens.
+
+        Raises:
+            PrunusError: its examples have no tokens.
+        """
+        raise PrunusError(f"max_length {length}: the examples of this task have no tokens")
 
     @abstractmethod
     def prepare(
         self,
-        tokenizer: PreTrainedTokenizerBase,
+        processor: Any,
         num_labels: int | None = None,
         seed: int = 0,
         head_names: list[str] | None = None,
@@ -36,7 +56,7 @@ class Task(Part, ABC):
         """Open the data, check it, and draw the splits.
 
         Args:
-            tokenizer: of the model.
+            processor: what makes the model's inputs.
             num_labels: outputs of the model's head; None where it is yet to be made.
             seed: draws the calibration rows. The other splits are always the same.
             head_names: the classes as the head orders them.
@@ -44,3 +64,38 @@ class Task(Part, ABC):
         Raises:
             PrunusError: the data is nowhere, or does not fit the head.
         """
+
+
+class TextTask(Task):
+    """A task whose examples are texts.
+
+    Attributes:
+        max_length: tokens at which an example is cut off.
+    """
+
+    max_length: PositiveInt | None = None
+
+    def processor(self, where: str | Path | None) -> PreTrainedTokenizerBase:
+        """The tokenizer of a model.
+
+        Args:
+            where: the model's folder or hub id.
+
+        Raises:
+            PrunusError: the folder holds none, or the network is yet to be made.
+        """
+        if where is None:
+            raise PrunusError(
+                "a new network has no tokenizer: it can learn image_classification; name a"
+                " pretrained model for texts"
+            )
+        try:
+            return open_tokenizer(where)
+        except PrunusError:
+            raise
+        except Exception as error:  # a broken file makes transformers raise anything
+            raise PrunusError(f"{where} holds no tokenizer that opens: {error}") from None
+
+    def cut_off(self, length: int) -> Self:
+        """The same task with texts cut off at so many tokens."""
+        return self.model_copy(update={"max_length": length})

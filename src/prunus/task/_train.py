@@ -8,12 +8,14 @@ from typing import Any
 
 from rich.progress import track
 from torch import nn
-from transformers import set_seed
+from transformers import PreTrainedModel, set_seed
 
 from prunus.errors import PrunusError
 from prunus.files import folder_beside
+from prunus.networks._network import Network
+from prunus.registry import spelt
 from prunus.task._locate import resolve
-from prunus.task._network import hushed, open_network, open_tokenizer
+from prunus.task._network import hushed, open_network
 from prunus.task._prepared import Prepared
 from prunus.task._task import Task
 from prunus.task._training import Training
@@ -22,17 +24,17 @@ RECORD = "training.json"
 
 
 def train(
-    model: str | Path,
+    model: str | Path | Network,
     task: Task,
     training: Training,
     out: str | Path,
     quiet: bool = False,
 ) -> Path:
-    """Fine-tune a model on a task and save it, with its tokenizer and ``training.json``.
+    """Fine-tune a model on a task and save it, with its processor and ``training.json``.
 
     Args:
         model: a folder, ``package:module/folder``, or a hub id; a head that does not fit the task
-            is made anew.
+            is made anew; or a network to be made.
         task: what to learn.
         training: how.
         out: the folder to be written; it appears complete, at the end.
@@ -48,18 +50,18 @@ def train(
     from prunus.task._fit import fit  # the Trainer takes two seconds to import
 
     _require_ours(Path(out))
-    where, started = resolve(model), time.perf_counter()
-    tokenizer = open_tokenizer(where)
+    where, started = None if isinstance(model, Network) else resolve(model), time.perf_counter()
+    processor = task.processor(where)
     if training.max_length is not None:
-        task = task.model_copy(update={"max_length": training.max_length})
-    prepared = task.prepare(tokenizer)
+        task = task.cut_off(training.max_length)
+    prepared = task.prepare(processor)
     prepared.require("train", *(["validation"] if training.evaluate else []))
     set_seed(training.seed)
-    network = open_network(where, prepared, task.head)
+    network = _network(model, where, prepared, task)
     with folder_beside(Path(out)) as folder:
         loss = fit(network, prepared, training, folder, quiet)
         record = {
-            "model": str(model),
+            "model": spelt(model) if isinstance(model, Network) else str(model),
             "task": task.model_dump(mode="json"),
             "training": training.model_dump(mode="json"),
             "loss": loss,
@@ -68,9 +70,18 @@ def train(
         }
         with hushed():
             network.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
+        processor.save_pretrained(folder)
         (folder / RECORD).write_text(json.dumps(record, indent=2) + "\n")
     return Path(out)
+
+
+def _network(
+    model: str | Path | Network, where: str | Path | None, prepared: Prepared[Any], task: Task
+) -> PreTrainedModel:
+    if isinstance(model, Network):
+        return model.build({**prepared.head_config(), **prepared.input_config()})
+    assert where is not None
+    return open_network(where, prepared, task.head)
 
 
 def _require_ours(out: Path) -> None:

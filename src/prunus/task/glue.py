@@ -7,7 +7,7 @@ from transformers import PreTrainedTokenizerBase
 
 from prunus.errors import unknown
 from prunus.task._classified import Classified
-from prunus.task._task import Task
+from prunus.task._task import TextTask
 from prunus.task.text_classification import TextClassification
 
 PAIR = ("sentence1", "sentence2")
@@ -23,7 +23,7 @@ SUBSETS: dict[str, dict[str, Any]] = {
 }
 
 
-class Glue(Task):
+class Glue(TextTask):
     """One of the GLUE tasks, from the hub or its mirror under ``$PRUNUS_DATA``.
 
     Attributes:
@@ -53,7 +53,7 @@ class Glue(Task):
 
     def prepare(
         self,
-        tokenizer: PreTrainedTokenizerBase,
+        processor: PreTrainedTokenizerBase,
         num_labels: int | None = None,
         seed: int = 0,
         head_names: list[str] | None = None,
@@ -61,7 +61,7 @@ class Glue(Task):
         """Open the data, check it, and draw the splits: see ``TextClassification.prepare``.
 
         Args:
-            tokenizer: of the model.
+            processor: the tokenizer of the model.
             num_labels: outputs of the model's head; None where it is yet to be made.
             seed: draws the calibration rows.
             head_names: the classes as the head orders them.
@@ -69,4 +69,4 @@ class Glue(Task):
         Raises:
             PrunusError: the data is nowhere, or does not fit the head.
         """
-        return self.table().prepare(tokenizer, num_labels, seed, head_names)
+        return self.table().prepare(processor, num_labels, seed, head_names)

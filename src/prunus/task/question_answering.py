@@ -10,14 +10,14 @@ from prunus.task._labels import require_values
 from prunus.task._slices import draw
 from prunus.task._source import column, open_source, require_columns
 from prunus.task._spans import Questions, Spans
-from prunus.task._task import Task
+from prunus.task._task import TextTask
 from prunus.task._windows import Characters
 
 TEXTS = ("question", "context")
 COLUMNS = (*TEXTS, "answers")
 
 
-class QuestionAnswering(Task):
+class QuestionAnswering(TextTask):
     """Questions on a text, each answered by a span of the text, or by none.
 
     The data has the columns ``question``, ``context`` and ``answers``, which holds the lists
@@ -50,7 +50,7 @@ class QuestionAnswering(Task):
 
     def prepare(
         self,
-        tokenizer: PreTrainedTokenizerBase,
+        processor: PreTrainedTokenizerBase,
         num_labels: int | None = None,
         seed: int = 0,
         head_names: list[str] | None = None,
@@ -58,7 +58,7 @@ class QuestionAnswering(Task):
         """Open the data, check it, and draw the splits.
 
         Args:
-            tokenizer: of the model.
+            processor: the tokenizer of the model.
             num_labels: outputs of the model's head for each token; None where it is yet to be
                 made.
             seed: draws the calibration rows. The other splits are always the same.
@@ -75,7 +75,7 @@ class QuestionAnswering(Task):
         splits = self._splits(seed)
         lacking = any(not golds for rows in splits.values() for golds in rows.golds)
         return Spans(
-            tokenizer=tokenizer,
+            tokenizer=processor,
             splits=splits,
             max_length=self.max_length,
             stride=self.stride,

@@ -14,13 +14,13 @@ from prunus.task._labels import class_indices, class_names, like_head, numbers, 
 from prunus.task._metrics import CLASSES, NUMBERS
 from prunus.task._slices import SPLITS, draw
 from prunus.task._source import column, open_source, require_columns
-from prunus.task._task import Task
+from prunus.task._task import TextTask
 
 Columns = dict[str, list[Any]]
 MEND = "Set `text` and `label`."
 
 
-class TextClassification(Task):
+class TextClassification(TextTask):
     """Texts or pairs of texts, each with a class or a number.
 
     Attributes:
@@ -80,7 +80,7 @@ class TextClassification(Task):
 
     def prepare(
         self,
-        tokenizer: PreTrainedTokenizerBase,
+        processor: PreTrainedTokenizerBase,
         num_labels: int | None = None,
         seed: int = 0,
         head_names: list[str] | None = None,
@@ -88,7 +88,7 @@ class TextClassification(Task):
         """Open the data, check it, and draw the splits.
 
         Args:
-            tokenizer: of the model.
+            processor: the tokenizer of the model.
             num_labels: outputs of the model's head; None where it is yet to be made.
             seed: draws the calibration rows. The other splits are always the same.
             head_names: the classes as the head orders them; followed where they are the task's.
@@ -107,7 +107,7 @@ class TextClassification(Task):
         feature = source[next(iter(drawn.values()))[0]].features[self.label]
         names, labels = self._labelled(values, feature, num_labels, head_names)
         return Classified(
-            tokenizer=tokenizer,
+            tokenizer=processor,
             splits={s: Split(tuple(table[s] for table in texts), labels[s]) for s in drawn},
             label_names=names,
             num_labels=num_labels or len(names),
