@@ -17,7 +17,7 @@ from prunus.probe.work import flops as counted
 from prunus.probe.work import work
 from prunus.select import Budget, flops, params, select
 from prunus.site import expand, reduce
-from tests.networks import ARCHITECTURES, IMAGE, PLAIN, Drawn, network, stirred
+from tests.architectures import ARCHITECTURES, IMAGE, PLAIN, Drawn, network, stirred
 
 TOLERANCE = 2e-5
 
