@@ -18,6 +18,7 @@ WORDS = {
     "select": "selector",
     "anatomy": "model family",
     "loss": "loss term",
+    "adapt": "adaptation",
 }
 Model = TypeVar("Model", bound=BaseModel)
 Item = TypeVar("Item")

@@ -10,6 +10,7 @@ from torch import nn
 from prunus.anatomy._family import Family
 from prunus.anatomy._grid import grids
 from prunus.anatomy._refused import REFUSED
+from prunus.anatomy._riding import riding
 from prunus.anatomy._stack import sites_of
 from prunus.anatomy._tensors import Tensors
 from prunus.errors import PrunusError, unknown
@@ -126,7 +127,8 @@ def anatomy(model: nn.Module) -> Anatomy:
     """
     family = family_of(model)
     tensors = Tensors.of(model)
-    return Anatomy(sites_of(model, family, tensors), tensors, family)
+    sites = riding(sites_of(model, family, tensors).values(), model)
+    return Anatomy(sites, tensors, family)
 
 
 def plain(model: nn.Module) -> Anatomy:

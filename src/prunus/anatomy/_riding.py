@@ -1,0 +1,51 @@
+"""Adapters ride on the sites of the weights that they change."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from torch import nn
+
+from prunus.site import Site, Slice
+
+Rides = Mapping[tuple[str, int], list[tuple[str, int]]]
+
+
+def riding(sites: Iterable[Site], model: nn.Module) -> dict[str, Site]:
+    """The sites with slices on adapters' factors, wherever they have one on the weight's axis.
+
+    Factors have the length of their weight's axis, so a slice's tile and start are theirs too. The
+    blocks of a grid lie on two axes at once, which no factor does: grids do not ride.
+
+    Args:
+        sites: of the model.
+        model: some of its layers have a child ``adapter``, whose ``rides`` say which axis of which
+            tensor follows which axis of the weight.
+
+    Returns:
+        {name: site}, in the same order.
+    """
+    rides = _rides(model)
+    return {site.name: _ridden(site, rides) if site.removable else site for site in sites}
+
+
+def _rides(model: nn.Module) -> Rides:
+    """{(weight, axis): [(factor, axis)]}."""
+    found = defaultdict[tuple[str, int], list[tuple[str, int]]](list)
+    for name, module in model.named_modules():
+        adapter: Any = getattr(module, "adapter", None)
+        for factor, axis, follows in getattr(adapter, "rides", ()):
+            found[f"{name}.weight", follows].append((f"{name}.adapter.{factor}", axis))
+    return found
+
+
+def _ridden(site: Site, rides: Rides) -> Site:
+    if not rides:
+        return site
+    more = [
+        Slice(factor, (axis,), part.tile, part.start)
+        for part in site.slices
+        for factor, axis in rides.get((part.tensor, part.axis), ())
+    ]
+    return replace(site, slices=tuple(dict.fromkeys((*site.slices, *more))))
