@@ -43,9 +43,12 @@ def _rides(model: nn.Module) -> Rides:
 def _ridden(site: Site, rides: Rides) -> Site:
     if not rides:
         return site
+    factors = {factor for found in rides.values() for factor, _ in found}
+    whole = site.kind == "layers"  # goes with all that is in it, ranks too
+    own = [part for part in site.slices if whole or part.tensor not in factors]
     more = [
         Slice(factor, (axis,), part.tile, part.start)
-        for part in site.slices
+        for part in own
         for factor, axis in rides.get((part.tensor, part.axis), ())
     ]
-    return replace(site, slices=tuple(dict.fromkeys((*site.slices, *more))))
+    return replace(site, slices=tuple(dict.fromkeys([*own, *more])))
