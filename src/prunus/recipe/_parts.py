@@ -22,6 +22,7 @@ class Parts:
     select: Any
     drive: Any
     recover: tuple[Any, ...]
+    adapt: Any
     training: Any
     losses: tuple[Any, ...]
 
@@ -74,6 +75,7 @@ def parts(recipe: Recipe) -> Parts:
         tuple(build(key, spec, recipe.seed) for spec in getattr(recipe, key))
         for key in ("recover", "losses")
     )
+    adapt = recipe.adapt and build("adapt", recipe.adapt)
     mended, last = parted(repairs)
     if recipe.drive["name"] == GRADUAL:
         _require_once(recipe, budget)
@@ -90,7 +92,7 @@ def parts(recipe: Recipe) -> Parts:
             f"budget.max_loss tries many models, and {name} would train each of them; search"
             f" without {name}, then prune once to the density that was found"
         )
-    return Parts(task, score, budget, select, drive, repairs, training, losses)
+    return Parts(task, score, budget, select, drive, repairs, adapt, training, losses)
 
 
 def _require_once(recipe: Recipe, budget: Any) -> None:
@@ -121,6 +123,8 @@ def resolved(recipe: Recipe, chosen: Parts) -> Settings:
         full[key] = spelt(getattr(chosen, key))
     full["budget"] = chosen.budget.model_dump(mode="json", exclude_none=True)
     full["recover"] = list(map(spelt, chosen.recover))
+    if chosen.adapt is not None:
+        full["adapt"] = spelt(chosen.adapt)
     if full["drive"]["name"] == GRADUAL:
         said = chosen.training.model_dump(mode="json", exclude_none=True)
         full["training"] = {key: value for key, value in said.items() if key not in ELSEWHERE}
