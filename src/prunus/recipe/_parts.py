@@ -62,8 +62,8 @@ def parts(recipe: Recipe) -> Parts:
 
     Raises:
         PrunusError: a setting is unknown or out of range, a touch-up is not the last of all, a
-            search would train every model that it tries, a training has no drive, or repairs
-            are asked of a training.
+            search would train every model that it tries, a training has no drive, repairs are
+            asked of a training, or adapters are asked for twice.
     """
     from prunus.recover import parted
 
@@ -77,6 +77,8 @@ def parts(recipe: Recipe) -> Parts:
     )
     adapt = recipe.adapt and build("adapt", recipe.adapt)
     mended, last = parted(repairs)
+    if last is not None:
+        last.adaptation(adapt)
     if recipe.drive["name"] == GRADUAL:
         _require_once(recipe, budget)
         if mended:
