@@ -108,7 +108,9 @@ def test_a_delta_on_the_centre_costs_no_kernel():
     assert delta[:, :, 1, 1].abs().min() > 0
     delta[:, :, 1, 1] = 0
     assert not delta.any()
-    sizes = {m: sum(p.numel() for p in layer_of("2d", m)[0][0].adapter.parameters()) for m in METHODS}
+    sizes = {
+        m: sum(p.numel() for p in layer_of("2d", m)[0][0].adapter.parameters()) for m in METHODS
+    }
     assert sizes == {"lora": 2 * (6 * 9 + 10), "splora": 2 * (6 + 10), "sppara": 60}
 
 
@@ -179,7 +181,11 @@ def test_cut_with_its_layer_it_is_the_merged_model_cut(family, method):
     assert far(outputs(small, batch), outputs(small_merged, batch)) < 1e-5
     assert far(outputs(small, batch), masked) < 1e-5
     assert far(masked, outputs(model, batch)) > 1e-3
-    ranks = {own.adapter.rows.shape[0] for own in adapted(small).values()} if method != "sppara" else {2}
+    ranks = (
+        {own.adapter.rows.shape[0] for own in adapted(small).values()}
+        if method != "sppara"
+        else {2}
+    )
     assert ranks == {2}
     merge(small)
     for name, own in small_merged.state_dict().items():

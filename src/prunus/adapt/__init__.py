@@ -2,11 +2,11 @@
 
 from prunus.adapt._adaptation import Adaptation
 from prunus.adapt._adapter import Adapter
-from prunus.adapt._attach import adapted, attach, merge
+from prunus.adapt._attach import ADAPTER, adapted, attach, merge
 from prunus.adapt._learns import freeze, learns, trained_parameters
 from prunus.adapt._layer import Adapted
 
 __all__ = [
-    "Adaptation", "Adapted", "Adapter", "adapted", "attach", "freeze", "learns", "merge",
+    "ADAPTER", "Adaptation", "Adapted", "Adapter", "adapted", "attach", "freeze", "learns", "merge",
     "trained_parameters",
 ]  # fmt: skip

@@ -49,9 +49,7 @@ class Adapter(nn.Module):
 class LowRank(Adapter):
     """The product of ``cols`` [outputs, rank] and ``rows`` [rank, inputs], or [rank, inputs, *kernel]."""
 
-    def __init__(
-        self, made: dict[str, Any], outputs: int, rows: Tensor, cols: Tensor
-    ) -> None:
+    def __init__(self, made: dict[str, Any], outputs: int, rows: Tensor, cols: Tensor) -> None:
         """Learn from ``rows`` and ``cols``; ``outputs`` is the axis of the weight's outputs."""
         super().__init__(made, (("cols", 0, outputs), ("rows", 1, 1 - outputs)))
         self.rows, self.cols = nn.Parameter(rows), nn.Parameter(cols)

@@ -93,7 +93,8 @@ class AdaptedConv(Adapted):
     def _centred(self, x: Tensor) -> Tensor:
         """The input, cropped or padded, so that the centre tap begins at its first position."""
         reach = [
-            step * (size - 1) // 2 for size, step in zip(self.kernel_size, self.dilation, strict=True)
+            step * (size - 1) // 2
+            for size, step in zip(self.kernel_size, self.dilation, strict=True)
         ]
         before = [half for own in reversed(reach) for half in (own, own)]
         pairs = zip(self._reversed_padding_repeated_twice, before, strict=True)
