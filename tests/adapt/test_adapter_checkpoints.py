@@ -98,7 +98,7 @@ def test_what_does_not_fit_is_told(tmp_path):
     base = tiny("bert")
     plan = plan_of(base, "neurons")
     model = prunus.shrink(base, plan)
-    with pytest.raises(PrunusError, match="has no adapter to save; use prunus.save"):
+    with pytest.raises(PrunusError, match=r"has no adapter to save; use prunus\.save"):
         save_adapters(model, tmp_path / "a", base, plan)
     trained(model)
     with pytest.raises(PrunusError, match="is not of the shape that it has in the base"):

@@ -30,9 +30,9 @@ LAYERS = {
     "1d": (lambda: nn.Conv1d(6, 10, 3), (2, 6, 9)),
     "same": (lambda: nn.Conv1d(6, 10, 5, padding="same", dilation=2), (2, 6, 9)),
     "2d": (lambda: nn.Conv2d(6, 10, 3, padding=1), (2, 6, 7, 8)),
-    "strided": (lambda: nn.Conv2d(6, 10, (3, 5), 2, padding=(1, 0), dilation=(1, 2)), (2, 6, 9, 13)),
+    "strided": (lambda: nn.Conv2d(6, 10, (3, 5), 2, (1, 0), dilation=(1, 2)), (2, 6, 9, 13)),
     "padded far": (lambda: nn.Conv2d(6, 10, 3, padding=(3, 1), stride=(2, 3)), (2, 6, 7, 8)),
-    "reflected": (lambda: nn.Conv2d(6, 10, 3, padding=(2, 0), padding_mode="reflect"), (2, 6, 7, 8)),
+    "reflected": (lambda: nn.Conv2d(6, 10, 3, 1, (2, 0), padding_mode="reflect"), (2, 6, 7, 8)),
     "circular": (lambda: nn.Conv2d(6, 10, 1, padding=1, padding_mode="circular"), (2, 6, 7, 8)),
     "grouped": (lambda: nn.Conv2d(24, 40, 3, 2, padding=1, groups=2), (2, 24, 7, 8)),
     "depthwise": (lambda: nn.Conv2d(6, 12, 3, padding=1, groups=6), (2, 6, 7, 8)),
@@ -201,7 +201,8 @@ def test_sites_hold_the_factors_and_grids_do_not():
     sites = anatomy(model)
     site = sites["encoder.layer.0:neurons"]
     up, down = "bert.encoder.layer.0.intermediate.dense", "bert.encoder.layer.0.output.dense"
-    more = {(part.tensor, part.axes, part.tile) for part in site.slices[len(plain[site.name].slices):]}  # fmt: skip
+    added = site.slices[len(plain[site.name].slices) :]
+    more = {(part.tensor, part.axes, part.tile) for part in added}
     assert more == {(f"{up}.adapter.cols", (0,), (1,)), (f"{down}.adapter.rows", (1,), (1,))}
     grids = sites.grid(".*query", "4x1").of("grid")
     assert all(len(grid.slices) == 1 for grid in grids.values())
@@ -330,3 +331,42 @@ def test_a_copy_is_a_model_of_its_own():
 def test_settings_are_checked(settings, message):
     with pytest.raises(PrunusError, match=message):
         build("adapt", {"name": "splora", **settings})
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("batch_first", [False, True])
+def test_attention_computes_what_its_effective_weights_do(batch_first, method):
+    torch.manual_seed(0)
+    model = nn.ModuleDict({"attention": nn.MultiheadAttention(8, 2, batch_first=batch_first)})
+    plain, x = copy.deepcopy(model["attention"]), torch.randn(3, 5, 8)
+    begun = plain(x, x, x)[0]
+    assert attach(model, specs(method, match="attention", head=True)) == ["attention"]
+    layer = model["attention"]
+    torch.testing.assert_close(layer(x, x, x)[0], begun)
+    factors = [own for name, own in layer.named_parameters() if "adapter" in name]
+    for own in factors:
+        nn.init.normal_(own, 0, 0.3)
+    with torch.no_grad():
+        plain.in_proj_weight.copy_(layer.effective_weight())
+        plain.out_proj.weight.copy_(layer.out_proj.effective_weight())
+    expected = plain(x, x, x)
+    assert far(expected[0].detach(), begun.detach()) > 0.1
+    torch.testing.assert_close(layer(x, x, x), expected)
+    freeze(model)
+    layer(x, x, x)[0].square().sum().backward()
+    assert all(own.grad.abs().sum() > 0 for own in factors)
+    model.eval()
+    with torch.inference_mode():
+        torch.testing.assert_close(layer(x, x, x, need_weights=False)[0], expected[0])
+    assert merge(model) == ["attention", "attention.out_proj"]
+    assert type(layer) is type(plain)
+    assert layer.state_dict().keys() == plain.state_dict().keys()
+    torch.testing.assert_close(layer(x, x, x), expected)
+
+
+def test_what_a_layer_around_reads_by_itself_is_left_alone():
+    model = nn.Sequential(nn.TransformerEncoderLayer(8, 2, 16), nn.Linear(8, 8), nn.Linear(8, 2))
+    assert attach(model, "splora") == ["1"]
+    message = r"0.linear1 \(Linear\) cannot be adapted: torch's layer around it reads its weight"
+    with pytest.raises(PrunusError, match=message):
+        attach(model, {"name": "splora", "match": "0.linear1"})

@@ -44,9 +44,8 @@ def test_the_network_is_pruned_while_its_adapters_learn(at, place, tmp_path):
     report = at(*GRADUAL, SPLORA)
     assert report.density.of_sites == pytest.approx(0.5, abs=0.02)
     kept = Plan.load(tmp_path / "out/plan.safetensors")[UP[0]]
-    before, after = (
-        load_file(folder / "model.safetensors") for folder in (place / "dense", tmp_path / "out/model")
-    )  # fmt: skip
+    folders = place / "dense", tmp_path / "out/model"
+    before, after = (load_file(folder / "model.safetensors") for folder in folders)
     assert not any("adapter" in name for name in after)
     delta = after[f"{UP[1]}.weight"] - before[f"{UP[1]}.weight"][kept]
     sizes = torch.linalg.svdvals(delta.double())

@@ -10,12 +10,12 @@ from torch.nn import functional
 
 import prunus
 from prunus import trainer
+from prunus.adapt.lora import Lora
 from prunus.anatomy import anatomy
 from prunus.drive import finish, job_of
 from prunus.errors import PrunusError
 from prunus.probe import Teacher
 from prunus.recover import Pruned, parted
-from prunus.adapt.lora import Lora
 from prunus.recover._learning import adapting, learning
 from prunus.recover.finetune import Finetune
 from prunus.registry import build, names

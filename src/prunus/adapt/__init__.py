@@ -3,8 +3,8 @@
 from prunus.adapt._adaptation import Adaptation
 from prunus.adapt._adapter import Adapter
 from prunus.adapt._attach import ADAPTER, adapted, attach, merge
-from prunus.adapt._learns import freeze, learns, trained_parameters
 from prunus.adapt._layer import Adapted
+from prunus.adapt._learns import freeze, learns, trained_parameters
 
 __all__ = [
     "ADAPTER", "Adaptation", "Adapted", "Adapter", "adapted", "attach", "freeze", "learns", "merge",

@@ -47,7 +47,7 @@ class Adapter(nn.Module):
 
 
 class LowRank(Adapter):
-    """The product of ``cols`` [outputs, rank] and ``rows`` [rank, inputs], or [rank, inputs, *kernel]."""
+    """The product of ``cols`` [outputs, rank] and ``rows`` [rank, inputs], or with a kernel."""
 
     def __init__(self, made: dict[str, Any], outputs: int, rows: Tensor, cols: Tensor) -> None:
         """Learn from ``rows`` and ``cols``; ``outputs`` is the axis of the weight's outputs."""

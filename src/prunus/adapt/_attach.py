@@ -1,20 +1,33 @@
 """Adapters put into a model, and merged into its weights."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
 
 from prunus.adapt._adaptation import Adaptation
-from prunus.adapt._layer import MIXINS, Adapted, mixin_of
+from prunus.adapt._attention import AdaptedAttention, opaque
+from prunus.adapt._layer import Adapted, AdaptedConv, AdaptedConv1D, AdaptedLinear
 from prunus.anatomy._tensors import Tensors
 from prunus.edit import mixed
 from prunus.errors import PrunusError
 from prunus.registry import build
 
 ADAPTER = "adapter"
+MIXINS: Mapping[type[nn.Module], type[Adapted]] = {
+    nn.Linear: AdaptedLinear,
+    Conv1D: AdaptedConv1D,
+    nn.Conv1d: AdaptedConv,
+    nn.Conv2d: AdaptedConv,
+    nn.Conv3d: AdaptedConv,
+    nn.MultiheadAttention: AdaptedAttention,
+}
+"""{a class of layers: what is put before it}."""
+INNER = "torch's layer around it reads its weight by itself"
 
 
 def attach(model: nn.Module, spec: str | Mapping[str, Any] | Adaptation) -> list[str]:
@@ -57,7 +70,7 @@ def merge(model: nn.Module) -> list[str]:
     found = adapted(model)
     for layer in found.values():
         with torch.no_grad():
-            layer.weight.copy_(layer.effective_weight())
+            layer.get_parameter(layer.holds).copy_(layer.effective_weight())
         strip(layer)
     return list(found)
 
@@ -69,52 +82,66 @@ def strip(layer: Adapted) -> None:
 
 
 def _adapt(module: Any, part: Adaptation) -> None:
-    mixin = mixin_of(module)
-    assert mixin is not None
-    module.adapter = part.make(module.weight.detach(), mixin.outputs)
+    mixin = next(mixin for kind, mixin in MIXINS.items() if isinstance(module, kind))
+    if mixin is AdaptedAttention:
+        _adapt(module.out_proj, part)
+        part = build("adapt", module.out_proj.adapter.made)  # a share of the outputs is one rank
+    module.adapter = part.make(getattr(module, mixin.holds).detach(), mixin.outputs)
     module.__class__ = mixed(mixin, type(module))
 
 
 def _chosen(model: nn.Module, part: Adaptation) -> Iterator[str]:
     tensors = Tensors.of(model)
-    tied = {alias for alias, owner in tensors.aliases.items() if alias != owner}
-    tied |= {tensors.aliases[alias] for alias in tied}
+    names = Counter(tensors.aliases.values())
+    tied = {id(own) for name, own in model.named_parameters() if names[name] > 1}
+    inner = opaque(model)
     for name, module in model.named_modules():
-        if not _matches(name, module, part) or (name in tensors.head and not part.head):
+        weight = _weight(module)
+        if weight is None or (name in tensors.head and not part.head):
             continue
-        if isinstance(module, Adapted):
+        if part.match is not None and not re.fullmatch(part.match, name):
+            continue
+        if isinstance(module, Adapted) and name not in inner:
             raise PrunusError(
                 f"{name} has an adapter already; merge it first, or narrow `match` to other layers"
             )
-        fault = _fault(module, part, f"{name}.weight" in tied)
+        shared = id(weight) in tied
+        fault = INNER if name in inner else _fault(module, weight, part, shared)
         if not fault:
             yield name
-        elif part.match is not None:
+        elif part.match is not None and not _is_output(model, name):
             raise PrunusError(f"{name} ({type(module).__name__}) cannot be adapted: {fault}")
 
 
-def _matches(name: str, module: nn.Module, part: Adaptation) -> bool:
-    """Whether a layer is meant: vectors, such as those of norms, are no layers."""
-    weight = module._parameters.get("weight")
-    if weight is None or weight.dim() < 2:
-        return False
-    return part.match is None or re.fullmatch(part.match, name) is not None
+def _is_output(model: nn.Module, name: str) -> bool:
+    """Whether it is an attention's output projection, which is adapted with the attention."""
+    return isinstance(model.get_submodule(name.rpartition(".")[0]), nn.MultiheadAttention)
 
 
-def _fault(module: Any, part: Adaptation, tied: bool) -> str:
+def _stock(module: nn.Module) -> type[nn.Module] | None:
+    """The class of layers that there is an adapter for, which a module is of."""
+    return next((kind for kind in MIXINS if isinstance(module, kind)), None)
+
+
+def _weight(module: nn.Module) -> Tensor | None:
+    """A layer's weight; vectors, such as those of norms, are none."""
+    stock = _stock(module)
+    weight = module._parameters.get(MIXINS[stock].holds if stock else "weight")
+    return weight if weight is not None and weight.dim() > 1 else None
+
+
+def _fault(module: nn.Module, weight: Tensor, part: Adaptation, tied: bool) -> str:
     """Why a layer cannot have an adapter, or ""."""
-    stock = next((kind for kind in MIXINS if isinstance(module, kind)), None)
+    stock = _stock(module)
     if stock is None:
         return f"there are adapters for {', '.join(kind.__name__ for kind in MIXINS)}"
     if type(module).forward is not stock.forward:
         return f"it computes something else than {stock.__name__}"
     if tied:
         return "its weight is another layer's as well"
-    if not module.weight.is_floating_point():
-        return f"its weight is of type {module.weight.dtype}"
-    if not module.weight.numel():
-        return "nothing is left of it"
-    return part.fault(module.weight.shape[2:])
+    if not weight.is_floating_point():
+        return f"its weight is of type {weight.dtype}"
+    return part.fault(weight.shape[2:]) if weight.numel() else "nothing is left of it"
 
 
 def _nothing(model: nn.Module, part: Adaptation) -> str:

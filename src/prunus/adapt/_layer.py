@@ -1,11 +1,9 @@
 """Layers with adapters: classes put before those of linear layers and convolutions."""
 
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers.pytorch_utils import Conv1D
 
 from prunus.adapt._adapter import Adapter
 
@@ -13,11 +11,17 @@ CONVOLVE = {1: functional.conv1d, 2: functional.conv2d, 3: functional.conv3d}
 
 
 class Adapted(nn.Module):
-    """Mixin before a layer's class: its frozen weight, and what its adapter adds."""
+    """Mixin before a layer's class: its frozen weight, and what its adapter adds.
 
+    Attributes:
+        holds: the name of the weight.
+        outputs: the axis of its outputs.
+        groups: of a convolution.
+    """
+
+    holds: ClassVar[str] = "weight"
     outputs: ClassVar[int] = 0
     groups: int = 1
-    weight: Tensor
     adapter: Adapter
 
     def forward(self, x: Tensor) -> Tensor:
@@ -26,7 +30,7 @@ class Adapted(nn.Module):
 
     def effective_weight(self) -> Tensor:
         """The weight with its delta, differentiable; of the weight's shape."""
-        return self.weight + self.spread(self.adapter.matrix())
+        return self.get_parameter(self.holds) + self.spread(self.adapter.matrix())
 
     def read(self, x: Tensor, matrix: Tensor) -> Tensor:
         """[..., inputs] times [n, inputs]: [..., n]."""
@@ -105,19 +109,3 @@ class AdaptedConv(Adapted):
             mode = "constant" if self.padding_mode == "zeros" else self.padding_mode
             x = functional.pad(x, [max(edge, 0) for edge in edges], mode)
         return x
-
-
-MIXINS: Mapping[type[nn.Module], type[Adapted]] = {
-    nn.Linear: AdaptedLinear,
-    Conv1D: AdaptedConv1D,
-    nn.Conv1d: AdaptedConv,
-    nn.Conv2d: AdaptedConv,
-    nn.Conv3d: AdaptedConv,
-}
-"""{a class of layers: what is put before it}."""
-
-
-def mixin_of(module: nn.Module) -> type[Adapted] | None:
-    """What is put before a layer's class, or None where there is nothing for it."""
-    found = (mixin for kind, mixin in MIXINS.items() if isinstance(module, kind))
-    return next(found, None)

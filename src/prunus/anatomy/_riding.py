@@ -36,7 +36,8 @@ def _rides(model: nn.Module) -> Rides:
     for name, module in model.named_modules():
         adapter: Any = getattr(module, "adapter", None)
         for factor, axis, follows in getattr(adapter, "rides", ()):
-            found[f"{name}.weight", follows].append((f"{name}.adapter.{factor}", axis))
+            weight = f"{name}.{getattr(module, 'holds', 'weight')}"
+            found[weight, follows].append((f"{name}.adapter.{factor}", axis))
     return found
 
 

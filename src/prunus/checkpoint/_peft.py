@@ -66,8 +66,8 @@ def _factors(name: str, layer: Adapted) -> dict[str, Tensor]:
         raise PrunusError(f"{name}: peft's LoRA cannot say {fault}; merge the adapters instead")
     own = layer.adapter
     rows, cols = own.get_parameter("rows").detach(), own.get_parameter("cols").detach()
-    kernel = layer.weight.shape[2:]
-    if rows.dim() < layer.weight.dim():
+    kernel = layer.get_parameter(layer.holds).shape[2:]
+    if rows.dim() < 2 + len(kernel):
         edges = [half for size in reversed(kernel) for half in [size // 2] * 2]
         rows = functional.pad(rows[(...,) + (None,) * len(kernel)], edges)
     cols = cols[(...,) + (None,) * len(kernel)]
@@ -78,6 +78,8 @@ def _fault(layer: Any) -> str:
     """What of an adapted layer has no form in peft, or ""."""
     if not isinstance(layer.adapter, LowRank):
         return "a delta of full rank"
+    if isinstance(layer, nn.MultiheadAttention):
+        return "adapters of torch's own attention"
     if layer.groups > 1:
         return "adapters of grouped convolutions"
     if any(step > 1 for step in getattr(layer, "dilation", ())):

@@ -102,8 +102,8 @@ def prune(
     settings = {"density": density} if budget is None else budget
     job = job_of(
         model, anatomy(model).chosen(sites), batches,
-        score=score, budget=settings, select=select, recover=recover, training=training, adapt=adapt,
-        scored=scored, precision=precision, room=Room(memory * 2**20),
+        score=score, budget=settings, select=select, recover=recover, training=training,
+        adapt=adapt, scored=scored, precision=precision, room=Room(memory * 2**20),
     )  # fmt: skip
     job.budget.require_known()
     return finish(job, build("drive", drive).run(job))

@@ -31,8 +31,8 @@ class Gradual(Drive):
     """Train, and let more and more units go meanwhile, see :class:`prunus.drive._pruner.Pruner`.
 
     Adapters, if the job has some, are trained in the place of the weights that they stand on, and
-    merged at the end. When the training is over, heads, queries and neurons that nothing reads any more, or whose
-    output no longer changes, go as well: their constants are folded into biases.
+    merged at the end. Then heads, queries and neurons that nothing reads any more, or whose output
+    no longer changes, go as well: their constants are folded into biases.
 
     Attributes:
         schedule: how the density falls, and when.

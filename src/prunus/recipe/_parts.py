@@ -75,7 +75,7 @@ def parts(recipe: Recipe) -> Parts:
         tuple(build(key, spec, recipe.seed) for spec in getattr(recipe, key))
         for key in ("recover", "losses")
     )
-    adapt = recipe.adapt and build("adapt", recipe.adapt)
+    adapt = None if recipe.adapt is None else build("adapt", recipe.adapt)
     mended, last = parted(repairs)
     if last is not None:
         last.adaptation(adapt)
