@@ -63,7 +63,7 @@ class LowRank(Adapter):
         apart = host.groups * self.rows.numel() + self.cols.numel()
         if apart >= self.cols.shape[0] * self.rows[:1].numel():
             return super().forward(x, host)
-        rows = torch.cat([self.rows] * host.groups) if host.groups > 1 else self.rows
+        rows = torch.cat((self.rows,) * host.groups) if host.groups > 1 else self.rows
         return host.mix(host.read(x, rows), self.cols)
 
 

@@ -82,10 +82,12 @@ def strip(layer: Adapted) -> None:
 
 
 def _adapt(module: Any, part: Adaptation) -> None:
-    mixin = next(mixin for kind, mixin in MIXINS.items() if isinstance(module, kind))
+    mixin = _mixin(module)
+    assert mixin is not None
     if mixin is AdaptedAttention:
-        _adapt(module.out_proj, part)
-        part = build("adapt", module.out_proj.adapter.made)  # a share of the outputs is one rank
+        out = module.out_proj
+        _adapt(out, part)
+        part = build("adapt", out.adapter.made)  # a share of the outputs is one rank
     module.adapter = part.make(getattr(module, mixin.holds).detach(), mixin.outputs)
     module.__class__ = mixed(mixin, type(module))
 
@@ -118,6 +120,12 @@ def _is_output(model: nn.Module, name: str) -> bool:
     return isinstance(model.get_submodule(name.rpartition(".")[0]), nn.MultiheadAttention)
 
 
+def _mixin(module: nn.Module) -> type[Adapted] | None:
+    """What is put before a layer's class, if there is something."""
+    stock = _stock(module)
+    return None if stock is None else MIXINS[stock]
+
+
 def _stock(module: nn.Module) -> type[nn.Module] | None:
     """The class of layers that there is an adapter for, which a module is of."""
     return next((kind for kind in MIXINS if isinstance(module, kind)), None)
@@ -125,8 +133,8 @@ def _stock(module: nn.Module) -> type[nn.Module] | None:
 
 def _weight(module: nn.Module) -> Tensor | None:
     """A layer's weight; vectors, such as those of norms, are none."""
-    stock = _stock(module)
-    weight = module._parameters.get(MIXINS[stock].holds if stock else "weight")
+    mixin = _mixin(module)
+    weight = module._parameters.get(mixin.holds if mixin else "weight")
     return weight if weight is not None and weight.dim() > 1 else None
 
 
