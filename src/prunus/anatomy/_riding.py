@@ -1,7 +1,7 @@
 """Adapters ride on the sites of the weights that they change."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -47,9 +47,14 @@ def _ridden(site: Site, rides: Rides) -> Site:
     factors = {factor for found in rides.values() for factor, _ in found}
     whole = site.kind == "layers"  # goes with all that is in it, ranks too
     own = [part for part in site.slices if whole or part.tensor not in factors]
+    return replace(site, slices=_with_factors(own, rides))
+
+
+def _with_factors(slices: Sequence[Slice], rides: Rides) -> tuple[Slice, ...]:
+    """Slices, and those of the factors that follow them."""
     more = [
         Slice(factor, (axis,), part.tile, part.start)
-        for part in own
+        for part in slices
         for factor, axis in rides.get((part.tensor, part.axis), ())
     ]
-    return replace(site, slices=tuple(dict.fromkeys([*own, *more])))
+    return tuple(dict.fromkeys([*slices, *more]))
