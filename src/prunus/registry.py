@@ -20,6 +20,7 @@ WORDS = {
     "anatomy": "model family",
     "loss": "loss term",
     "networks": "network",
+    "adapt": "adaptation",
 }
 Model = TypeVar("Model", bound=BaseModel)
 Item = TypeVar("Item")

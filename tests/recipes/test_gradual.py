@@ -29,6 +29,7 @@ TRAINED = (
 )
 BLOCKS = (*TRAINED, "sites={grid: 4x1, match: '(?!.*pooler).*'}", "budget={density: .2}")
 UNITS = (*TRAINED, "sites=[heads, neurons]", "budget={density: .5, metric: units}")
+ADAPTED = (*UNITS, "adapt={name: splora, rank: 2}")
 
 
 @pytest.fixture
@@ -247,7 +248,7 @@ def broken_off(monkeypatch, at, step, *changes):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", [BLOCKS, UNITS], ids=["blocks", "units"])
+@pytest.mark.parametrize("kind", [BLOCKS, UNITS, ADAPTED], ids=["blocks", "units", "adapted"])
 def test_a_run_that_broke_off_goes_on_and_ends_the_same(at, tmp_path, monkeypatch, kind):
     whole = at(*kind, out="whole")
     after, saved = Pruner._after, (*kind, "drive.save=2")

@@ -10,12 +10,13 @@ from torch.nn import functional
 
 import prunus
 from prunus import trainer
+from prunus.adapt.lora import Lora
 from prunus.anatomy import anatomy
 from prunus.drive import finish, job_of
 from prunus.errors import PrunusError
 from prunus.probe import Teacher
 from prunus.recover import Pruned, parted
-from prunus.recover._learning import learning, low_rank
+from prunus.recover._learning import adapting, learning
 from prunus.recover.finetune import Finetune
 from prunus.registry import build, names
 from prunus.trainer import Pace
@@ -168,10 +169,10 @@ def test_merged_deltas_answer_like_the_deltas(family, cls):
     small = pruned(model, data_of(model), score="magnitude", select="greedy", recover=())
     batch, keys = batch_of(model), small.state_dict().keys()
     before = outputs(small, batch)
-    with low_rank(small, 3):
+    with adapting(small, Lora(rank=3, head=True), alone=True):
         assert torch.equal(outputs(small, batch), before)
         for name, own in small.named_parameters():
-            if "lora_B" in name:
+            if "adapter.cols" in name:
                 nn.init.normal_(own, 0, 0.2)
         beside = outputs(small, batch)
     assert far(beside, before) > 1e-2
@@ -335,12 +336,6 @@ def test_settings_that_do_not_fit_are_told(settings, message):
         build("recover", {"name": "finetune", **settings})
 
 
-def test_a_missing_package_is_told_before_anything_is_pruned(monkeypatch):
-    monkeypatch.setattr("prunus.recover.finetune.find_spec", lambda _: None)
-    with pytest.raises(PrunusError, match=r"needs the package peft: pip install 'prunus\[lora\]'"):
-        build("recover", {"name": "finetune", "train": "lora"})
-
-
 def test_what_cannot_be_learnt_is_told():
     model = tiny("bert")
     with pytest.raises(PrunusError, match="no batches to learn from"):
@@ -350,7 +345,7 @@ def test_what_cannot_be_learnt_is_told():
     with pytest.raises(PrunusError, match="nothing in recover trains; add finetune"):
         pruned(model, data_of(model), training=data_of(model))
     bare = nn.Linear(2, 2, bias=False)
-    block = learning(bare, "biases_and_norms", embeddings=False, rank=1)
+    block = learning(bare, "biases_and_norms", embeddings=False)
     with pytest.raises(PrunusError, match="a Linear has no such weights; use train: all"), block:
         pass
     assert bare.weight.requires_grad

@@ -11,6 +11,7 @@ from prunus.anatomy._family import Family
 from prunus.anatomy._grid import grids
 from prunus.anatomy._outlets import with_outlets
 from prunus.anatomy._refused import REFUSED
+from prunus.anatomy._riding import riding
 from prunus.anatomy._stack import sites_of
 from prunus.anatomy._tensors import Tensors
 from prunus.anatomy._trace.example import image_for, sees_images, shown_to
@@ -160,13 +161,13 @@ def anatomy(model: nn.Module, example: Mapping[str, Any] | None = None) -> Anato
     family = TRACED if example is not None and not written else family_of(model)
     if family is not TRACED:
         sites = sites_of(model, family, tensors)
-        found = {name: with_outlets(model, site) for name, site in sites.items()}
+        found = riding((with_outlets(model, site) for site in sites.values()), model)
         return Anatomy(found, tensors, family)
     shown = image_for(model) if example is None else shown_to(model, example)
     from prunus.anatomy._trace import traced  # imports scipy
 
     channels, fixed = traced(model, shown)
-    return Anatomy({site.name: site for site in channels}, tensors, TRACED, shown, fixed)
+    return Anatomy(riding(channels, model), tensors, TRACED, shown, fixed)
 
 
 def plain(model: nn.Module) -> Anatomy:

@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-WEIGHTED = (nn.Linear, Conv1D, nn.Conv1d, nn.Conv2d)
+WEIGHTED = (nn.Linear, Conv1D, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 """Modules whose weights patterns can mask; Conv1D, a linear layer of GPT-2, is transposed."""
 
 

@@ -8,6 +8,7 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModel, PreTrainedModel
 
 from prunus import networks
+from prunus.adapt import adapted
 from prunus.auto import own_config
 from prunus.checkpoint._classes import Pruned, adopt, model_class
 from prunus.checkpoint._files import seal, verify
@@ -38,9 +39,14 @@ def save(
 
     Raises:
         PrunusError: ``folder`` holds something that is no checkpoint, which is not replaced; the
-            model cannot be portable; or ``around`` is broken.
+            model cannot be portable, or has adapters; or ``around`` is broken.
     """
     folder = Path(folder)
+    if adapted(model):
+        raise PrunusError(
+            f"{next(iter(adapted(model)))} has an adapter: merge it first (prunus.adapt.merge), or"
+            " save what was trained alone (prunus.checkpoint.save_adapters)"
+        )
     empty = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
     if not empty and not (folder / "config.json").is_file():
         raise PrunusError(f"{folder} exists and is no checkpoint; name another folder")

@@ -11,6 +11,7 @@ SECTIONS = {
     "selectors": "select",
     "drives": "drive",
     "recover": "recover",
+    "adapters": "adapt",
     "losses": "loss",
     "tasks": "task",
     "networks": "networks",

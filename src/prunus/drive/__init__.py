@@ -7,6 +7,7 @@ import torch
 from transformers import PreTrainedModel
 
 from prunus import edit
+from prunus.adapt import Adaptation
 from prunus.anatomy import Anatomy, anatomy
 from prunus.checkpoint import adopt
 from prunus.drive._drive import Drive
@@ -21,7 +22,7 @@ from prunus.probe import Room
 from prunus.probe._tokens import mean_length
 from prunus.probe.loss import Batch
 from prunus.probe.work import single, work
-from prunus.recover import parted
+from prunus.recover import TouchUp, parted
 from prunus.registry import Part, build, parse
 from prunus.select import Budget, Cost, flops, params, units, weights
 from prunus.select._budget import At
@@ -63,6 +64,7 @@ def prune(
     drive: Spec = "oneshot",
     recover: Sequence[Spec] = ("input_map", "least_squares"),
     training: Iterable[Batch] | None = None,
+    adapt: Spec | None = None,
     scored: float = 1.0,
     precision: Literal["float32", "bfloat16"] = "float32",
     memory: int = 1024,
@@ -83,6 +85,8 @@ def prune(
         drive: oneshot, sweep or iterative.
         recover: repairs, in order; ``finetune`` may come last.
         training: unlabelled data for ``finetune``; None is ``batches``.
+        adapt: adapters that ``finetune`` trains, and merges: lora, splora or sppara, or a mapping
+            with ``name`` and settings; None trains the weights.
         scored: the fraction of the batches, evenly spaced, that scoring sees; repairs see all.
         precision: what forward passes compute in.
         memory: MiB of activations that may wait in memory while repairs go through the model; the
@@ -100,7 +104,7 @@ def prune(
     job = job_of(
         model, anatomy(model, _shown(model, batches)).chosen(sites), batches,
         score=score, budget=settings, select=select, recover=recover, training=training,
-        scored=scored, precision=precision, room=Room(memory * 2**20),
+        adapt=adapt, scored=scored, precision=precision, room=Room(memory * 2**20),
     )  # fmt: skip
     job.budget.require_known()
     return finish(job, build("drive", drive).run(job))
@@ -117,6 +121,7 @@ def job_of(
     select: Spec = "greedy",
     training: Iterable[Batch] | None = None,
     learning: Learning | None = None,
+    adapt: Spec | None = None,
     scored: float = 1.0,
     precision: Literal["float32", "bfloat16"] = "float32",
     room: Room | None = None,
@@ -136,9 +141,11 @@ def job_of(
     repairs, last = parted(build("recover", spec) for spec in recover)
     if training is not None and last is None:
         raise PrunusError("there is training data, but nothing in recover trains; add finetune")
+    part: Adaptation | None = None if adapt is None else build("adapt", adapt)
+    _require_trained(part, last, learning)
     return Job(
         model, sites, batches, build("score", score), build("select", select), parsed, cost,
-        repairs, last, None if training is None else _lasting(training), learning,
+        repairs, last, None if training is None else _lasting(training), learning, part,
         scored=scored, precision=PRECISIONS[precision], room=room, phase=phase, step=step,
     )  # fmt: skip
 
@@ -155,6 +162,16 @@ def _require_scorable(sites: Anatomy) -> None:
 def _shown(model: PreTrainedModel, batches: Iterable[Batch]) -> Batch | None:
     """What a network is traced with that is no model of transformers."""
     return None if hasattr(model, "config") else next(iter(batches), None)
+
+
+def _require_trained(
+    part: Adaptation | None, last: TouchUp | None, learning: Learning | None
+) -> None:
+    """Check that adapters are trained by something, and what trains can have them."""
+    if part is not None and last is None and learning is None:
+        raise PrunusError("adapt: nothing trains the adapters; add finetune to recover")
+    if last is not None:
+        last.adaptation(part)
 
 
 def _lasting(batches: Iterable[Batch]) -> Iterable[Batch]:

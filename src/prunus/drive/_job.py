@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from prunus.adapt import Adaptation
 from prunus.anatomy import Anatomy
 from prunus.curve import Curve
 from prunus.drive._learning import Learning
@@ -57,6 +58,7 @@ class Job:
         touch_up: what trains the student as a whole when it is cut and mended.
         training: unlabelled data for that; None is the calibration data.
         learning: labelled data and a loss, for a drive that trains.
+        adapt: adapters that the student learns by, wherever it is trained.
         scored: the fraction of the batches, evenly spaced, that scoring sees; repairs see all.
         precision: what forward passes compute in; statistics are summed in float64 in any case.
         room: where suspended passes' tensors wait; None is memory.
@@ -80,6 +82,7 @@ class Job:
     touch_up: TouchUp | None = None
     training: Iterable[Batch] | None = None
     learning: Learning | None = None
+    adapt: Adaptation | None = None
     scored: float = 1.0
     precision: torch.dtype = torch.float32
     room: Room | None = None

@@ -18,6 +18,7 @@ def touch_up(job: Job, part: TouchUp) -> Trained:
         masked=frozenset(own.tensor for site in grids for own in site.slices),
         computing=job.computing,
         step=job.step,
+        adapt=job.adapt,
     )
     with job.phase("touch_up"):
         return part.mend(pruned)

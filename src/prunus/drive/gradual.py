@@ -8,7 +8,8 @@ from pydantic import BeforeValidator, NonNegativeFloat, PlainSerializer, Positiv
 from torch import nn
 from torch.optim import Optimizer
 
-from prunus.anatomy import anatomy
+from prunus.adapt import attach, freeze, merge
+from prunus.anatomy import Anatomy, anatomy
 from prunus.drive._course import Course, courses
 from prunus.drive._drive import Drive
 from prunus.drive._job import Job
@@ -29,8 +30,9 @@ Timed = Annotated[
 class Gradual(Drive):
     """Train, and let more and more units go meanwhile, see :class:`prunus.drive._pruner.Pruner`.
 
-    When the training is over, heads, queries and neurons that nothing reads any more, or whose
-    output no longer changes, go as well: their constants are folded into biases.
+    Adapters, if the job has some, are trained in the place of the weights that they stand on, and
+    merged at the end. Then heads, queries and neurons that nothing reads any more, or whose output
+    no longer changes, go as well: their constants are folded into biases.
 
     Attributes:
         schedule: how the density falls, and when.
@@ -60,17 +62,19 @@ class Gradual(Drive):
             PrunusError: there is nothing to learn from, or the criterion needs a pass over data.
         """
         learning = self._learning(job)
-        found = tuple(courses(job.sites, job.criterion, self.schedule, job.budget, job.cost))
+        job.student.requires_grad_(True)
+        sites = adapted_sites(job)
+        found = tuple(courses(sites, job.criterion, self.schedule, job.budget, job.cost))
         pruners: list[Pruner] = []
 
         def enter(optimizer: Optimizer, steps: int, epoch: int) -> Pruner:
             pruners.append(self.pruner(job.student, optimizer, found, steps, epoch))
             return pruners[-1]
 
-        job.student.requires_grad_(True)
         with job.phase("train"):
             learning.train(job.student, enter, partial(job.step, "train"), self.save)
         job.student.eval()
+        merge(job.student)
         plan = pruners[-1].detach()
         torn = any(site.among for site in job.sites.values())
         return plan & self._dead(job) if self.dead and not torn else plan
@@ -103,3 +107,22 @@ class Gradual(Drive):
                 " task; in a loop of your own use prunus.gradual(model, optimizer, ...)"
             )
         return job.learning
+
+
+def adapted_sites(job: Job) -> Anatomy:
+    """A job's sites, once its student has the adapters that the job asks for, and trains those.
+
+    Raises:
+        PrunusError: a site is a grid, which adapters would fill, or no layer can be adapted.
+    """
+    if job.adapt is None:
+        return job.sites
+    for site in job.sites.values():
+        if not site.removable:
+            raise PrunusError(
+                f"site {site.name!r}: adapters would fill masked weights; leave adapt out, or prune"
+                " heads and neurons"
+            )
+    attach(job.student, job.adapt)
+    freeze(job.student)
+    return anatomy(job.student).only(job.sites)

@@ -37,7 +37,7 @@ def settle_attention(model: nn.Module, site: Site, rows: Tensor, family: Family)
         block.kept_heads = [head for head, stay in zip(known, stays, strict=True) if stay]
     mixin = family.indexed if any(stays) else family.empty
     if mixin is not None:
-        block.__class__ = _mixed(mixin, _stock(type(block)))
+        block.__class__ = mixed(mixin, _stock(type(block)))
 
 
 def own_classes(model: nn.Module, family: Family) -> None:
@@ -47,7 +47,7 @@ def own_classes(model: nn.Module, family: Family) -> None:
     for module in model.modules():
         mixin = mixins.get(type(module).__bases__[0].__name__)
         if type(module).__module__.endswith(f".{PORTABLE}") and mixin is not None:
-            module.__class__ = _mixed(mixin, _stock(type(module)))
+            module.__class__ = mixed(mixin, _stock(type(module)))
 
 
 def drop_layers(model: nn.Module, layers: Iterable[str], family: Family) -> None:
@@ -73,7 +73,8 @@ def drop_layers(model: nn.Module, layers: Iterable[str], family: Family) -> None
 
 def emptiable(projection: Any) -> None:
     """Let a transposed projection, in place, live with no inputs at all."""
-    projection.__class__ = _mixed(NoInputs, Conv1D)
+    projection._modules.pop("adapter", None)  # without inputs it adds nothing
+    projection.__class__ = mixed(NoInputs, Conv1D)
 
 
 def refresh(model: nn.Module) -> None:
@@ -108,7 +109,8 @@ def _sizes(module: nn.Module) -> Mapping[str, object]:
 
 
 @cache
-def _mixed(mixin: type[nn.Module], stock: type[nn.Module]) -> type[nn.Module]:
+def mixed(mixin: type[nn.Module], stock: type[nn.Module]) -> type[nn.Module]:
+    """The class of modules that are of both classes, ``mixin`` before ``stock``."""
     return type(
         f"{mixin.__name__}{stock.__name__}", (mixin, stock), {"__module__": mixin.__module__}
     )

@@ -18,6 +18,8 @@ from prunus.tiling import Grid
 
 GRADUAL = "gradual"
 """The drive that trains."""
+FINETUNE = "finetune"
+"""The touch-up that trains."""
 ELSEWHERE = {"max_length": "task.max_length", "evaluate": "evaluation.split"}
 """Settings of a training that a recipe says in other places."""
 BASELINES = ("random", "narrower", "shallower", "bfloat16", "int8")
@@ -153,7 +155,8 @@ class Method(Part):
         found = dict(settings)
         drive, sites = found.get("drive"), listed(found.get("sites"))
         if (drive.get("name") if isinstance(drive, Mapping) else drive) == GRADUAL:
-            found = {"score": "snip_momentum", "select": "greedy", "recover": [], **found}
+            score = "snip_momentum" if found.get("adapt") is None else "magnitude"
+            found = {"score": score, "select": "greedy", "recover": [], **found}
         budget = found.get("budget", {"density": 0.5})
         grids = isinstance(sites, list | tuple) and all(not isinstance(s, str) for s in sites)
         if grids and isinstance(budget, Mapping) and "max_bytes" not in budget:
@@ -179,6 +182,8 @@ class Recipe(Method):
         calibration: the data that scores and repairs see.
         evaluation: how quality is measured.
         latency: how latency is measured; None measures none.
+        adapt: adapters that are trained, and merged, where the drive or the touch-up trains; the
+            weights that they stand on are frozen.
         training: how a network is trained while it is pruned (drive: gradual), see
             :class:`prunus.task.Training`.
         losses: terms of the training's loss, see :mod:`prunus.loss`.
@@ -197,6 +202,7 @@ class Recipe(Method):
     calibration: Calibration = Calibration()
     evaluation: Evaluation = Evaluation()
     latency: Latency | None = Latency()
+    adapt: Annotated[Settings | None, named("adapt")] = None
     training: Settings = Field(default_factory=dict)
     losses: Many[Annotated[Settings, named("loss")]] = ({"name": "labels"},)
     teacher: str | None = None
@@ -214,6 +220,11 @@ class Recipe(Method):
             raise PrunusError(
                 f"{', '.join(sorted(said))}: only drive: gradual trains while it prunes; use that"
                 " drive, or leave it out (`prunus train` fine-tunes a dense model)"
+            )
+        touched_up = any(spec["name"] == FINETUNE for spec in self.recover)
+        if self.adapt is not None and self.drive["name"] != GRADUAL and not touched_up:
+            raise PrunusError(
+                "adapt: nothing trains the adapters; add finetune to recover, or use drive: gradual"
             )
         for key, where in ELSEWHERE.items():
             if key in self.training:

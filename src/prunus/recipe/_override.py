@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from prunus.errors import PrunusError, unknown
 from prunus.recipe._yaml import load
 
-NAMED = ("task", "score", "drive", "recover", "losses")
+NAMED = ("task", "score", "drive", "recover", "adapt", "losses")
 AMOUNTS: dict[str, dict[str, str | None]] = {
     "speedup": {"metric": "latency", "of": None},
     "max_bytes": {"metric": None, "of": None, "at": None},

@@ -22,6 +22,7 @@ class Parts:
     select: Any
     drive: Any
     recover: tuple[Any, ...]
+    adapt: Any
     training: Any
     losses: tuple[Any, ...]
 
@@ -61,8 +62,8 @@ def parts(recipe: Recipe) -> Parts:
 
     Raises:
         PrunusError: a setting is unknown or out of range, a touch-up is not the last of all, a
-            search would train every model that it tries, a training has no drive, or repairs
-            are asked of a training.
+            search would train every model that it tries, a training has no drive, repairs are
+            asked of a training, or adapters are asked for twice.
     """
     from prunus.recover import parted
 
@@ -74,7 +75,10 @@ def parts(recipe: Recipe) -> Parts:
         tuple(build(key, spec, recipe.seed) for spec in getattr(recipe, key))
         for key in ("recover", "losses")
     )
+    adapt = None if recipe.adapt is None else build("adapt", recipe.adapt)
     mended, last = parted(repairs)
+    if last is not None:
+        last.adaptation(adapt)
     if recipe.drive["name"] == GRADUAL:
         _require_once(recipe, budget)
         if mended:
@@ -90,7 +94,7 @@ def parts(recipe: Recipe) -> Parts:
             f"budget.max_loss tries many models, and {name} would train each of them; search"
             f" without {name}, then prune once to the density that was found"
         )
-    return Parts(task, score, budget, select, drive, repairs, training, losses)
+    return Parts(task, score, budget, select, drive, repairs, adapt, training, losses)
 
 
 def _require_once(recipe: Recipe, budget: Any) -> None:
@@ -121,6 +125,8 @@ def resolved(recipe: Recipe, chosen: Parts) -> Settings:
         full[key] = spelt(getattr(chosen, key))
     full["budget"] = chosen.budget.model_dump(mode="json", exclude_none=True)
     full["recover"] = list(map(spelt, chosen.recover))
+    if chosen.adapt is not None:
+        full["adapt"] = spelt(chosen.adapt)
     if full["drive"]["name"] == GRADUAL:
         said = chosen.training.model_dump(mode="json", exclude_none=True)
         full["training"] = {key: value for key, value in said.items() if key not in ELSEWHERE}

@@ -149,7 +149,8 @@ def prune(stage: Stage, opened: Opened) -> Cut:
         learning=learning(
             recipe, chosen, opened.model, opened.prepared, checkpoints_of(stage.out)
         ),
-        scored=recipe.calibration.scored, precision=recipe.calibration.precision,
+        adapt=chosen.adapt, scored=recipe.calibration.scored,
+        precision=recipe.calibration.precision,
         room=Room(recipe.calibration.memory * 2**20, stage.folder),
         phase=stage.watch, step=stage.step,
     )  # fmt: skip

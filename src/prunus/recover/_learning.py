@@ -1,17 +1,16 @@
 """Which weights of a model learn, while a block runs."""
 
 import random
-import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Literal
 
 import numpy
 import torch
 from torch import nn
 from transformers import set_seed
-from transformers.pytorch_utils import Conv1D
 
+from prunus.adapt import Adaptation, Adapted, adapted, attach, freeze, merge
 from prunus.errors import PrunusError
 
 What = Literal["all", "biases_and_norms", "lora"]
@@ -31,15 +30,16 @@ def seeded(seed: int) -> Iterator[None]:
 
 
 @contextmanager
-def learning(model: nn.Module, what: What, *, embeddings: bool, rank: int) -> Iterator[None]:
+def learning(
+    model: nn.Module, what: What, *, embeddings: bool, part: Adaptation | None = None
+) -> Iterator[None]:
     """Gradients for some weights; afterwards every weight and module is in the mode it was in.
 
     Args:
-        model: anything; low-rank deltas are put in and merged in place.
-        what: ``all`` weights, vectors alone (``biases_and_norms``), or ``lora``, low-rank deltas of
-            every linear layer whose weight is no embedding as well.
+        model: anything; adapters are put in and merged in place.
+        what: ``all`` weights, vectors alone (``biases_and_norms``), or ``lora``: adapters alone.
         embeddings: whether lookup tables, and what is tied to them, learn too.
-        rank: of the deltas.
+        part: the adapters that learn in the place of the weights that they stand on.
 
     Raises:
         PrunusError: nothing would learn.
@@ -47,8 +47,8 @@ def learning(model: nn.Module, what: What, *, embeddings: bool, rank: int) -> It
     modes = [(module, module.training) for module in model.modules()]
     wanted = [(weight, weight.requires_grad) for weight in model.parameters()]
     try:
-        if what == "lora":
-            with low_rank(model, rank):
+        if part is not None:
+            with adapting(model, part, what == "lora"):
                 yield
         else:
             for weight in _chosen(model, what, embeddings):
@@ -83,30 +83,31 @@ def _tables(model: nn.Module) -> set[int]:
 
 
 @contextmanager
-def low_rank(model: Any, rank: int) -> Iterator[None]:
-    """W + 2 B A for W, of which only A [rank, inputs] and B [outputs, rank] learn; then merged.
+def adapting(model: nn.Module, part: Adaptation, alone: bool) -> Iterator[None]:
+    """Adapters learn while a block runs, and are merged at its end.
 
-    LoRA (Hu et al., arXiv 2106.09685) by the package ``peft``, alpha twice the rank; B begins at 0.
+    Args:
+        model: gets the adapters in place.
+        part: how they are made.
+        alone: nothing else learns; or else what :func:`prunus.adapt.learns` names.
+
+    Raises:
+        PrunusError: no layer can be adapted.
     """
-    from peft import LoraConfig, LoraModel  # an extra
-
-    tables = _tables(model)
-    layers = [
-        name
-        for name, own in model.named_modules()
-        if isinstance(own, nn.Linear | Conv1D)
-        and own.weight.numel()
-        and id(own.weight) not in tables
-    ]
-    config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=layers)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "fan_in_fan_out")  # peft sees by itself what it needs
-        adapted = LoraModel(model, {"default": config}, "default")
+    attach(model, part)
     try:
+        freeze(model)
+        if alone:
+            factors = {id(own) for layer in adapted(model).values() for own in _factors(layer)}
+            for weight in model.parameters():
+                weight.requires_grad_(id(weight) in factors)
         yield
     finally:
-        adapted.merge_and_unload()
-        vars(model).pop("peft_config", None)
+        merge(model)
+
+
+def _factors(layer: Adapted) -> Iterable[nn.Parameter]:
+    return layer.adapter.parameters()
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+from prunus.adapt import Adaptation
 from prunus.errors import PrunusError
 from prunus.probe.loss import Batch
 from prunus.recover._repair import Repair
@@ -27,6 +28,7 @@ class Pruned:
         masked: tensors of the student whose zeros stand for weights that went.
         computing: opens the context of every forward pass.
         step: told of progress: (what, done, of).
+        adapt: adapters that the student shall learn by; they are merged into it.
     """
 
     student: Any
@@ -35,6 +37,7 @@ class Pruned:
     masked: frozenset[str] = frozenset()
     computing: Callable[[], AbstractContextManager] = nullcontext
     step: Callable[[str, int, int], None] = _unseen
+    adapt: Adaptation | None = None
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,14 @@ class Trained:
 
 class TouchUp(Part):
     """Trains a pruned student in place, once it is cut and every repair is done."""
+
+    def adaptation(self, adapt: Adaptation | None) -> Adaptation | None:
+        """The adapters that learn: those of a recipe, its own, or none.
+
+        Raises:
+            PrunusError: both are asked for.
+        """
+        raise NotImplementedError
 
     def mend(self, pruned: Pruned) -> Trained:
         """Train it: shapes, masks, and all but its weights stay."""

@@ -1,17 +1,19 @@
 """A short distillation from the dense model (Hinton et al., arXiv 1503.02531)."""
 
 from collections.abc import Mapping
-from importlib.util import find_spec
 from math import ceil
 from tempfile import TemporaryDirectory
 from typing import Annotated, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
+from prunus.adapt import Adaptation, trained_parameters
+from prunus.adapt.lora import Lora
 from prunus.errors import PrunusError
 from prunus.recover import Pruned, TouchUp, Trained
 from prunus.recover._learning import What, held, learning, seeded
 from prunus.recover._lessons import Lessons, place
+from prunus.registry import spelt
 
 RATES: Mapping[What, float] = {"all": 3e-4, "biases_and_norms": 3e-3, "lora": 1e-3}
 MINUTES, RANK, WEIGHT_DECAY = 2.0, 8, 0.01
@@ -25,13 +27,14 @@ class Finetune(TouchUp):
     ends it; with ``steps`` or ``epochs`` alone, the same seed gives the same weights.
 
     Attributes:
-        train: ``all`` weights that stay, ``biases_and_norms`` alone, or ``lora``: low-rank deltas
-            of the linear layers, merged at the end (needs the extra ``lora``).
+        train: ``all`` weights that stay, or what learns beside adapters where the recipe has some;
+            ``biases_and_norms`` alone; or ``lora``: low-rank deltas of every layer, the head's too,
+            and nothing else. Adapters are merged at the end.
         minutes: at most so long; two where no limit is given.
         steps: at most so many batches.
         epochs: at most so many passes over the data.
         learning_rate: its highest value (AdamW); None is 3e-4 for all, 3e-3 for biases and norms,
-            1e-3 for lora.
+            1e-3 for adapters.
         warmup_ratio: the fraction of the training in which it rises.
         temperature: of the answers, where they are classes.
         freeze_embeddings: leave lookup tables, and what is tied to them, as they are.
@@ -56,21 +59,23 @@ class Finetune(TouchUp):
             raise PrunusError(f"rank belongs to train: lora, not to train: {self.train}")
         if not self.freeze_embeddings and self.train != "all":
             raise PrunusError(f"embeddings learn with train: all, not with train: {self.train}")
-        if self.train == "lora" and find_spec("peft") is None:
-            raise PrunusError("train: lora needs the package peft: pip install 'prunus[lora]'")
         return self
 
     def mend(self, pruned: Pruned) -> Trained:
         """Train the student in place.
 
         Raises:
-            PrunusError: nothing would learn, the loss is not finite, or lora would fill what a
-                grid masks.
+            PrunusError: nothing would learn, the loss is not finite, adapters are asked for twice,
+                or would fill what a grid masks.
         """
         from prunus.trainer import Pace, train  # takes seconds to import
 
-        if pruned.masked and self.train == "lora":
-            raise PrunusError("recover: finetune: lora would fill masked weights; use train: all")
+        part = self.adaptation(pruned.adapt)
+        if pruned.masked and part is not None:
+            name = spelt(part)["name"]
+            raise PrunusError(
+                f"recover: finetune: {name} would fill masked weights; use train: all"
+            )
         lessons = Lessons(pruned, self.temperature)
         pace = Pace(
             self._steps(len(lessons.batches)), self._seconds, self.warmup_ratio, lessons.told
@@ -80,17 +85,32 @@ class Finetune(TouchUp):
             seeded(self.seed),
             learning(
                 pruned.student, self.train,
-                embeddings=not self.freeze_embeddings, rank=self.rank or RANK,
+                embeddings=not self.freeze_embeddings, part=part,
             ),
             held(pruned.student, pruned.masked),
         ):  # fmt: skip
+            count = trained_parameters(pruned.student)
             train(
                 pruned.student, range(len(lessons.batches)), place, folder,
                 loss=lessons, pace=pace, per_device_train_batch_size=1,
-                learning_rate=self.learning_rate or RATES[self.train],
+                learning_rate=self.learning_rate or RATES["lora" if part else self.train],
                 weight_decay=WEIGHT_DECAY, seed=self.seed, use_cpu=lessons.device == "cpu",
             )  # fmt: skip
-        return lessons.trained(self.train.replace("_", " "), pace.elapsed)
+        what = self.train.replace("_", " ")
+        if pruned.adapt is not None:
+            what = f"{spelt(pruned.adapt)['name']} ({count:,} parameters)"
+        return lessons.trained(what, pace.elapsed)
+
+    def adaptation(self, adapt: Adaptation | None) -> Adaptation | None:
+        """Those of the recipe, or LoRA where ``train`` says so."""
+        if adapt is None:
+            return Lora(rank=self.rank or RANK, head=True) if self.train == "lora" else None
+        if self.train != "all" or not self.freeze_embeddings:
+            raise PrunusError(
+                f"recover: finetune: adapt says what learns; leave out train: {self.train} and"
+                " freeze_embeddings"
+            )
+        return adapt
 
     @property
     def _seconds(self) -> float | None:

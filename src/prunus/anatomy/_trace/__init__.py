@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from prunus.anatomy._riding import without_adapters
 from prunus.anatomy._stack import base_of
 from prunus.anatomy._trace.columns import passes_on
 from prunus.anatomy._trace.labels import FIXED, Factor
@@ -19,8 +20,6 @@ from prunus.site import Site, Slice
 Place = tuple[str, int]
 COUNT = -1
 """In the place of an axis: an attribute that counts."""
-ADAPTER = ".adapter."
-"""In the names of the parameters of adapters, whose rank is nobody's channels."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ def traced(model: nn.Module, example: Mapping[str, Any]) -> tuple[list[Site], di
         PrunusError: channels go through an operation that cannot be followed; it is named.
     """
     tracer = Tracer(model, rule_of)
-    with tracer.watching():
+    with without_adapters(model), tracer.watching():
         out = frozen_pass(model, example)
     tracer.end(out)
     classes = tracer.labels.classes()
@@ -175,8 +174,6 @@ def _found(places: Mapping[Place, Factor]) -> Iterator[_Units]:
     open_: list[_Units] = []
     for number, own in runs.items():
         told = tuple(own)
-        if all(ADAPTER in run.place[0] or run.place[1] == COUNT for run in told):
-            continue
         home = next((units for units in open_ if units.takes(told)), None)
         if home is None:
             open_.append(_Units(told, {number}))

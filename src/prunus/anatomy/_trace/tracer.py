@@ -104,7 +104,7 @@ class Tracer(TorchDispatchMode):
 
     def end_at_layer(self, factor: Factor) -> None:
         """Entries are summed over: by a layer, whose input carries them, or they always stay."""
-        if f"{self.here.partition('.adapter')[0]}.weight" not in self.columns:
+        if f"{self.here}.weight" not in self.columns:
             self.fix(factor, "summed over by no layer of its own")
 
     @property

@@ -1,0 +1,110 @@
+"""Recipes that train adapters in the place of the weights that they stand on."""
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import prunus
+from prunus.errors import PrunusError
+from prunus.plan import Plan
+from prunus.recipe import read
+from prunus.recipe._parts import parts
+from prunus.recipe.run import run
+from tests.tiny import batch_of, tiny
+
+QUICK = ("latency=null", "evaluation.baselines=false", "calibration.samples=8")
+GRADUAL = (
+    *QUICK,
+    "training={epochs: 3, batch_size: 4, learning_rate: .02, warmup_ratio: 0}",
+    "drive={name: gradual, dead: false, schedule: {name: cubic, cooldown: 1 epoch, every: 2}}",
+    "budget={density: .5, metric: units}",
+)
+LAST = "recover=[least_squares, {name: finetune, steps: 4, learning_rate: .1}]"
+SPLORA = "adapt={name: splora, rank: 2}"
+UP = "encoder.layer.0:neurons", "bert.encoder.layer.0.intermediate.dense"
+
+
+@pytest.fixture
+def at(place, tmp_path, monkeypatch):
+    """Runs the session's recipe with changes; what was saved is opened in this process."""
+    from prunus.recipe import _fresh
+
+    def answered(folder, batch, device):
+        return _fresh.answer(prunus.load(folder), batch)
+
+    monkeypatch.setattr("prunus.recipe._steps.fresh_answer", answered)
+
+    def at(*changes, out="out"):
+        return run(read(place / "recipe.yaml", changes), tmp_path / out, quiet=True)
+
+    return at
+
+
+def test_the_network_is_pruned_while_its_adapters_learn(at, place, tmp_path):
+    report = at(*GRADUAL, SPLORA)
+    assert report.density.of_sites == pytest.approx(0.5, abs=0.02)
+    kept = Plan.load(tmp_path / "out/plan.safetensors")[UP[0]]
+    folders = place / "dense", tmp_path / "out/model"
+    before, after = (load_file(folder / "model.safetensors") for folder in folders)
+    assert not any("adapter" in name for name in after)
+    delta = after[f"{UP[1]}.weight"] - before[f"{UP[1]}.weight"][kept]
+    sizes = torch.linalg.svdvals(delta.double())
+    assert sizes[1] > 1e-4 > 1e2 * sizes[2]
+    assert not after[f"{UP[1]}.bias"].equal(before[f"{UP[1]}.bias"][kept])
+    assert not after["classifier.weight"].equal(before["classifier.weight"])
+    table = "bert.embeddings.word_embeddings.weight"
+    assert after[table].equal(before[table])
+    assert "rank: 2" in (tmp_path / "out/recipe.yaml").read_text()
+
+
+def test_a_touch_up_trains_them(at, tmp_path):
+    report = at(*QUICK, LAST, SPLORA)
+    name, _, rest = report.touch_up.learnt.partition(" (")
+    assert (name, rest.endswith(" parameters)")) == ("splora", True)
+    bare = at(*QUICK, "recover=least_squares", out="bare")
+    assert bare.params == report.params
+    before, after = (load_file(tmp_path / n / "model/model.safetensors") for n in ("bare", "out"))
+    sizes = torch.linalg.svdvals((after[f"{UP[1]}.weight"] - before[f"{UP[1]}.weight"]).double())
+    assert sizes[1] > 1e-3 > 1e2 * sizes[2]
+
+
+def test_in_python_as_well():
+    model = tiny("bert")
+    data = [batch_of(model, 4, seed=seed) for seed in range(3)]
+    how = {"score": "magnitude", "select": "greedy"}
+    last = {"name": "finetune", "steps": 4}
+    small = prunus.prune(model, data, recover=[last], adapt="sppara", **how)
+    bare = prunus.prune(model, data, recover=[], **how)
+    moved = [k for k, v in bare.state_dict().items() if not v.equal(small.state_dict()[k])]
+    assert any("query.weight" in name for name in moved)
+    assert not any("embeddings.weight" in name for name in moved)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ((SPLORA,), "adapt: nothing trains the adapters; add finetune to recover, or use drive"),
+        ((LAST, "adapt=spolra"), "unknown adaptation 'spolra'.*splora"),
+        ((LAST, "adapt={name: splora, rang: 2}"), "rank"),
+        (
+            ("recover=[{name: finetune, train: lora}]", SPLORA),
+            "adapt says what learns; leave out train: lora",
+        ),
+    ],
+)
+def test_settings_that_do_not_fit_are_told(place, changes, message):
+    with pytest.raises(PrunusError, match=message):
+        parts(read(place / "recipe.yaml", changes))
+
+
+def test_masked_weights_are_not_filled(at):
+    blocks = ("sites={grid: 4x1, match: '.*query'}", "budget={density: .5}", "select=greedy")
+    with pytest.raises(PrunusError, match="adapters would fill masked weights; leave adapt out"):
+        at(*GRADUAL, *blocks, SPLORA)
+    with pytest.raises(PrunusError, match="splora would fill masked weights"):
+        at(*QUICK, *blocks, "score=magnitude", "recover=[{name: finetune, steps: 2}]", SPLORA)
+
+
+def test_a_criterion_that_reads_gradients_of_frozen_weights_is_told(at):
+    with pytest.raises(PrunusError, match=r"weights of site .* are frozen.*use magnitude"):
+        at(*GRADUAL, SPLORA, "score=snip_momentum")
