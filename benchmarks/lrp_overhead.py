@@ -23,7 +23,8 @@ def measure(batch: int, pixels: int, pairs: int) -> dict[str, Any]:
     from transformers import ResNetConfig, ResNetForImageClassification
 
     torch.manual_seed(0)
-    model = ResNetForImageClassification(ResNetConfig(num_labels=100)).eval()
+    classes: dict[str, Any] = {"num_labels": 100}
+    model = ResNetForImageClassification(ResNetConfig(**classes)).eval()
     images = {
         "pixel_values": torch.randn(batch, 3, pixels, pixels),
         "labels": torch.randint(100, (batch,)),

@@ -86,7 +86,7 @@ def test_patterns_need_no_quotes(write, pattern):
 def test_the_resolved_recipe_says_everything_and_reads_as_the_same(write, tmp_path):
     first = read(write(latency=None, score={"name": "random"}, seed=7))
     full = resolved(first, parts(first))
-    assert full["score"] == {"name": "random", "seed": 7}
+    assert full["score"] == {"name": "random", "normalize": "none", "seed": 7}
     assert full["recover"][1] == {"name": "least_squares", "ridge": 0.03, "bias": True}
     assert full["budget"]["scope"] == "global"
     assert full["latency"] is None

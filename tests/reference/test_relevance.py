@@ -198,18 +198,19 @@ def test_what_works_in_place_is_followed():
 class Gated(Classifier):
     """Squeeze and excitation."""
 
-    def __init__(self):
+    def __init__(self, gate):
         super().__init__(nn.Conv2d(3, 4, 3), nn.ReLU())
-        self.gate = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(4, 4, 1), nn.Sigmoid())
+        self.gate = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(4, 4, 1), gate)
 
     def forward(self, pixel_values):
         x = self.body(pixel_values)
         return ImageClassifierOutput(logits=(x * self.gate(x)).mean((2, 3)))
 
 
-def test_gates_have_no_relevance():
+@pytest.mark.parametrize("gate", [nn.Sigmoid(), nn.Hardsigmoid(inplace=True)])
+def test_gates_have_no_relevance(gate):
     torch.manual_seed(0)
-    model, batch = Gated(), images()
+    model, batch = Gated(gate), images()
     assert sums(model, batch, Relevance(), "body").keys() == {"body", "input"}
     kept = sums(model, batch, Relevance(), "body")["body"]
     torch.testing.assert_close(kept, torch.ones(4), rtol=1e-4, atol=0)
@@ -231,6 +232,18 @@ def test_what_cannot_be_followed_is_named(make, what):
     batch = {"pixel_values": torch.randn(2, 3), "labels": torch.tensor([0, 1])}
     with pytest.raises(PrunusError, match=f"cannot follow '{what}'"):
         Relevance().of_input(model, batch)
+
+
+def test_what_is_written_into_cannot_be_followed():
+    class Written(Classifier):
+        def forward(self, pixel_values):
+            x = self.body(pixel_values)
+            x[:, 0] = 0
+            return ImageClassifierOutput(logits=x)
+
+    batch = {"pixel_values": torch.randn(2, 3), "labels": torch.tensor([0, 1])}
+    with pytest.raises(PrunusError, match="cannot follow 'setitem'"):
+        Relevance().of_input(Written(nn.Linear(3, 2)), batch)
 
 
 def test_bad_input_is_told():

@@ -38,6 +38,8 @@ ROUTES = {
     *(f"{kind}max_pool{d}d" for d in (1, 2, 3) for kind in ("", "adaptive_")),
 }  # fmt: skip
 """Functions whose own gradient carries relevance to where values came from."""
+FOLLOWED = ACTIVATIONS | GATES | SUMS | PRODUCTS | ROUTES
+"""Functions that may work in place."""
 
 
 class Relevant(TorchFunctionMode):
@@ -67,6 +69,8 @@ class Relevant(TorchFunctionMode):
         seen = list(_tracked((args, kwargs)))
         if not seen or not torch.is_grad_enabled():
             return func(*args, **kwargs)
+        if name == "setitem" or (in_place and name not in FOLLOWED):
+            raise _lost(name)
         out = self._follow(name, func, args, kwargs)
         if name not in WEIGHTED and all(x in self.raw for x in seen):
             for x in _tracked(out):
@@ -92,15 +96,11 @@ class Relevant(TorchFunctionMode):
             return self._sum(name, func, args, kwargs)
         if name in NORMS | ACTIVATIONS or (name in PRODUCTS and _scaled(name, args)):
             return self._as_it_is(name, func, args, kwargs)
-        out = func(*args, **kwargs)
         if name in GATES:
-            return out.detach()
+            return func(args[0].detach().clone(), *args[1:], **kwargs)
+        out = func(*args, **kwargs)
         if name not in ROUTES and any(True for _ in _tracked(out)):
-            raise PrunusError(
-                f"lrp cannot follow {name!r}: relevance goes through convolutions, linear layers,"
-                " norms, activations, sums, gates, pooling and what moves values about; use another"
-                " criterion, such as taylor"
-            )
+            raise _lost(name)
         return out
 
     def _layer(self, name: str, func: Callable[..., Any], args: Any, kwargs: Any) -> Tensor:
@@ -145,7 +145,7 @@ class Relevant(TorchFunctionMode):
             share = relevance / stable(total, self.stabiliser)
             return (one * share).sum_to_size(one.shape), (other * share).sum_to_size(other.shape)
 
-        return _swapped(total.clone(), back, *sources)
+        return _swapped(total, back, *sources)
 
     def _as_it_is(self, name: str, func: Callable[..., Any], args: Any, kwargs: Any) -> Tensor:
         """What has one input, elementwise: relevance stays where it is."""
@@ -194,9 +194,17 @@ def _tracked(values: Any) -> Iterator[Tensor]:
 def _in_place(name: str, args: Any, kwargs: Any) -> bool:
     """Whether a function changes its first operand."""
     if name.startswith("__") or not name.endswith("_"):
-        flags = (*args[1:], *kwargs.values()) if name in ACTIVATIONS else ()
+        flags = (*args[1:], *kwargs.values()) if name in ACTIVATIONS | GATES else ()
         return name.startswith("__i") or any(flag is True for flag in flags)
     return True
+
+
+def _lost(name: str) -> PrunusError:
+    return PrunusError(
+        f"lrp cannot follow {name!r}: relevance goes through convolutions, linear layers, norms,"
+        " activations, sums, gates, pooling and what moves values about; use another criterion,"
+        " such as taylor"
+    )
 
 
 def _one(values: Any) -> bool:
