@@ -14,7 +14,6 @@ nothing.
 """
 
 import argparse
-import json
 import math
 import statistics
 import tempfile
@@ -22,7 +21,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from cells import RESULTS, fill, rows
+from cells import fill, rows
 
 ROOT = Path(__file__).parents[1]
 DENSE = ROOT / "runs/dense/cifar"
@@ -40,6 +39,10 @@ ADAPTERS: dict[str, dict[str, Any] | None] = {
     "splora r32": {"name": "splora", "rank": 32},
 }
 RATES = {"fine-pruning": 0.02, "splora r8": 0.05, "splora r32": 0.05}
+TRIED = [
+    *({"adapter": "splora r32", "rate": rate} for rate in (0.05, 0.2)),
+    *({"adapter": "fine-pruning", "rate": rate} for rate in (0.02, 0.05)),
+]
 STEPS, RECOVERY, AFTER, BATCH, SCORED = 5, 1.0, 3.0, 128, 1024
 
 
@@ -268,14 +271,10 @@ def _difference(one: str, other: str) -> tuple[float, float]:
     return 100 * (won - lost), 196 * math.sqrt((won + lost - (won - lost) ** 2) / count)
 
 
-def tune() -> None:
-    for adapter, rates in (("fine-pruning", (0.02, 0.05)), ("splora r32", (0.02, 0.05, 0.1))):
-        for rate in rates:
-            found = measure("taylor", adapter, 0.25, 0, split="development", rate=rate)
-            told = {"adapter": adapter, "rate": rate, "pruned": found["pruned"]}
-            with (RESULTS / "channels_rates.jsonl").open("a") as file:
-                file.write(json.dumps(told) + "\n")
-            print(told, flush=True)
+def learnt_at(adapter: str, rate: float) -> dict[str, float]:
+    """How good a learning rate is, by rows of the training split."""
+    found = measure("taylor", adapter, 0.25, 0, split="development", rate=rate)
+    return {"pruned": found["pruned"]}
 
 
 def logits_of(model: Any) -> Any:
@@ -301,7 +300,7 @@ if __name__ == "__main__":
     given = parser.parse_args()
     part, of = map(int, given.part.split("/"))
     if given.tune:
-        tune()
+        fill("channels_rates", TRIED[part::of], learnt_at)
     elif not given.table:
         fill("channels", CELLS[part::of], measure)
     table()
