@@ -72,7 +72,10 @@ def recipe_of(
 ) -> dict[str, Any]:
     return {
         "model": str(DENSE),
-        "task": {"name": "image_classification", "data": "cifar10"},
+        "task": {
+            "name": "image_classification", "data": "cifar10",
+            "splits": {} if split == "validation" else {split: 1000},
+        },
         "sites": "channels",
         "score": CRITERIA[criterion],
         "budget": {"density": density, "metric": "flops", "of": "model"},

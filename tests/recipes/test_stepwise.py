@@ -125,7 +125,7 @@ def test_epochs_before_and_after(trained, tmp_path):
 
 def test_every_site_by_itself_with_a_floor(trained, tmp_path):
     budget = {"density": 0.7, "scope": "local", "floor": 0.5, "metric": "units"}
-    said = recipe(tmp_path, budget=budget, drive={**STEPWISE, "steps": 1})
+    said = recipe(tmp_path, "convnext", budget=budget, drive={**STEPWISE, "steps": 1})
     report = run(said, tmp_path / "run", True)
     assert all(kept == max(2, int(0.7 * of)) for kept, of in report.kept.values())
 
