@@ -61,7 +61,7 @@ class Job:
         evidence: what the last scoring pass saw.
         found: what the criterion made of it.
         trained: what the touch-up did.
-        learnt: how many parameters of what stayed a drive that trains has trained.
+        learnt: how many parameters drive: stepwise has trained, of what stayed.
     """
 
     model: Any
