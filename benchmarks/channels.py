@@ -32,14 +32,17 @@ CRITERIA: dict[str, dict[str, Any]] = {
     "taylor": {"name": "taylor", "at": "outputs", "per": "batch", "normalize": "l2"},
     "lrp": {"name": "lrp", "normalize": "l1"},
     "taylor at masks": {"name": "taylor"},
+    "gradual": {"name": "snip_momentum"},
 }
-"""The four of the adapters' paper, as it has them; and ours, which is weighed against FLOPs."""
+"""The four of the adapters' paper, as it has them; ours, which is weighed against FLOPs; and that of
+``drive: gradual``, which removes channels inside of a single training of as many epochs."""
 ADAPTERS: dict[str, dict[str, Any] | None] = {
     "fine-pruning": None,
     "splora r8": {"name": "splora", "rank": 8},
     "splora r32": {"name": "splora", "rank": 32},
+    "lora r8": {"name": "lora", "rank": 8},
 }
-RATES = {"fine-pruning": 0.1, "splora r8": 0.2, "splora r32": 0.2}
+RATES = {"fine-pruning": 0.1, "splora r8": 0.2, "splora r32": 0.2, "lora r8": 0.2}
 TRIED = [
     *({"adapter": "splora r32", "rate": rate} for rate in (0.05, 0.2)),
     *({"adapter": "fine-pruning", "rate": rate} for rate in (0.02, 0.05)),
@@ -47,6 +50,13 @@ TRIED = [
     {"adapter": "fine-pruning", "rate": 0.1},
 ]
 STEPS, RECOVERY, AFTER, BATCH, SCORED, ROWS = 5, 1.0, 3.0, 128, 1024, 6000
+
+
+EPOCHS = (STEPS - 1) * RECOVERY + AFTER
+STEPWISE = {
+    "name": "stepwise", "steps": STEPS, "recovery": RECOVERY, "after": AFTER, "save": False,
+}  # fmt: skip
+GRADUAL = {"name": "gradual", "schedule": {"name": "cubic", "cooldown": f"{AFTER:g} epochs"}}
 
 
 def cell(criterion: str, adapter: str, density: float, seed: int = 0, **more: Any) -> dict:
@@ -57,19 +67,22 @@ def rival(criterion: str, density: float, seed: int = 0) -> dict:
     return cell(criterion, "fine-pruning", density, seed, by="torch-pruning")
 
 
+METHODS = ("fine-pruning", "splora r8", "splora r32")
 PUBLISHED = ("weight", "gradient", "taylor", "lrp")
 CELLS = [
-    *(cell("taylor", adapter, 0.25) for adapter in ADAPTERS),
+    *(cell("taylor", adapter, 0.25) for adapter in METHODS),
     cell("taylor at masks", "fine-pruning", 0.25),
     *(rival(criterion, 0.25) for criterion in ("weight", "taylor")),
     *(cell(criterion, "fine-pruning", 0.25) for criterion in ("weight", "gradient", "lrp")),
-    *(cell("taylor", adapter, 0.1) for adapter in ADAPTERS),
+    *(cell("taylor", adapter, 0.1) for adapter in METHODS),
     *(rival(criterion, 0.25, seed) for seed in (1, 2) for criterion in ("weight", "taylor")),
     *(cell("taylor at masks", "fine-pruning", 0.25, seed) for seed in (1, 2)),
-    *(cell("taylor", adapter, 0.25, seed) for seed in (1, 2) for adapter in ADAPTERS),
+    *(cell("taylor", adapter, 0.25, seed) for seed in (1, 2) for adapter in METHODS),
     *(cell(criterion, adapter, 0.25)
       for criterion in ("weight", "gradient", "lrp") for adapter in ("splora r8", "splora r32")),
-    *(cell(criterion, adapter, 0.5) for adapter in ADAPTERS for criterion in PUBLISHED),
+    *(cell("gradual", "fine-pruning", 0.25, seed) for seed in (0, 1, 2)),
+    *(cell("taylor", "lora r8", density) for density in (0.25, 0.1)),
+    *(cell(criterion, adapter, 0.5) for adapter in METHODS for criterion in PUBLISHED),
 ]  # fmt: skip
 
 
@@ -85,13 +98,11 @@ def recipe_of(
         "sites": "channels",
         "score": CRITERIA[criterion],
         "budget": {"density": density, "metric": "flops", "of": "model"},
-        "drive": {
-            "name": "stepwise", "steps": STEPS, "recovery": RECOVERY, "after": AFTER, "save": False,
-        },
+        "drive": GRADUAL if criterion == "gradual" else STEPWISE,
         "adapt": ADAPTERS[adapter],
         "training": {
             "optimizer": "sgd", "learning_rate": rate, "weight_decay": 5e-4, "scheduler": "cosine",
-            "batch_size": BATCH,
+            "batch_size": BATCH, **({"epochs": EPOCHS} if criterion == "gradual" else {}),
         },
         "calibration": {"split": "train", "samples": SCORED, "batch_size": 64},
         "evaluation": {"split": split, "batch_size": 100, "baselines": False},
@@ -124,7 +135,7 @@ def by_prunus(recipe: Any) -> dict[str, Any]:
     return {
         "dense": report.quality.dense,
         "pruned": report.quality.pruned,
-        "trained": report.trained,
+        "trained": report.trained or report.params.pruned,
         "parameters": [report.params.dense, report.params.pruned],
         "flops": [report.flops.dense, report.flops.pruned],
         "speedup": report.latency_ms[0].speedup,
