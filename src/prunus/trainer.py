@@ -214,11 +214,12 @@ def train(
     pace: Pace | None = None,
     bar: bool = False,
     enter: Callable[[Any, int, int], Attached] | None = None,
+    optimizer: tuple[type[torch.optim.Optimizer], dict[str, Any]] | None = None,
     told: Callable[[int, int], None] = lambda done, of: None,
     checkpoints: Checkpoints | None = None,
     **settings: Any,
 ) -> float:
-    """Train a model in place with AdamW.
+    """Train a model in place.
 
     Args:
         model: only what requires gradients changes; the configuration does not.
@@ -229,6 +230,7 @@ def train(
         pace: when it ends, and the learning rates until then; None leaves both to ``settings``.
         bar: show a progress bar.
         enter: makes a guest of the training from its optimizer, its steps, and those of an epoch.
+        optimizer: a class and its settings; None is AdamW.
         told: where there is a guest, is told of the steps that are done, and of how many.
         checkpoints: where the training is saved, and taken up again if it was; None nowhere.
         **settings: of transformers' ``TrainingArguments``.
@@ -258,6 +260,7 @@ def train(
         loop = Loop(
             loss=loss, pace=pace, order=guest and guest.order, model=model, args=arguments,
             data_collator=collate, train_dataset=data, callbacks=callbacks,
+            optimizer_cls_and_kwargs=optimizer,
         )  # fmt: skip
         for printing in (PrinterCallback, ProgressCallback):
             loop.remove_callback(printing)

@@ -11,10 +11,11 @@ from prunus.adapt import Adaptation
 from prunus.anatomy import Anatomy, anatomy
 from prunus.checkpoint import adopt
 from prunus.drive._drive import Drive
-from prunus.drive._job import Job, Phase, Step, unseen, untimed
+from prunus.drive._job import Job
 from prunus.drive._learning import Learning
 from prunus.drive._sized import sized
 from prunus.drive._touch_up import touch_up
+from prunus.drive._watch import Phase, Step, unseen, untimed
 from prunus.errors import PrunusError
 from prunus.measure.table import table
 from prunus.plan import Plan

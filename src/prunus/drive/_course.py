@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
 
 from torch import nn
 
 from prunus.anatomy import Anatomy
+from prunus.drive._way import on
 from prunus.errors import PrunusError
 from prunus.probe import TRACES, Trace
 from prunus.registry import build
@@ -15,8 +15,6 @@ from prunus.score import Criterion
 from prunus.score._traced import Traced
 from prunus.select import Budget, Cost, Rule, require_reach
 from prunus.site import Site
-
-Bounds = TypeVar("Bounds", Budget, Rule)
 
 
 @dataclass(frozen=True)
@@ -100,19 +98,8 @@ class Course:
                 )
 
     def on(self, way: float) -> Budget:
-        """The budget at a fraction of the way; ceilings are as near to their ends as it is."""
-        rules = tuple(
-            self._on(way, rule, rule.density or self.budget.density) for rule in self.budget.rules
-        )
-        own = self._on(way, self.budget, self.budget.density)
-        return own.settled(own.density).model_copy(update={"rules": rules})
-
-    def _on(self, way: float, bounds: Bounds, final: float) -> Bounds:
-        """A density and a ceiling on the way to where they shall be when ``final`` stays."""
-        now = max(final, self.schedule.density(way, final))
-        gone = (1 - now) / (1 - final) if final < 1 else way
-        ceiling = bounds.ceiling and max(bounds.ceiling, 1 - (1 - bounds.ceiling) * gone)
-        return bounds.model_copy(update={"density": bounds.density and now, "ceiling": ceiling})
+        """The budget at a fraction of the way."""
+        return on(self.budget, self.schedule, way)
 
     def traces(self, fine: bool = False) -> dict[str, Trace]:
         """A trace for every site, where the criterion reads one.

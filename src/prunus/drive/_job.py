@@ -1,8 +1,8 @@
 """What a drive is given, and the steps that all drives share."""
 
 import copy
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import ceil
@@ -16,6 +16,7 @@ from prunus.anatomy import Anatomy
 from prunus.curve import Curve
 from prunus.drive._learning import Learning
 from prunus.drive._readers import readers, widened
+from prunus.drive._watch import Phase, Step, unseen, untimed
 from prunus.edit.shrink import cut, shrink
 from prunus.errors import PrunusError
 from prunus.gram import Moments
@@ -28,18 +29,7 @@ from prunus.score import Criterion, look
 from prunus.select import Budget, Cost, Selector, select
 from prunus.site import Site, along
 
-Phase = Callable[[str], AbstractContextManager]
-Step = Callable[[str, int, int], None]
 Found = dict[str, Tensor | Curve]
-
-
-def untimed(_: str) -> AbstractContextManager:
-    """A phase that nobody times."""
-    return nullcontext()
-
-
-def unseen(_what: str, _done: int, _of: int) -> None:
-    """A step that nobody watches."""
 
 
 @dataclass
@@ -118,7 +108,7 @@ class Job:
         """Let plans speak of further sites."""
         self.sites |= sites
         self.alive |= {n: torch.arange(s.units) for n, s in sites.items() if n not in self.alive}
-        vars(self).pop("here", None)
+        self.reread()
 
     def again(self, found: Found, evidence: dict[str, Evidence], **parts: Any) -> "Job":
         """A job with other ``parts`` that begins again from what was scored in the dense model."""
@@ -130,6 +120,10 @@ class Job:
         """The context of every forward pass: reduced precision, where it is asked for."""
         device = next(self.model.parameters()).device.type
         return torch.autocast(device, self.precision, enabled=self.precision != torch.float32)
+
+    def reread(self) -> None:
+        """Look for the student's sites anew, whose tensors have changed."""
+        vars(self).pop("here", None)
 
     def score(self, plan: Plan) -> Found:
         """What the selector reads of the sites that the plan leaves undecided, in the student."""

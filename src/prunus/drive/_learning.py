@@ -1,11 +1,12 @@
 """What a drive that trains learns from."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from prunus.errors import PrunusError
 from prunus.loss import Objective
 from prunus.task import Prepared, Training
 
@@ -31,6 +32,10 @@ class Learning:
         """Steps of the whole training, and of an epoch."""
         return self.training.steps(len(self.prepared.examples("train")))
 
+    def lasting(self, epochs: float) -> "Learning":
+        """The same for another number of epochs."""
+        return replace(self, training=self.training.model_copy(update={"epochs": epochs}))
+
     def check(self, model: Any) -> None:
         """Try the loss on a small batch.
 
@@ -42,7 +47,7 @@ class Learning:
     def train(
         self,
         model: Any,
-        enter: Callable[[Any, int, int], Any],
+        enter: Callable[[Any, int, int], Any] | None,
         told: Callable[[int, int], None],
         save: int | None,
     ) -> None:
@@ -67,3 +72,17 @@ class Learning:
                 model, self.prepared, self.training, Path(folder), True,
                 loss=self.objective, enter=enter, told=told, checkpoints=kept,
             )  # fmt: skip
+
+
+def learning_of(job: Any, drive: str) -> Learning:
+    """What a job learns from.
+
+    Raises:
+        PrunusError: nothing.
+    """
+    if job.learning is None:
+        raise PrunusError(
+            f"drive: {drive} needs labelled data to train on, which `prunus run` takes from the"
+            " task; in a loop of your own use prunus.gradual(model, optimizer, ...)"
+        )
+    return job.learning

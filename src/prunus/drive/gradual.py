@@ -9,11 +9,11 @@ from torch import nn
 from torch.optim import Optimizer
 
 from prunus.adapt import attach, freeze, merge
-from prunus.anatomy import Anatomy, anatomy
+from prunus.anatomy import Anatomy
 from prunus.drive._course import Course, courses
 from prunus.drive._drive import Drive
 from prunus.drive._job import Job
-from prunus.drive._learning import Learning
+from prunus.drive._learning import learning_of
 from prunus.drive._pruner import Pruner
 from prunus.edit.dead import fold_dead
 from prunus.errors import PrunusError
@@ -61,7 +61,7 @@ class Gradual(Drive):
         Raises:
             PrunusError: there is nothing to learn from, or the criterion needs a pass over data.
         """
-        learning = self._learning(job)
+        learning = learning_of(job, "gradual")
         job.student.requires_grad_(True)
         sites = adapted_sites(job)
         found = tuple(courses(sites, job.criterion, self.schedule, job.budget, job.cost))
@@ -97,16 +97,8 @@ class Gradual(Drive):
         """Fold dead units of the student; the plan without them, of which the job then knows."""
         plan = fold_dead(job.student, next(iter(job.batches)))
         gone = Plan({name: stays for name, stays in plan.items() if not stays.all()})
-        job.also(anatomy(job.model).only(gone))
+        job.also(job.sites.read(job.model).only(gone))
         return gone
-
-    def _learning(self, job: Job) -> Learning:
-        if job.learning is None:
-            raise PrunusError(
-                "drive: gradual needs labelled data to train on, which `prunus run` takes from the"
-                " task; in a loop of your own use prunus.gradual(model, optimizer, ...)"
-            )
-        return job.learning
 
 
 def adapted_sites(job: Job) -> Anatomy:
@@ -125,4 +117,4 @@ def adapted_sites(job: Job) -> Anatomy:
             )
     attach(job.student, job.adapt)
     freeze(job.student)
-    return anatomy(job.student).only(job.sites)
+    return job.sites.read(job.student).only(job.sites)

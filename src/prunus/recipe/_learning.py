@@ -6,7 +6,7 @@ from prunus.drive import Learning
 from prunus.errors import PrunusError
 from prunus.files import write_bytes
 from prunus.loss import Objective
-from prunus.recipe._model import GRADUAL, Recipe
+from prunus.recipe._model import TRAINING, Recipe
 from prunus.recipe._open import folder_of, open_model
 from prunus.recipe._parts import Parts
 from prunus.task import Prepared
@@ -30,7 +30,7 @@ def learning(
         PrunusError: the task has no training split, or a teacher is named that is not asked or
             cannot be opened.
     """
-    if recipe.drive["name"] != GRADUAL:
+    if recipe.drive["name"] not in TRAINING:
         return None
     prepared.require("train")
     named = recipe.teacher

@@ -17,9 +17,13 @@ from prunus.registry import Many, Part, listed, named, spec_of
 from prunus.tiling import Grid
 
 GRADUAL = "gradual"
-"""The drive that trains."""
+STEPWISE = "stepwise"
+TRAINING = {GRADUAL: "snip_momentum", STEPWISE: "taylor"}
+"""The drives that train, and what they score by unless told otherwise."""
 FINETUNE = "finetune"
 """The touch-up that trains."""
+BY_DRIVE = {"epochs": "drive.recovery, before and after", "max_steps": "drive.recovery"}
+"""Settings of a training that drive: stepwise says itself."""
 ELSEWHERE = {"max_length": "task.max_length", "evaluate": "evaluation.split"}
 """Settings of a training that a recipe says in other places."""
 BASELINES = ("random", "narrower", "shallower", "bfloat16", "int8")
@@ -154,8 +158,10 @@ class Method(Part):
             return settings
         found = dict(settings)
         drive, sites = found.get("drive"), listed(found.get("sites"))
-        if (drive.get("name") if isinstance(drive, Mapping) else drive) == GRADUAL:
-            score = "snip_momentum" if found.get("adapt") is None else "magnitude"
+        name = drive.get("name") if isinstance(drive, Mapping) else drive
+        if name in TRAINING:
+            frozen = name == GRADUAL and found.get("adapt") is not None
+            score = "magnitude" if frozen else TRAINING[name]
             found = {"score": score, "select": "greedy", "recover": [], **found}
         budget = found.get("budget", {"density": 0.5})
         grids = isinstance(sites, list | tuple) and all(not isinstance(s, str) for s in sites)
@@ -184,7 +190,7 @@ class Recipe(Method):
         latency: how latency is measured; None measures none.
         adapt: adapters that are trained, and merged, where the drive or the touch-up trains; the
             weights that they stand on are frozen.
-        training: how a network is trained while it is pruned (drive: gradual), see
+        training: how a network is trained while it is pruned (drive: gradual or stepwise), see
             :class:`prunus.task.Training`.
         losses: terms of the training's loss, see :mod:`prunus.loss`.
         teacher: whose answers terms ask for; None is the dense model itself.
@@ -216,17 +222,20 @@ class Recipe(Method):
     def _trains(self) -> Self:
         """Nothing is said of a training that does not take place."""
         said = self.model_fields_set & {"training", "losses", "teacher"}
-        if said and self.drive["name"] != GRADUAL:
+        trains = self.drive["name"] in TRAINING
+        if said and not trains:
             raise PrunusError(
-                f"{', '.join(sorted(said))}: only drive: gradual trains while it prunes; use that"
-                " drive, or leave it out (`prunus train` fine-tunes a dense model)"
+                f"{', '.join(sorted(said))}: only drive: {' and '.join(TRAINING)} train while they"
+                " prune; use one of them, or leave it out (`prunus train` fine-tunes a dense model)"
             )
         touched_up = any(spec["name"] == FINETUNE for spec in self.recover)
-        if self.adapt is not None and self.drive["name"] != GRADUAL and not touched_up:
+        if self.adapt is not None and not trains and not touched_up:
             raise PrunusError(
-                "adapt: nothing trains the adapters; add finetune to recover, or use drive: gradual"
+                "adapt: nothing trains the adapters; add finetune to recover, or use drive:"
+                f" {' or '.join(TRAINING)}"
             )
-        for key, where in ELSEWHERE.items():
+        elsewhere = ELSEWHERE | (BY_DRIVE if self.drive["name"] == STEPWISE else {})
+        for key, where in elsewhere.items():
             if key in self.training:
                 raise PrunusError(f"training.{key} is for `prunus train`; here say {where}")
         return self

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from prunus.errors import PrunusError
-from prunus.recipe._model import ELSEWHERE, GRADUAL, Recipe, Settings
+from prunus.recipe._model import BY_DRIVE, ELSEWHERE, GRADUAL, STEPWISE, TRAINING, Recipe, Settings
 from prunus.registry import Part, find, parse, spelt
 
 MADE = ("random", "narrower", "shallower")
@@ -79,14 +79,15 @@ def parts(recipe: Recipe) -> Parts:
     mended, last = parted(repairs)
     if last is not None:
         last.adaptation(adapt)
-    if recipe.drive["name"] == GRADUAL:
+    name = recipe.drive["name"]
+    if name in TRAINING:
         _require_once(recipe, budget)
         if mended:
             raise PrunusError(
-                "drive: gradual trains the weights that stay; repairs are for what goes at once:"
+                f"drive: {name} trains the weights that stay; repairs are for what goes at once:"
                 " say recover: [] (finetune may follow)"
             )
-    else:
+    if name != GRADUAL:
         _require_common(budget)
     if last is not None and budget.max_loss is not None:
         name = recipe.recover[-1]["name"]
@@ -103,8 +104,9 @@ def _require_once(recipe: Recipe, budget: Any) -> None:
     if many or budget.max_loss is not None:
         what = f"compare: {', '.join(many)}" if many else "budget.max_loss"
         raise PrunusError(
-            f"{what} makes further models in the recipe's own way, and drive: gradual would train"
-            " each of them; leave it out, or run recipes of their own"
+            f"{what} makes further models in the recipe's own way, and drive:"
+            f" {recipe.drive['name']} would train each of them; leave it out, or run recipes of"
+            " their own"
         )
 
 
@@ -127,9 +129,10 @@ def resolved(recipe: Recipe, chosen: Parts) -> Settings:
     full["recover"] = list(map(spelt, chosen.recover))
     if chosen.adapt is not None:
         full["adapt"] = spelt(chosen.adapt)
-    if full["drive"]["name"] == GRADUAL:
+    if full["drive"]["name"] in TRAINING:
         said = chosen.training.model_dump(mode="json", exclude_none=True)
-        full["training"] = {key: value for key, value in said.items() if key not in ELSEWHERE}
+        other = ELSEWHERE | (BY_DRIVE if full["drive"]["name"] == STEPWISE else {})
+        full["training"] = {key: value for key, value in said.items() if key not in other}
         full["losses"] = list(map(spelt, chosen.losses))
     else:
         full = {key: value for key, value in full.items() if key not in ("training", "losses")}

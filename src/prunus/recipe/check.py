@@ -10,6 +10,7 @@ from prunus.drive._course import courses
 from prunus.drive._readers import readers
 from prunus.drive.gradual import Gradual
 from prunus.drive.oneshot import Oneshot
+from prunus.drive.stepwise import Stepwise
 from prunus.plan import Plan
 from prunus.probe._tokens import mean_length
 from prunus.recipe._learning import learning
@@ -113,7 +114,7 @@ def check(recipe: Recipe) -> Preview:
         job.budget = job.budget.settled(densities(job)[0])
     plan = Oneshot().run(job)
     repairs, _ = parted(chosen.recover)
-    if repairs or not isinstance(chosen.drive, Oneshot | Gradual):
+    if repairs or not isinstance(chosen.drive, Oneshot | Gradual | Stepwise):
         readers(model, sites, repairs, batches)  # raises where one cannot mend, or a drive not stop
     costs = [cost_of(model, sites, metric, batches[0], length) for metric in _metrics(job)]
     ruled = chosen.budget.assign(sites).values()
@@ -141,6 +142,8 @@ def _training(job: Job, chosen: Parts) -> Timetable | None:
     if job.learning is None:
         return None
     job.learning.check(job.student)
+    if not isinstance(chosen.drive, Gradual):
+        return None
     steps, epoch = job.learning.steps
     found = courses(job.sites, chosen.score, chosen.drive.schedule, job.budget, job.cost)
     times = (course.schedule.times(steps, epoch) for course in found)

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from torch import nn
+from torch.optim import SGD, Optimizer, RMSprop
 from transformers import PreTrainedModel
 
 from prunus.errors import PrunusError
@@ -44,6 +45,7 @@ def fit(
         examples,
         prepared.collate("train"),
         folder,
+        optimizer=_optimizer(training),
         bar=not quiet,
         num_train_epochs=training.epochs,
         per_device_train_batch_size=training.batch_size,
@@ -60,6 +62,13 @@ def fit(
         use_cpu=model.device.type == "cpu",
         **more,
     )
+
+
+def _optimizer(training: Training) -> tuple[type[Optimizer], dict[str, Any]] | None:
+    """An optimizer's class and settings; None is the Trainer's AdamW."""
+    known = {"adamw": None, "sgd": SGD, "rmsprop": RMSprop}
+    cls = known[training.optimizer]
+    return cls and (cls, {"lr": training.learning_rate, "momentum": training.momentum})
 
 
 def _embeddings(model: PreTrainedModel) -> nn.Embedding:

@@ -1,7 +1,7 @@
 """The settings of a fine-tuning."""
 
 from math import ceil
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, field_validator
 from transformers import SchedulerType
@@ -18,8 +18,10 @@ class Training(Part):
     Attributes:
         epochs: passes over the training split.
         batch_size: examples in a step.
-        learning_rate: its highest value (AdamW).
-        weight_decay: of AdamW, not on biases and norms.
+        learning_rate: its highest value.
+        optimizer: adamw, or sgd and rmsprop, as networks for images often learn.
+        momentum: of sgd and rmsprop.
+        weight_decay: not on biases and norms.
         betas: of AdamW: how much of the mean gradient and of its mean square each step keeps.
         warmup_ratio: share of the steps in which the learning rate rises.
         scheduler: how it falls: linear, cosine, constant or another of transformers' names.
@@ -33,6 +35,8 @@ class Training(Part):
     epochs: PositiveFloat = 3
     batch_size: PositiveInt = 32
     learning_rate: PositiveFloat = 5e-5
+    optimizer: Literal["adamw", "sgd", "rmsprop"] = "adamw"
+    momentum: Beta = 0.9
     weight_decay: NonNegativeFloat = 0.01
     betas: tuple[Beta, Beta] = (0.9, 0.999)
     warmup_ratio: float = Field(default=0.1, ge=0, lt=1)
