@@ -26,20 +26,22 @@ from prunus.task._pixels import Pixels
 
 STOCK = {
     "resnet": ResNetConfig(
-        embedding_size=8, hidden_sizes=[8, 12], depths=[1, 1], num_channels=1, num_labels=3
+        embedding_size=8, hidden_sizes=[8, 12], depths=[1, 1], num_channels=1, num_labels=10
     ),
     "convnext": ConvNextConfig(
-        hidden_sizes=[8, 12], depths=[1, 1], num_stages=2, patch_size=2, num_channels=1
+        hidden_sizes=[8, 12], depths=[1, 1], num_stages=2, patch_size=2, num_channels=1,
+        num_labels=10,
     ),
     "mobilenet_v2": MobileNetV2Config(
-        depth_multiplier=0.1, num_channels=1, image_size=16, min_depth=4
+        depth_multiplier=0.1, num_channels=1, image_size=16, min_depth=4, num_labels=10,
     ),
     "efficientnet": EfficientNetConfig(
-        width_coefficient=0.1, depth_coefficient=0.1, num_channels=1, image_size=64, hidden_dim=128
+        width_coefficient=0.1, depth_coefficient=0.1, num_channels=1, image_size=64, hidden_dim=128,
+        num_labels=10,
     ),
     "vit": ViTConfig(
         hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=24,
-        image_size=8, patch_size=4, num_channels=1,
+        image_size=8, patch_size=4, num_channels=1, num_labels=10,
     ),
 }  # fmt: skip
 QUICK = {"max_steps": 4, "learning_rate": 1.0e-3, "evaluate": False}

@@ -59,6 +59,7 @@ class Job:
         evidence: what the last scoring pass saw.
         found: what the criterion made of it.
         trained: what the touch-up did.
+        learnt: how many parameters of what stayed a drive that trains has trained.
     """
 
     model: Any
@@ -84,6 +85,7 @@ class Job:
     found: Found = field(init=False, default_factory=dict)
     teacher: Teacher = field(init=False)
     trained: Trained | None = field(init=False, default=None)
+    learnt: int | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         """The student begins as a copy of the dense model, the teacher is the dense model.

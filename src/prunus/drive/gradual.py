@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, NonNegativeFloat, PlainSerializer, Positiv
 from torch import nn
 from torch.optim import Optimizer
 
-from prunus.adapt import attach, freeze, merge
+from prunus.adapt import attach, freeze, merge, trained_parameters
 from prunus.anatomy import Anatomy
 from prunus.drive._course import Course, courses
 from prunus.drive._drive import Drive
@@ -74,6 +74,7 @@ class Gradual(Drive):
         with job.phase("train"):
             learning.train(job.student, enter, partial(job.step, "train"), self.save)
         job.student.eval()
+        job.learnt = trained_parameters(job.student)
         merge(job.student)
         plan = pruners[-1].detach()
         torn = any(site.among for site in job.sites.values())

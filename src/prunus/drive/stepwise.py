@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from prunus.adapt import attach, freeze, merge
+from prunus.adapt import attach, freeze, merge, trained_parameters
 from prunus.anatomy import Anatomy
 from prunus.curve import Curve
 from prunus.drive._drive import Drive
@@ -79,6 +79,7 @@ class Stepwise(Drive):
             self._train(job, learning, (self.after or 0.0) if last else self.recovery)
             if self.save and step < self.steps:
                 _keep(job, learning.checkpoints / f"step-{step}", plan)
+        job.learnt = trained_parameters(job.student)
         merge(job.student)
         job.reread()
         return plan

@@ -30,6 +30,7 @@ class Findings:
         compared: what could have been done instead.
         frontier: how the density was found, where it had to be.
         models: both models.
+        trained: parameters that a drive trained, where one did.
         claims: the costs.
         cost: in the budget's metric.
         plan: what stays.
@@ -50,6 +51,7 @@ class Findings:
     compared: list[schema.Baseline]
     frontier: schema.Frontier | None
     models: tuple[PreTrainedModel, PreTrainedModel]
+    trained: int | None
     claims: Claims
     cost: Cost
     plan: Plan
@@ -81,6 +83,7 @@ def report_of(recipe: Recipe, found: Findings) -> Report:
         density=density(found.cost, found.plan),
         zeros=zeros(*found.models),
         params=_pair(parameters, found.models),
+        trained=found.trained,
         flops=_flops(found),
         bytes=_pair(bytes, found.models),
         vocabulary=found.vocabulary,

@@ -101,6 +101,7 @@ def _carry_out(stage: Stage, source: Path, peak: Peak) -> Report:
         compared=compare_all(stage, opened, cut, pruned),
         frontier=frontier(stage, cut, qualities),
         models=(opened.whole, cut.model),
+        trained=cut.job.learnt,
         claims=cut.claims,
         cost=cut.job.cost,
         plan=cut.plan | opened.vocab,

@@ -101,6 +101,9 @@ def _points_lost(both: Both | Quality) -> str:
 def _sizes(report: Report) -> Iterator[Row]:
     flops = report.flops
     yield _pair("parameters", "", report.params)
+    if report.trained is not None:
+        share = f"{show.percent(report.trained / report.params.pruned)} of the pruned"
+        yield Row("trained parameters", "", show.NONE, show.scaled(report.trained), share)
     per = f"{'an' if flops.per[0] in 'aeiou' else 'a'} {flops.per}"
     mean = "" if flops.length is None else f", mean length {show.tokens(flops.length)}"
     yield _pair("FLOPs", f"{per}{mean}", flops)

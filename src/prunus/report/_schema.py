@@ -267,6 +267,7 @@ class Report(_Value):
     density: Density
     zeros: Zeros | None = None
     params: Pair
+    trained: Count | None = None
     flops: Flops
     bytes: Pair
     vocabulary: Vocabulary | None = None
