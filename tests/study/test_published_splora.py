@@ -1,26 +1,17 @@
 """The published table of adapters: all rows are sound, and run two steps on a tiny network."""
 
-import gc
 from itertools import product
 
-import datasets
 import pytest
-import torch
-from transformers import ResNetConfig, ResNetForImageClassification
 
 from prunus.plan import Plan
 from prunus.study import read_sheet
 from prunus.study._run import study
-from prunus.task._pixels import Pixels
-from tests.task.test_task_images import picture
+from tests.pictures import SETS, mirror, resnet
 
 SHEET = "splora/published"
 ROWS = {row.name: row for row in read_sheet(SHEET)}
-SETS = {
-    "cifar10": ("uoft-cs/cifar10/plain_text", "img", "label", 10),
-    "flowers": ("dpdl-benchmark/oxford_flowers102", "image", "label", 102),
-    "cats-dogs": ("microsoft/cats_vs_dogs", "image", "labels", 2),
-}
+OURS = ("cifar10", "flowers", "cats-dogs")
 CRITERIA = ("weight", "grad", "taylor", "lrp")
 METHODS = ("fine", "r32", "r8")
 DENSITIES = {"30": 0.3, "10": 0.1}
@@ -32,41 +23,16 @@ SHORT = (
 
 
 @pytest.fixture
-def quick_gc():
-    """Trainings collect garbage at their end, and need not look at what was there before."""
-    gc.freeze()
-    yield
-    gc.unfreeze()
-
-
-@pytest.fixture
 def workshop(tmp_path, monkeypatch, in_process, quick_gc):
     """A folder with tiny dense models where the sheet looks for them, and a mirror of its data."""
     for path in {row.recipe.model for row in ROWS.values()}:
         own = path.rpartition("/")[2].removesuffix("-r8").removesuffix("-r32")
-        torch.manual_seed(0)
-        config = ResNetConfig(
-            embedding_size=16, hidden_sizes=[32, 64], depths=[1, 1], num_labels=SETS[own][3]
-        )
-        ResNetForImageClassification(config).save_pretrained(tmp_path / path)
-        Pixels(16, (0.5,) * 3, (0.5,) * 3).save_pretrained(tmp_path / path)
-    for place, image, label, classes in SETS.values():
-        for split in ("train", "test"):
-            _write(tmp_path / "mirror" / place / f"{split}.parquet", image, label, classes)
+        resnet(tmp_path / path, SETS[own][3])
+    for name in OURS:
+        mirror(tmp_path / "mirror", name)
     monkeypatch.setenv("PRUNUS_DATA", str(tmp_path / "mirror"))
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def _write(path, image, label, classes):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    rows = {
-        image: [{"bytes": picture((14 * n, 90, 240 - 14 * n)), "path": None} for n in range(16)],
-        label: [n % 2 for n in range(16)],
-    }
-    names = [str(n) for n in range(classes)]
-    features = {image: datasets.Image(decode=False), label: datasets.ClassLabel(names=names)}
-    datasets.Dataset.from_dict(rows, datasets.Features(features)).to_parquet(path)
 
 
 @pytest.mark.slow
@@ -83,7 +49,7 @@ def test_every_row_runs(workshop):
 
 
 def test_the_sheet_is_the_whole_table():
-    names = {"-".join(row) for row in product(SETS, CRITERIA, METHODS, DENSITIES)}
+    names = {"-".join(row) for row in product(OURS, CRITERIA, METHODS, DENSITIES)}
     assert ROWS.keys() == names
 
 
@@ -106,7 +72,7 @@ def test_a_row_is_what_its_name_says(name):
 def test_published_adapters_of_rank_32_are_ahead_where_a_tenth_stays():
     ahead = [
         ROWS[f"{data}-{criterion}-r32-10"].published.pruned - fine
-        for data, criterion in product(SETS, CRITERIA)
+        for data, criterion in product(OURS, CRITERIA)
         if (fine := ROWS[f"{data}-{criterion}-fine-10"].published.pruned) is not None
     ]
     assert len(ahead) == 11
