@@ -42,6 +42,8 @@ RATES = {"fine-pruning": 0.02, "splora r8": 0.05, "splora r32": 0.05}
 TRIED = [
     *({"adapter": "splora r32", "rate": rate} for rate in (0.05, 0.2)),
     *({"adapter": "fine-pruning", "rate": rate} for rate in (0.02, 0.05)),
+    {"adapter": "splora r32", "rate": 0.5},
+    {"adapter": "fine-pruning", "rate": 0.1},
 ]
 STEPS, RECOVERY, AFTER, BATCH, SCORED = 5, 1.0, 3.0, 128, 1024
 

@@ -8,8 +8,9 @@ import torch
 from safetensors.torch import load_file
 
 import prunus
-from prunus.adapt import adapted
+from prunus.adapt import adapted, learns, merge
 from prunus.anatomy import anatomy
+from prunus.checkpoint import load_adapters
 from prunus.drive._learning import Learning
 from prunus.errors import PrunusError
 from prunus.measure.size import parameters
@@ -59,6 +60,11 @@ def trained(monkeypatch):
     return seen
 
 
+def trained_parameters_of(model):
+    names = learns(model)
+    return sum(own.numel() for name, own in model.named_parameters() if name in names)
+
+
 def fresh(folder, batch, device):
     from prunus.recipe import _fresh
 
@@ -78,6 +84,12 @@ def test_channels_are_gone_after_every_step(criterion, adapt, trained, tmp_path)
     assert (learnt[-1] < sizes[-1] * 0.6) == (adapt is not None)
     small = prunus.load(tmp_path / "run/model")
     assert not adapted(small)
+    if adapt is not None:
+        again = load_adapters(prunus.load(tmp_path / "dense"), tmp_path / "run/adapters")
+        assert trained_parameters_of(again) == report.trained
+        merge(again)
+        one, other = small.state_dict(), again.state_dict()
+        assert all(torch.equal(one[name], other[name]) for name in one)
     assert parameters(small) == report.params.pruned
 
 

@@ -101,6 +101,9 @@ def check(
     if found.vocabulary is not None:
         pair = found.vocabulary
         say(f"vocabulary: {pair.pruned:,} of {pair.dense:,} tokens stay; all else is after that")
+    for why in dict.fromkeys(found.fixed.values()):
+        names = [name for name, told in found.fixed.items() if told == why]
+        say(f"always stays: the output of {', '.join(names)} ({why})")
     if found.spared:
         say(f"head: {', '.join(found.spared)} stays dense; `head: true` beside a grid takes it")
     if found.training is not None:

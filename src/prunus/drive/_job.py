@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import ceil
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -54,6 +55,7 @@ class Job:
         room: where suspended passes' tensors wait; None is memory.
         phase: opens a timed phase by name (score, select, recover).
         step: told of progress: (what, done, of).
+        keep: the folder for adapters, as they are before they are merged; None keeps none.
         student: the model that is made: cut and mended in place.
         alive: {site: [units] indices in the dense model} of what the student still has.
         evidence: what the last scoring pass saw.
@@ -79,6 +81,7 @@ class Job:
     room: Room | None = None
     phase: Phase = untimed
     step: Step = unseen
+    keep: Path | None = None
     student: Any = field(init=False)
     alive: dict[str, Tensor] = field(init=False)
     evidence: dict[str, Evidence] = field(init=False, default_factory=dict)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from prunus.adapt import attach, freeze, merge, trained_parameters
 from prunus.anatomy import Anatomy
+from prunus.checkpoint import save_adapters
 from prunus.curve import Curve
 from prunus.drive._drive import Drive
 from prunus.drive._job import Found, Job
@@ -80,6 +81,8 @@ class Stepwise(Drive):
             if self.save and step < self.steps:
                 _keep(job, learning.checkpoints / f"step-{step}", plan)
         job.learnt = trained_parameters(job.student)
+        if job.adapt is not None and job.keep is not None:
+            save_adapters(job.student, job.keep, job.model, plan)
         merge(job.student)
         job.reread()
         return plan

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
@@ -73,17 +73,24 @@ def drop_layers(model: nn.Module, layers: Iterable[str], family: Family) -> None
 
 def emptiable(projection: Any) -> None:
     """Let a transposed projection, in place, live with no inputs at all."""
-    projection._modules.pop("adapter", None)  # without inputs it adds nothing
     projection.__class__ = mixed(NoInputs, Conv1D)
 
 
 def refresh(model: nn.Module) -> None:
     """Make the size attributes of standard modules say what their tensors are."""
     for module in model.modules():
+        _drop_idle_adapter(module)
         if isinstance(module, Conv1D) and not len(module.weight):
             emptiable(module)
         for attr, size in _sizes(module).items():
             setattr(module, attr, size)
+
+
+def _drop_idle_adapter(module: nn.Module) -> None:
+    """Without inputs, or without outputs, an adapter adds nothing to a layer."""
+    if "adapter" in module._modules and not cast(Tensor, module.weight).numel():
+        del module._modules["adapter"]
+        module.__class__ = type(module).__bases__[1]
 
 
 def _sizes(module: nn.Module) -> Mapping[str, object]:

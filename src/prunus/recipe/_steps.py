@@ -154,6 +154,7 @@ def prune(stage: Stage, opened: Opened) -> Cut:
         room=Room(recipe.calibration.memory * 2**20, stage.folder),
         phase=stage.watch, step=stage.step,
     )  # fmt: skip
+    job.keep = stage.folder / "adapters"
     search, before = _search(stage, opened, job), list[Quality]()
     if search is None:
         plan = chosen.drive.run(job)

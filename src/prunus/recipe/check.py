@@ -76,6 +76,7 @@ class Preview:
             of the model without them.
         training: where the drive trains.
         spared: the head's modules, where grids leave it whole.
+        fixed: {module: why its outputs always stay}, where channels were traced.
     """
 
     budget: Budget
@@ -88,6 +89,7 @@ class Preview:
     vocabulary: Pair | None
     training: Timetable | None
     spared: list[str]
+    fixed: dict[str, str]
 
 
 def check(recipe: Recipe) -> Preview:
@@ -129,6 +131,7 @@ def check(recipe: Recipe) -> Preview:
         vocabulary=vocabulary,
         training=training,
         spared=sites.spared,
+        fixed=sites.fixed,
     )
 
 

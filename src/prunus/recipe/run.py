@@ -37,7 +37,9 @@ def run(recipe: Recipe, out: str | Path, quiet: bool = False) -> Report:
     """Carry a recipe out.
 
     The folder appears complete, at the end: ``model/`` with its tokenizer, ``plan.safetensors``,
-    ``recipe.yaml`` with every default spelt out, ``report.json``, ``report.html``, ``run.log``.
+    ``recipe.yaml`` with every default spelt out, ``report.json``, ``report.html``, ``run.log``; and
+    ``adapters/``, what :func:`prunus.checkpoint.load_adapters` puts back onto the dense model,
+    where drive: stepwise trained any.
 
     Args:
         recipe: what to do.
