@@ -56,16 +56,19 @@ def rival(criterion: str, density: float, seed: int = 0) -> dict:
     return cell(criterion, "fine-pruning", density, seed, by="torch-pruning")
 
 
+PUBLISHED = ("weight", "gradient", "taylor", "lrp")
 CELLS = [
-    *(cell("taylor", adapter, 0.25, seed) for seed in (0, 1, 2) for adapter in ADAPTERS),
-    *(cell("taylor at masks", "fine-pruning", 0.25, seed) for seed in (0, 1, 2)),
-    *(rival(criterion, 0.25, seed) for seed in (0, 1, 2) for criterion in ("weight", "taylor")),
-    *(cell(criterion, adapter, 0.25)
-      for criterion in ("weight", "gradient", "lrp") for adapter in ADAPTERS),
+    *(cell("taylor", adapter, 0.25) for adapter in ADAPTERS),
+    cell("taylor at masks", "fine-pruning", 0.25),
+    *(rival(criterion, 0.25) for criterion in ("weight", "taylor")),
+    *(cell(criterion, "fine-pruning", 0.25) for criterion in ("weight", "gradient", "lrp")),
     *(cell("taylor", adapter, 0.1) for adapter in ADAPTERS),
-    *(cell("taylor", adapter, 0.5) for adapter in ADAPTERS),
-    *(cell(criterion, adapter, 0.5)
-      for criterion in ("weight", "gradient", "lrp") for adapter in ADAPTERS),
+    *(rival(criterion, 0.25, seed) for seed in (1, 2) for criterion in ("weight", "taylor")),
+    *(cell("taylor at masks", "fine-pruning", 0.25, seed) for seed in (1, 2)),
+    *(cell("taylor", adapter, 0.25, seed) for seed in (1, 2) for adapter in ADAPTERS),
+    *(cell(criterion, adapter, 0.25)
+      for criterion in ("weight", "gradient", "lrp") for adapter in ("splora r8", "splora r32")),
+    *(cell(criterion, adapter, 0.5) for adapter in ADAPTERS for criterion in PUBLISHED),
 ]  # fmt: skip
 
 

@@ -174,6 +174,8 @@ def _found(places: Mapping[Place, Factor]) -> Iterator[_Units]:
     open_: list[_Units] = []
     for number, own in runs.items():
         told = tuple(own)
+        if all(run.place[1] == COUNT for run in told):
+            continue  # zeros that nothing reads
         home = next((units for units in open_ if units.takes(told)), None)
         if home is None:
             open_.append(_Units(told, {number}))
