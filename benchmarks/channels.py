@@ -4,12 +4,13 @@
     PRUNUS_DATA=... python benchmarks/channels.py [--table] [--part I/N]
 
 FILE are weights of a ResNet-20 for CIFAR-10. Every cell removes channels in five steps, trains an
-epoch (10,000 images) after each and three more after the last, and is then a small network: widths,
-no zeros. Learning rates were chosen by Taylor at a quarter of the FLOPs on 1,000 rows of the
-training split (``--tune``); the validation split is only looked at here. torch-pruning (1.6.1, not
+epoch (6,000 images) after each but the last and three after that, and is then a small network:
+widths, no zeros. Learning rates were chosen by Taylor at a quarter of the FLOPs on 1,000 rows of
+the training split, with the other 9,000 to learn from (``--tune``); the validation split is only
+looked at here. torch-pruning (1.6.1, not
 installed with prunus: ``pip install --no-deps torch-pruning==1.6.1``) prunes what it can follow:
-the inner channels of the blocks, since the shortcut pads channels with zeros. Two to three minutes
-a cell on one thread; ``--part 0/2`` and ``--part 1/2`` run side by side. ``--table`` measures
+the inner channels of the blocks, since the shortcut pads channels with zeros. Two minutes a cell
+on one thread; ``--part 0/2`` and ``--part 1/2`` run side by side. ``--table`` measures
 nothing.
 """
 
@@ -38,14 +39,14 @@ ADAPTERS: dict[str, dict[str, Any] | None] = {
     "splora r8": {"name": "splora", "rank": 8},
     "splora r32": {"name": "splora", "rank": 32},
 }
-RATES = {"fine-pruning": 0.02, "splora r8": 0.05, "splora r32": 0.05}
+RATES = {"fine-pruning": 0.1, "splora r8": 0.2, "splora r32": 0.2}
 TRIED = [
     *({"adapter": "splora r32", "rate": rate} for rate in (0.05, 0.2)),
     *({"adapter": "fine-pruning", "rate": rate} for rate in (0.02, 0.05)),
     {"adapter": "splora r32", "rate": 0.5},
     {"adapter": "fine-pruning", "rate": 0.1},
 ]
-STEPS, RECOVERY, AFTER, BATCH, SCORED = 5, 1.0, 3.0, 128, 1024
+STEPS, RECOVERY, AFTER, BATCH, SCORED, ROWS = 5, 1.0, 3.0, 128, 1024, 6000
 
 
 def cell(criterion: str, adapter: str, density: float, seed: int = 0, **more: Any) -> dict:
@@ -79,7 +80,7 @@ def recipe_of(
         "model": str(DENSE),
         "task": {
             "name": "image_classification", "data": "cifar10",
-            "splits": {} if split == "validation" else {split: 1000},
+            "splits": {"train": ROWS} if split == "validation" else {split: 1000},
         },
         "sites": "channels",
         "score": CRITERIA[criterion],

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from prunus.adapt import attach, merge
 from prunus.anatomy import Anatomy, anatomy
 from prunus.edit import mask, prove, shrink
 from prunus.errors import PrunusError
@@ -219,3 +220,24 @@ def test_a_budget_that_rounding_cannot_meet():
     budget = Budget(density=0.3, metric="params", round_to=8)
     with pytest.raises(PrunusError, match="floors alone"):
         select({"0:channels": torch.arange(8.0)}, sites, budget, params(sites))
+
+
+@pytest.mark.parametrize("method", ["lora", "splora", "sppara"])
+@pytest.mark.parametrize("name", [name for name in ARCHITECTURES if name != "Bit"])
+def test_adapters_ride_on_traced_channels(name, method):
+    model = network(name)
+    bare, rank = sites_of(model), {} if method == "sppara" else {"rank": 3}
+    attach(model, {"name": method, "init_range": 0.3, **rank})
+    sites = sites_of(model)
+    assert list(sites) == list(bare)
+    plan, batch = some(sites, 1), images(sites, 1)
+    small = shrink(model, plan, sites)
+    adapted, bound = answer(small, batch), TOLERANCE * answer(model, batch).abs().max()
+    with mask(model, sites, plan):
+        assert (answer(model, batch) - adapted).abs().max() < bound
+    assert params(sites)(plan.counts()) == parameters(small)
+    merge(small)
+    assert (answer(small, batch) - adapted).abs().max() < bound
+    merge(model)
+    merged = shrink(model, plan, sites_of(model))
+    assert (answer(merged, batch) - answer(small, batch)).abs().max() < bound
