@@ -1,9 +1,11 @@
 """What every test needs: no network, one thread, the same examples each time."""
 
 import atexit
+import gc
 import os
 import tempfile
 
+import pytest
 import torch
 from hypothesis import HealthCheck, Phase, settings
 
@@ -23,3 +25,23 @@ settings.register_profile(
     suppress_health_check=list(HealthCheck),
 )
 settings.load_profile("laws")
+
+
+@pytest.fixture
+def in_process(monkeypatch):
+    """Opens what was saved in this process, to save the seconds of another one."""
+    import prunus
+    from prunus.recipe import _fresh
+
+    def answered(folder, batch, device):
+        return _fresh.answer(prunus.load(folder), batch)
+
+    monkeypatch.setattr("prunus.recipe._steps.fresh_answer", answered)
+
+
+@pytest.fixture
+def quick_gc():
+    """Trainings collect garbage at their end, and need not look at what was there before."""
+    gc.freeze()
+    yield
+    gc.unfreeze()

@@ -5,6 +5,8 @@ import pytest
 from pyarrow import parquet
 
 import prunus
+from prunus.registry import build
+from tests.pictures import mirror, resnet, vit
 from tests.recipes.dense import reviews, wordpiece
 from tests.tiny import tiny
 
@@ -25,6 +27,7 @@ def template(tmp_path_factory):
     prunus.save(model, folder / "dense", wordpiece())
     for checkpoint in CHECKPOINTS:
         shutil.copytree(folder / "dense", folder / "runs" / checkpoint)
+    classifiers(folder)
     reviews(folder / "reviews.csv")
     for subset, columns in COLUMNS.items():
         place = folder / "mirror" / "nyu-mll" / "glue" / subset
@@ -34,6 +37,20 @@ def template(tmp_path_factory):
             labels = [0, 1] * (size // 2)
             parquet.write_table(pa.table({**rows, "label": labels}), place / f"{split}.parquet")
     return folder
+
+
+def classifiers(folder):
+    """Networks for images, and a few images of their sets."""
+    network = build("networks", {"name": "cifar_resnet", "depth": 8})
+    pixels = build("task", "image_classification").processor(None)
+    digits = network.build({"num_labels": 10, "num_channels": 1, "image_size": pixels.size})
+    prunus.save(digits, folder / "runs" / "digits", pixels)
+    for name, classes in {"head-cifar10": 10, "resnet50-cifar10": 10}.items():
+        resnet(folder / "runs" / name, classes)
+    for name in ("head-cifar100", "vit-cifar100"):
+        vit(folder / "runs" / name, 100)
+    for name in ("cifar10", "cifar100"):
+        mirror(folder / "mirror", name)
 
 
 @pytest.fixture

@@ -17,7 +17,11 @@ from tests.docs.pages import PAGES, ROOT, blocks, commands, inline, name
 README = ROOT / "README.md"
 START = ROOT / "docs" / "index.md"
 SOURCE = ROOT / "src"
-PREDECESSORS = [page for page in PAGES if page.parent.name == "from" and page.stem in shipped()]
+RECIPES = {"kprune": "kprune", "channel-spa": "splora"}
+"""The recipe that stands in a predecessor's place, by its page."""
+CHAPTERS = {"## Kwon": "kwon", "## Vision": "splora/vit"}
+"""Chapters about another one."""
+PREDECESSORS = [page for page in PAGES if page.parent.name == "from" and page.stem in RECIPES]
 EXAMPLES = [path for path in sorted(SOURCE.rglob("*.py")) if ">>>" in path.read_text("utf-8")]
 
 
@@ -93,15 +97,14 @@ def test_the_settings_beside_a_predecessors_are_read(page):
     settings = [code for code in inline(page) if re.fullmatch(r"[a-z][a-z_.]*=[^ =].*", code)]
     assert len(settings) > 15
     for setting in settings:
-        read(page.stem, [setting])
+        read(RECIPES[page.stem], [setting])
 
 
 def _rows(page):
     """(recipe, key, default) of table rows that end in ``| `key=value` ... | `default` |``."""
-    recipe = page.stem
+    recipe = RECIPES[page.stem]
     for line in page.read_text("utf-8").splitlines():
-        if line.startswith("## Kwon"):
-            recipe = "kwon"
+        recipe = next((own for head, own in CHAPTERS.items() if line.startswith(head)), recipe)
         found = re.search(r"\| `([a-z_.]+)=[^`]+`[^|]*\| `([^`]+)` \|$", line)
         if found:
             yield recipe, *found.groups()

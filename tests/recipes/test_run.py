@@ -32,17 +32,6 @@ def at(place, tmp_path):
     return at
 
 
-@pytest.fixture
-def in_process(monkeypatch):
-    """Opens what was saved in this process, to save the seconds of another one."""
-    from prunus.recipe import _fresh
-
-    def answered(folder, batch, device):
-        return _fresh.answer(prunus.load(folder), batch)
-
-    monkeypatch.setattr("prunus.recipe._steps.fresh_answer", answered)
-
-
 def test_a_run_leaves_everything_and_nothing_else(place, finished):
     assert {path.name for path in finished.iterdir()} == FILES
     assert not [path.name for path in place.iterdir() if path.name.startswith(".")]

@@ -1,4 +1,3 @@
-import io
 import json
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from prunus.registry import build
 from prunus.task import _imaged
 from prunus.task._augment import RATIO, SCALE, mirrored, random_box, shifted
 from prunus.task._pixels import Pixels, pixels_of
+from tests.pictures import picture
 
 
 def task(**settings):
@@ -21,12 +21,6 @@ def task(**settings):
 def prepared(**settings):
     own = task(**settings)
     return own.prepare(own.processor(None))
-
-
-def picture(colour, size=(12, 10), kind="png"):
-    buffer = io.BytesIO()
-    Image.new("RGB", size, colour).save(buffer, kind)
-    return buffer.getvalue()
 
 
 def folder(root: Path, splits=("train", "test"), count=6):

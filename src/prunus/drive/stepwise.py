@@ -89,10 +89,11 @@ class Stepwise(Drive):
 
     def _cut(self, job: Job, plan: Plan, way: float) -> Plan:
         """The student without what goes on this part of the way; the plan without it."""
-        found: Found = {n: _dense(job, n, own) for n, own in job.score(Plan()).items()}
+        gone = Plan({name: stays for name, stays in plan.items() if not stays.any()})
+        found: Found = {n: _dense(job, n, own) for n, own in job.score(gone).items()}
         with job.phase("select"):
             chosen = masks(
-                found, job.sites, on(job.budget, self.schedule, way), job.cost, Plan(),
+                found, job.sites, on(job.budget, self.schedule, way), job.cost, gone,
                 per_cost=job.criterion.adds_up, selector=job.selector,
             )  # fmt: skip
         plan = plan & Plan(chosen)
