@@ -34,7 +34,7 @@ CRITERIA: dict[str, dict[str, Any]] = {
     "taylor at masks": {"name": "taylor"},
     "gradual": {"name": "snip_momentum"},
 }
-"""The four of the adapters' paper, as it has them; ours, which is weighed against FLOPs; and that of
+"""The four of the adapters' paper, as it has them; ours, weighed against FLOPs; and that of
 ``drive: gradual``, which removes channels inside of a single training of as many epochs."""
 ADAPTERS: dict[str, dict[str, Any] | None] = {
     "fine-pruning": None,
