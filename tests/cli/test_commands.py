@@ -336,6 +336,7 @@ def test_ls_lists_everything_with_a_line_on_each(prunus_):
         "gradual",
         "iterative",
         "oneshot",
+        "stepwise",
         "sweep",
     ]
     assert all(len(line) <= 100 for line in out.splitlines())

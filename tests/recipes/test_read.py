@@ -223,7 +223,7 @@ def test_training_recipes_are_read_and_refused(write):
     with pytest.raises(PrunusError, match=r"training\.learnin_rate: .*'learning_rate'") as told:
         read_training(path)
     assert "training.scheduler: unknown scheduler 'linea'. Did you mean 'linear'" in str(told.value)
-    assert "training: only drive: gradual trains" in fault(path)
+    assert "training: only drive: gradual and stepwise train" in fault(path)
 
 
 def test_the_task_of_any_recipe(write):

@@ -66,14 +66,17 @@ def untouched(tracer: Tracer, x: Tensor, dims: Iterable[int], why: str) -> Facto
 
 
 def pointwise(tracer: Tracer, given: Arguments, out: Any) -> Factors:
+    """Entry by entry, of operands that are broadcast."""
     tensors = [value for value in given.values() if isinstance(value, Tensor)]
     operands = [(tensor.shape, tracer.of(tensor)) for tensor in tensors]
     return together(tracer, operands, first(out).dim())
 
 
 def same(tracer: Tracer, given: Arguments, out: Any) -> Factors:
+    """The entries of the first operand."""
     return tracer.of(subject(given))
 
 
 def made(tracer: Tracer, given: Arguments, out: Any) -> Factors:
+    """New entries, which nothing labels."""
     return ()

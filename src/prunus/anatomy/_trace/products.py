@@ -36,11 +36,13 @@ def _inner(tracer: Tracer, factors: Factors, dim: int, batch: tuple[int, ...]) -
 
 
 def mm(tracer: Tracer, given: Arguments, out: Tensor) -> Factors:
+    """A product of two matrices, with a bias or none."""
     one, other = given.get("mat1", given.get("self")), given["mat2"]
     return _biased(tracer, given, out, one, other)
 
 
 def bmm(tracer: Tracer, given: Arguments, out: Tensor) -> Factors:
+    """Products of two batches of matrices."""
     one, other = (
         given[k] for k in (("batch1", "batch2") if "batch1" in given else ("self", "mat2"))
     )
@@ -56,6 +58,7 @@ def _biased(tracer: Tracer, given: Arguments, out: Tensor, one: Any, other: Any)
 
 
 def linear(tracer: Tracer, given: Arguments, out: Tensor) -> Factors:
+    """A linear layer in one operation."""
     x, weight = given["input"], given["weight"]
     flat = (x.shape[:-1].numel(), x.shape[-1])
     rows = tuple(reshaped(f, x.shape, flat) for f in tracer.of(x))
@@ -79,6 +82,7 @@ def attention(tracer: Tracer, given: Arguments, out: Any) -> Factors:
 
 
 def embedding(tracer: Tracer, given: Arguments, out: Tensor) -> Factors:
+    """Rows of a table, picked by number."""
     weight = given["weight"]
     columns = untouched(tracer, weight, [0], "looked up by number")
     return tuple(aligned(factor[0], out.dim()) for factor in columns)

@@ -12,6 +12,7 @@ from prunus.anatomy._trace.tracer import Tracer
 
 
 def view(tracer: Tracer, given: Arguments, out: Tensor) -> Factors:
+    """The same entries in other dimensions; those that are split apart leave in whole rows."""
     x = subject(given)
     found = tuple(reshaped(factor, x.shape, out.shape) for factor in tracer.of(x))
     for factor in found:
@@ -29,10 +30,12 @@ def strided(tracer: Tracer, given: Arguments, out: Tensor) -> Factors:
 
 
 def permute(tracer: Tracer, given: Arguments, out: Tensor) -> Factors:
+    """Dimensions in another order."""
     return tuple(np.transpose(f, given["dims"]) for f in tracer.of(subject(given)))
 
 
 def transpose(tracer: Tracer, given: Arguments, out: Tensor) -> Factors:
+    """Two dimensions in the place of each other."""
     x = subject(given)
     dims = (0, x.dim() - 1) if "dim0" not in given else (given["dim0"], given["dim1"])
     return tuple(np.swapaxes(factor, *dims) for factor in tracer.of(x))
@@ -54,6 +57,7 @@ def _unpicked(tracer: Tracer, x: Tensor, dim: int) -> Iterable[Factor]:
 
 
 def unbind(tracer: Tracer, given: Arguments, out: Any) -> Factors:
+    """Every entry of a dimension by itself: all parts are alike."""
     return select(tracer, {**given, "index": 0}, out)
 
 
@@ -82,6 +86,7 @@ def split(tracer: Tracer, given: Arguments, out: Sequence[Tensor]) -> Factors:
 
 
 def cat(tracer: Tracer, given: Arguments, out: Tensor) -> Factors:
+    """Entries of one dimension behind each other; those of the others meet."""
     tensors = [tensor for tensor in given["tensors"] if tensor.numel()]
     dim = given.get("dim", 0) % out.dim()
     rest = [d for d in range(out.dim()) if d != dim]
@@ -111,6 +116,7 @@ def stack(tracer: Tracer, given: Arguments, out: Tensor) -> Factors:
 
 
 def pad(tracer: Tracer, given: Arguments, out: Tensor) -> Factors:
+    """Entries of zeros around: they always stay, unless a module counts them."""
     x, pad = subject(given), given["pad"]
     found = tracer.of(x)
     for place in range(len(pad) // 2):
@@ -140,15 +146,18 @@ def _padded(tracer: Tracer, factor: Factor, dim: int, by: tuple[int, int], place
 
 
 def unsqueeze(tracer: Tracer, given: Arguments, out: Tensor) -> Factors:
+    """One dimension more."""
     return tuple(np.expand_dims(f, given["dim"]) for f in tracer.of(subject(given)))
 
 
 def squeeze(tracer: Tracer, given: Arguments, out: Tensor) -> Factors:
+    """Fewer dimensions of a single entry."""
     x = subject(given)
     return tuple(reshaped(factor, x.shape, out.shape) for factor in tracer.of(x))
 
 
 def expand(tracer: Tracer, given: Arguments, out: Tensor) -> Factors:
+    """Dimensions repeated, and new ones in front."""
     return tuple(aligned(factor, out.dim()) for factor in tracer.of(subject(given)))
 
 

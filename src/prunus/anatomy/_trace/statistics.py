@@ -10,6 +10,7 @@ from prunus.anatomy._trace.tracer import Tracer
 
 
 def reduce(tracer: Tracer, given: Arguments, out: Any) -> Factors:
+    """A sum, mean or maximum: labelled entries that are reduced over always stay."""
     x, dims = subject(given), given.get("dim")
     dims = range(x.dim()) if dims is None or dims == [] else dims
     mixed = {dim % x.dim() for dim in ([dims] if isinstance(dims, int) else dims)}
@@ -20,17 +21,20 @@ def reduce(tracer: Tracer, given: Arguments, out: Any) -> Factors:
 
 
 def mixed(tracer: Tracer, given: Arguments, out: Any) -> Factors:
+    """Entries along a dimension see each other, as in a softmax."""
     dims: Any = given["dims"] if "dims" in given else given["dim"]
     return untouched(tracer, subject(given), [dims] if isinstance(dims, int) else dims, "mixed")
 
 
 def resized(tracer: Tracer, given: Arguments, out: Any) -> Factors:
+    """Images of another size, channel by channel."""
     x, y = subject(given), first(out)
     channel = 1 if x.dim() > 3 else x.dim() - 2
     return untouched(tracer, x, range(min(channel + 1, y.dim()), x.dim()), "resized")
 
 
 def batch_norm(tracer: Tracer, given: Arguments, out: Any) -> Factors:
+    """Each channel by itself, with that channel's scale, shift and statistics."""
     x = given["input"]
     if given.get("training", True):
         untouched(tracer, x, {0, *range(2, x.dim())}, "normalised together")
@@ -42,6 +46,7 @@ def batch_norm(tracer: Tracer, given: Arguments, out: Any) -> Factors:
 
 
 def layer_norm(tracer: Tracer, given: Arguments, out: Any) -> Factors:
+    """All channels together, with a scale and shift each."""
     x, count = given["input"], len(given["normalized_shape"])
     held = [given[name] for name in ("weight", "bias") if given.get(name) is not None]
     if given.get("weight") is None or count > 1:
