@@ -169,6 +169,7 @@ def test_epochs_are_said_by_the_drive(tmp_path):
         ({"select": "curves", "score": {"name": "taylor"}}, "use select: greedy"),
         ({"recover": "bias"}, "drive: stepwise trains the weights that stay"),
         ({"sites": {"grid": "1x1"}}, "can only be masked"),
+        ({"drive": {**STEPWISE, "schedule": {"name": "cubic", "warmup": 3}}}, "schedule.warmup is"),
         ({"compare": ["random"]}, "drive: stepwise would train each"),
         ({"budget": {"density": 0.001, "of": "model"}}, "floors alone"),
     ],

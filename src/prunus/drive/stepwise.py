@@ -2,10 +2,16 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
 import torch
-from pydantic import BeforeValidator, NonNegativeFloat, PlainSerializer, PositiveInt
+from pydantic import (
+    BeforeValidator,
+    NonNegativeFloat,
+    PlainSerializer,
+    PositiveInt,
+    model_validator,
+)
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
@@ -56,6 +62,17 @@ class Stepwise(Drive):
     recovery: NonNegativeFloat = 1.0
     after: NonNegativeFloat | None = None
     save: bool = True
+
+    @model_validator(mode="after")
+    def _in_steps(self) -> Self:
+        said = [
+            key for key in ("warmup", "cooldown", "every") if key in self.schedule.model_fields_set
+        ]
+        if said:
+            raise PrunusError(
+                f"schedule.{said[0]} is of drive: gradual; here say steps, before, recovery, after"
+            )
+        return self
 
     def run(self, job: Job) -> Plan:
         """Remove and train in turns; the student is then small, and adapters are merged.
