@@ -16,6 +16,8 @@ from prunus.measure.size import parameters
 from prunus.plan import Plan
 from prunus.probe.work import flops as counted
 from prunus.probe.work import work
+from prunus.registry import build, names
+from prunus.score import score
 from prunus.select import Budget, flops, params, select
 from prunus.site import expand, reduce
 from tests.architectures import ARCHITECTURES, IMAGE, PLAIN, Drawn, network, stirred
@@ -241,3 +243,26 @@ def test_adapters_ride_on_traced_channels(name, method):
     merge(model)
     merged = shrink(model, plan, sites_of(model))
     assert (answer(merged, batch) - answer(small, batch)).abs().max() < bound
+
+
+REFUSED = {"fluctuation", "knowledge", "obs", "wanda"}
+"""Criteria that need a linear layer which reads the units."""
+
+
+@pytest.mark.parametrize("name", names("score"))
+def test_every_criterion_ranks_traced_channels_or_says_why_not(name):
+    model = network("ResNet")
+    sites = sites_of(model)
+    labels = torch.tensor([0, 1])
+    batches = [{**images(sites, seed), "labels": labels} for seed in (0, 1)]
+    criterion = build("score", name)
+    if name in REFUSED:
+        with pytest.raises(PrunusError):
+            score(model, batches, sites, criterion)
+        return
+    found, again = (score(model, batches, sites, criterion) for _ in range(2))
+    for site in sites.values():
+        assert found[site.name].shape == site.shape
+        assert found[site.name].isfinite().all()
+        assert torch.equal(found[site.name], again[site.name])
+    assert any(own.double().std() > 0 for own in found.values())
