@@ -26,6 +26,13 @@ def channels(part: Slice, value: Tensor, size: int) -> Tensor:
     return torch.cat([edges[0], wide, edges[1]], dim=-1)
 
 
+def by_row(value: Tensor, x: Tensor) -> Tensor:
+    """Values of samples, [sample, width], for x, which may have several rows of each."""
+    if value.dim() == 1:
+        return value
+    return value.repeat_interleave(x.shape[0] // value.shape[0], dim=0)
+
+
 @contextmanager
 def renormed(model: nn.Module, chosen: Sequence[tuple[Site, Tensor]]) -> Iterator[None]:
     """Let norms that traced sites cross count their channels by the sites' values.
@@ -92,7 +99,8 @@ def _normed(
     x: Tensor, share: Tensor, weight: Tensor, bias: Tensor | None, eps: float, groups: int = 1
 ) -> Tensor:
     """X [sample, ..., place, channel], normalised over places and the channels of each group."""
-    share = share.to(x).reshape(*share.shape[:-1], *[1] * (x.dim() - share.dim()), share.shape[-1])
+    share = by_row(share.to(x), x)
+    share = share.reshape(*share.shape[:-1], *[1] * (x.dim() - share.dim()), share.shape[-1])
     grouped = x.unflatten(-1, (groups, -1))
     own = share.unflatten(-1, (groups, -1)).expand_as(grouped)
     over = (-3, -1)

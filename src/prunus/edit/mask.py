@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
-from prunus.edit._renormed import channels, renormed
+from prunus.edit._renormed import by_row, channels, renormed
 from prunus.errors import PrunusError
 from prunus.site import Site, Slice, expand
 
@@ -102,11 +102,9 @@ def _scale_channels(
     """Scale what a layer reads of a site, whose units may be some of its channels."""
     x, weight = args[0], cast(Tensor, reader.weight)
     channel = x.dim() - weight.dim() + 1 if isinstance(reader, _ConvNd) else x.dim() - 1
-    wide = channels(part, value.to(x), weight.shape[part.axis])
-    wide = wide.repeat(*[1] * (wide.dim() - 1), x.shape[channel] // wide.shape[-1])
-    after = x.dim() - 1 - channel
-    rows = [1] * (channel - wide.dim() + 1)
-    shape = (*wide.shape[:-1], *rows, wide.shape[-1], *[1] * after)
+    wide = by_row(channels(part, value.to(x), weight.shape[part.axis]), x)
+    between, after = channel - wide.dim() + 1, x.dim() - 1 - channel
+    shape = (*wide.shape[:-1], *[1] * between, wide.shape[-1], *[1] * after)
     return (x * wide.reshape(shape), *args[1:])
 
 
@@ -125,7 +123,7 @@ def per_token(value: Tensor, x: Tensor) -> Tensor:
     """
     if value.dim() == 1:
         return value
-    value = value.repeat_interleave(x.shape[0] // value.shape[0], dim=0)
+    value = by_row(value, x)
     return value.reshape(value.shape[0], *[1] * (x.dim() - 2), value.shape[-1])
 
 
