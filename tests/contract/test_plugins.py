@@ -15,13 +15,14 @@ from prunus.plan import Plan
 from prunus.probe import Teacher
 from prunus.probe._evidence import ABLATION, BY_COLUMN, BY_INPUT
 from prunus.probe._outputs import OUTPUTS
+from prunus.recipe._model import TRAINING
 from prunus.recover import Repair
 from prunus.score import Criterion, score
 from tests.contract.draw import KINDS, counts, each
 from tests.tiny import FAMILIES, auto_heads, batch_of, far, outputs, tiny
 
 CRITERIA, DRIVES, RECOVER = (registry.names(folder) for folder in ("score", "drive", "recover"))
-DRIVES.remove("gradual")  # which learns from a task: tests/recipes/test_gradual.py
+DRIVES = [name for name in DRIVES if name not in TRAINING]  # those are tested with their tasks
 REPAIRS = [name for name in RECOVER if issubclass(registry.find("recover", name), Repair)]
 CONVOLUTIONAL = ("bn_scale", "lrp")
 """Criteria that no transformer can be scored by: tests/reference."""
