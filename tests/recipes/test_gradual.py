@@ -401,9 +401,9 @@ def test_a_teacher_that_no_loss_asks_is_refused(place, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        (["losses=logits"], "losses: only drive: gradual trains"),
-        (["teacher=x"], "teacher: only drive: gradual trains"),
-        (["training.epochs=2"], "training: only drive: gradual trains"),
+        (["losses=logits"], "losses: only drive: gradual and stepwise train"),
+        (["teacher=x"], "teacher: only drive: gradual and stepwise train"),
+        (["training.epochs=2"], "training: only drive: gradual and stepwise train"),
     ],
 )
 def test_training_needs_the_drive_that_trains(place, changes, message):

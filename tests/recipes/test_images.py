@@ -1,5 +1,6 @@
 """Networks for images through training, pruning and report."""
 
+import copy
 import json
 
 import pytest
@@ -26,22 +27,20 @@ from prunus.task._pixels import Pixels
 
 STOCK = {
     "resnet": ResNetConfig(
-        embedding_size=8, hidden_sizes=[8, 12], depths=[1, 1], num_channels=1, num_labels=10
+        embedding_size=8, hidden_sizes=[8, 12], depths=[1, 1], num_channels=1
     ),
     "convnext": ConvNextConfig(
         hidden_sizes=[8, 12], depths=[1, 1], num_stages=2, patch_size=2, num_channels=1,
-        num_labels=10,
     ),
     "mobilenet_v2": MobileNetV2Config(
-        depth_multiplier=0.1, num_channels=1, image_size=16, min_depth=4, num_labels=10,
+        depth_multiplier=0.1, num_channels=1, image_size=16, min_depth=4,
     ),
     "efficientnet": EfficientNetConfig(
         width_coefficient=0.1, depth_coefficient=0.1, num_channels=1, image_size=64, hidden_dim=128,
-        num_labels=10,
     ),
     "vit": ViTConfig(
         hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=24,
-        image_size=8, patch_size=4, num_channels=1, num_labels=10,
+        image_size=8, patch_size=4, num_channels=1,
     ),
 }  # fmt: skip
 QUICK = {"max_steps": 4, "learning_rate": 1.0e-3, "evaluate": False}
@@ -53,10 +52,12 @@ def write(path, **said):
     return path
 
 
-def stock(folder, name):
+def stock(folder, name, classes=10):
     """A random model of transformers for the digits."""
     torch.manual_seed(0)
-    AutoModelForImageClassification.from_config(STOCK[name]).save_pretrained(folder)
+    config = copy.deepcopy(STOCK[name])
+    config.num_labels = classes
+    AutoModelForImageClassification.from_config(config).save_pretrained(folder)
     Pixels(getattr(STOCK[name], "image_size", 16), (0.3,), (0.4,)).save_pretrained(folder)
     return folder
 
@@ -150,7 +151,7 @@ def test_what_only_texts_have_is_refused(dense, tmp_path, name):
 
 
 def test_a_model_of_other_classes_is_refused_by_a_run(tmp_path):
-    dense = stock(tmp_path / "dense", "resnet")
+    dense = stock(tmp_path / "dense", "resnet", classes=3)
     with pytest.raises(PrunusError, match="outside the head's 3 outputs"):
         run(recipe_of(tmp_path, dense), tmp_path / "out", quiet=True)
 

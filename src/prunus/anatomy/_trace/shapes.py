@@ -62,6 +62,7 @@ def unbind(tracer: Tracer, given: Arguments, out: Any) -> Factors:
 
 
 def slice(tracer: Tracer, given: Arguments, out: Tensor) -> Factors:
+    """A stretch of a dimension: what code tells by number always stays."""
     x, dim = subject(given), given["dim"] % subject(given).dim()
     if out.shape[dim] == x.shape[dim]:
         return tracer.of(x)
