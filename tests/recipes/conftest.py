@@ -18,3 +18,13 @@ def finished(place):
     """The folder of a finished run of that recipe."""
     run(read(place / "recipe.yaml"), place / "out", quiet=True)
     return place / "out"
+
+
+@pytest.fixture
+def at(place, tmp_path, in_process):
+    """Runs the session's recipe with changes; what was saved is opened in this process."""
+
+    def at(*changes, out="out"):
+        return run(read(place / "recipe.yaml", changes), tmp_path / out, quiet=True)
+
+    return at

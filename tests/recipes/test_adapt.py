@@ -9,7 +9,6 @@ from prunus.errors import PrunusError
 from prunus.plan import Plan
 from prunus.recipe import read
 from prunus.recipe._parts import parts
-from prunus.recipe.run import run
 from tests.tiny import batch_of, tiny
 
 QUICK = ("latency=null", "evaluation.baselines=false", "calibration.samples=8")
@@ -22,22 +21,6 @@ GRADUAL = (
 LAST = "recover=[least_squares, {name: finetune, steps: 4, learning_rate: .1}]"
 SPLORA = "adapt={name: splora, rank: 2}"
 UP = "encoder.layer.0:neurons", "bert.encoder.layer.0.intermediate.dense"
-
-
-@pytest.fixture
-def at(place, tmp_path, monkeypatch):
-    """Runs the session's recipe with changes; what was saved is opened in this process."""
-    from prunus.recipe import _fresh
-
-    def answered(folder, batch, device):
-        return _fresh.answer(prunus.load(folder), batch)
-
-    monkeypatch.setattr("prunus.recipe._steps.fresh_answer", answered)
-
-    def at(*changes, out="out"):
-        return run(read(place / "recipe.yaml", changes), tmp_path / out, quiet=True)
-
-    return at
 
 
 def test_the_network_is_pruned_while_its_adapters_learn(at, place, tmp_path):

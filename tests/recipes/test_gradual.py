@@ -32,22 +32,6 @@ UNITS = (*TRAINED, "sites=[heads, neurons]", "budget={density: .5, metric: units
 ADAPTED = (*UNITS, "adapt={name: splora, rank: 2}")
 
 
-@pytest.fixture
-def at(place, tmp_path, monkeypatch):
-    """Runs the session's recipe with changes; what was saved is opened in this process."""
-    from prunus.recipe import _fresh
-
-    def answered(folder, batch, device):
-        return _fresh.answer(prunus.load(folder), batch)
-
-    monkeypatch.setattr("prunus.recipe._steps.fresh_answer", answered)
-
-    def at(*changes, out="out"):
-        return run(read(place / "recipe.yaml", changes), tmp_path / out, quiet=True)
-
-    return at
-
-
 def weights(folder):
     return load_file(folder / "model/model.safetensors")
 

@@ -41,7 +41,7 @@ def recipe(folder, name="resnet", **said):
 
 
 @pytest.fixture
-def trained(monkeypatch):
+def trained(monkeypatch, in_process, quick_gc):
     """What was trained, training by training: parameters, of which trained, and zero channels."""
     seen, train = [], Learning.train
 
@@ -56,19 +56,12 @@ def trained(monkeypatch):
         seen.append((parameters(model), learnt, dead, len(adapted(model))))
 
     monkeypatch.setattr(Learning, "train", watched)
-    monkeypatch.setattr("prunus.recipe._steps.fresh_answer", fresh)
     return seen
 
 
 def trained_parameters_of(model):
     names = learns(model)
     return sum(own.numel() for name, own in model.named_parameters() if name in names)
-
-
-def fresh(folder, batch, device):
-    from prunus.recipe import _fresh
-
-    return _fresh.answer(prunus.load(folder), batch)
 
 
 @pytest.mark.parametrize("adapt", [None, {"name": "splora", "rank": 2}], ids=["fine", "splora"])
