@@ -13,7 +13,7 @@ from prunus.adapt._adaptation import Adaptation
 from prunus.adapt._attention import AdaptedAttention, opaque
 from prunus.adapt._layer import Adapted, AdaptedConv, AdaptedConv1D, AdaptedLinear
 from prunus.anatomy._tensors import Tensors
-from prunus.edit import mixed
+from prunus.edit import drop_adapter, mixed
 from prunus.errors import PrunusError
 from prunus.registry import build
 
@@ -71,14 +71,8 @@ def merge(model: nn.Module) -> list[str]:
     for layer in found.values():
         with torch.no_grad():
             layer.get_parameter(layer.holds).copy_(layer.effective_weight())
-        strip(layer)
+        drop_adapter(layer)
     return list(found)
-
-
-def strip(layer: Adapted) -> None:
-    """Take a layer's adapter away, in place."""
-    del layer.adapter
-    layer.__class__ = type(layer).__bases__[1]
 
 
 def _adapt(module: Any, part: Adaptation) -> None:

@@ -1,10 +1,17 @@
 """A budget on the way to what shall stay in the end."""
 
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
+from pydantic import BeforeValidator, PlainSerializer
+
+from prunus.registry import build, spelt
 from prunus.schedule import Schedule
 from prunus.select import Budget, Rule
 
+Falling = Annotated[
+    Schedule, BeforeValidator(lambda spec: build("schedule", spec)), PlainSerializer(spelt)
+]
+"""A schedule, by its name or settings."""
 Bounds = TypeVar("Bounds", Budget, Rule)
 
 

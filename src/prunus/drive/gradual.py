@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Annotated
 
-from pydantic import BeforeValidator, NonNegativeFloat, PlainSerializer, PositiveInt
+from pydantic import NonNegativeFloat, PositiveInt
 from torch import nn
 from torch.optim import Optimizer
 
@@ -15,16 +14,11 @@ from prunus.drive._drive import Drive
 from prunus.drive._job import Job
 from prunus.drive._learning import learning_of
 from prunus.drive._pruner import Pruner
+from prunus.drive._way import Falling
 from prunus.edit.dead import fold_dead
 from prunus.errors import PrunusError
 from prunus.plan import Plan
-from prunus.registry import build, spelt
-from prunus.schedule import Schedule
 from prunus.schedule.cubic import Cubic
-
-Timed = Annotated[
-    Schedule, BeforeValidator(lambda spec: build("schedule", spec)), PlainSerializer(spelt)
-]
 
 
 class Gradual(Drive):
@@ -47,7 +41,7 @@ class Gradual(Drive):
             broken off goes on; None saves nothing.
     """
 
-    schedule: Timed = Cubic()
+    schedule: Falling = Cubic()
     regrow: bool = False
     lock: bool = False
     progressive: PositiveInt = 1

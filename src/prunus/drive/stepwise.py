@@ -2,13 +2,11 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Self
 
 import torch
 from pydantic import (
-    BeforeValidator,
     NonNegativeFloat,
-    PlainSerializer,
     PositiveInt,
     model_validator,
 )
@@ -23,18 +21,13 @@ from prunus.curve import Curve
 from prunus.drive._drive import Drive
 from prunus.drive._job import Found, Job
 from prunus.drive._learning import Learning, learning_of
-from prunus.drive._way import on
+from prunus.drive._way import Falling, on
 from prunus.errors import PrunusError
 from prunus.files import write_bytes
 from prunus.plan import Plan
-from prunus.registry import build, spelt
-from prunus.schedule import Schedule
 from prunus.schedule.linear import Linear
 from prunus.select import masks
 
-Falling = Annotated[
-    Schedule, BeforeValidator(lambda spec: build("schedule", spec)), PlainSerializer(spelt)
-]
 STATE = "student.safetensors"
 PLAN = "plan.safetensors"
 

@@ -1,7 +1,7 @@
 """Changing models by plans: ``mask`` is reversible and differentiable, ``shrink`` is physical."""
 
 from prunus.edit._held import Held
-from prunus.edit._resize import PORTABLE, emptiable, mixed, own_classes
+from prunus.edit._resize import PORTABLE, drop_adapter, emptiable, mixed, own_classes
 from prunus.edit.dead import dead, remove_dead
 from prunus.edit.group_lasso import group_lasso
 from prunus.edit.mask import mask
@@ -12,6 +12,7 @@ __all__ = [
     "PORTABLE",
     "Held",
     "dead",
+    "drop_adapter",
     "emptiable",
     "group_lasso",
     "mask",

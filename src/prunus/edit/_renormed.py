@@ -9,21 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from prunus.site import Site, Slice
-
-
-def channels(part: Slice, value: Tensor, size: int) -> Tensor:
-    """[*sample, size]: unit values as factors of an axis's entries; 1 outside of the slice.
-
-    Args:
-        part: a slice with one axis.
-        value: [units] or [sample, units].
-        size: entries of the axis.
-    """
-    wide = value.repeat_interleave(part.tile[0], dim=-1)
-    rest = size - part.start - wide.shape[-1]
-    edges = [value.new_ones(*value.shape[:-1], count) for count in (part.start, rest)]
-    return torch.cat([edges[0], wide, edges[1]], dim=-1)
+from prunus.site import Site, along
 
 
 def by_row(value: Tensor, x: Tensor) -> Tensor:
@@ -47,7 +33,7 @@ def renormed(model: nn.Module, chosen: Sequence[tuple[Site, Tensor]]) -> Iterato
             norm = part.tensor.removesuffix(".weight")
             if norm in site.norms:
                 size = model.get_parameter(part.tensor).numel()
-                own = channels(part, value, size)
+                own = along(part, value, size)
                 shares[norm] = shares[norm] * own if norm in shares else own
     if not shares:
         yield

@@ -86,11 +86,16 @@ def refresh(model: nn.Module) -> None:
             setattr(module, attr, size)
 
 
+def drop_adapter(layer: Any) -> None:
+    """Take a layer's adapter away, in place."""
+    del layer.adapter
+    layer.__class__ = type(layer).__bases__[1]
+
+
 def _drop_idle_adapter(module: nn.Module) -> None:
     """Without inputs, or without outputs, an adapter adds nothing to a layer."""
     if "adapter" in module._modules and not cast(Tensor, module.weight).numel():
-        del module._modules["adapter"]
-        module.__class__ = type(module).__bases__[1]
+        drop_adapter(module)
 
 
 def _sizes(module: nn.Module) -> Mapping[str, object]:

@@ -1,6 +1,6 @@
 """The one mask: any float or boolean values on the sites' grids, differentiable, reversible."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any, cast
@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
-from prunus.edit._renormed import by_row, channels, renormed
+from prunus.edit._renormed import by_row, renormed
 from prunus.errors import PrunusError
-from prunus.site import Site, Slice, expand
+from prunus.site import Site, Slice, along, expand
 
 
 @contextmanager
@@ -61,22 +61,23 @@ def _checked(sites: Mapping[str, Site], name: str, value: Tensor) -> Site:
 def _hooks(model: nn.Module, site: Site, value: Tensor) -> Iterator[Callable[[], None]]:
     """Sets the hooks of a site; yields what takes each of them back."""
     if site.inlets:
-        yield from _inlets(model, site, value)
+        yield from _inlets(model, site.inlets, value)
     elif site.norms:
         yield from _norms(model, site, value)
     elif site.in_weights:
         for part in site.slices:
             yield from _weight(model, part, value)
     elif site.has_inlet:
-        scale = partial(_scale_input, site.inlet.tile[0], value)
-        yield model.get_submodule(site.reader).register_forward_pre_hook(scale).remove
+        yield from _inlets(model, [site.inlet], value)
     else:
         pass_by = partial(_pass_by, value)
         yield model.get_submodule(site.reader).register_forward_hook(pass_by).remove
 
 
-def _inlets(model: nn.Module, site: Site, value: Tensor) -> Iterator[Callable[[], None]]:
-    for part in site.inlets:
+def _inlets(
+    model: nn.Module, inlets: Iterable[Slice], value: Tensor
+) -> Iterator[Callable[[], None]]:
+    for part in inlets:
         reader = model.get_submodule(part.tensor.removesuffix(".weight"))
         scale = partial(_scale_channels, part, value)
         yield reader.register_forward_pre_hook(scale).remove
@@ -86,14 +87,13 @@ def _norms(model: nn.Module, site: Site, value: Tensor) -> Iterator[Callable[[],
     for norm in site.norms:
         yield model.get_submodule(norm).register_forward_hook(partial(_norm, value)).remove
     for entry in site.entries:
-        scale = partial(_scale_input, 1, value)
+        scale = partial(_scale_input, value)
         yield model.get_submodule(entry).register_forward_pre_hook(scale).remove
 
 
-def _scale_input(tile: int, value: Tensor, _: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+def _scale_input(value: Tensor, _: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
     x = args[0]
-    wide = value.to(x).repeat_interleave(tile, dim=-1)
-    return (x * per_token(wide, x), *args[1:])
+    return (x * per_token(value.to(x), x), *args[1:])
 
 
 def _scale_channels(
@@ -102,7 +102,7 @@ def _scale_channels(
     """Scale what a layer reads of a site, whose units may be some of its channels."""
     x, weight = args[0], cast(Tensor, reader.weight)
     channel = x.dim() - weight.dim() + 1 if isinstance(reader, _ConvNd) else x.dim() - 1
-    wide = by_row(channels(part, value.to(x), weight.shape[part.axis]), x)
+    wide = by_row(along(part, value.to(x), weight.shape[part.axis]), x)
     between, after = channel - wide.dim() + 1, x.dim() - 1 - channel
     shape = (*wide.shape[:-1], *[1] * between, wide.shape[-1], *[1] * after)
     return (x * wide.reshape(shape), *args[1:])

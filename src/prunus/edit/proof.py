@@ -1,6 +1,5 @@
 """Whether a traced network was followed rightly: cut at random, it answers as if masked."""
 
-import copy
 from contextlib import ExitStack
 from functools import partial
 from typing import Any
@@ -11,7 +10,7 @@ from torch import Tensor, nn
 from prunus.anatomy import Anatomy
 from prunus.edit._frozen import frozen
 from prunus.edit.mask import mask
-from prunus.edit.shrink import cut
+from prunus.edit.shrink import shrink
 from prunus.errors import PrunusError
 from prunus.plan import Plan
 from prunus.site import Site
@@ -39,8 +38,7 @@ def prove(model: nn.Module, sites: Anatomy) -> None:
     example = {name: _noise(value, drawn) for name, value in sites.example.items()}
     with frozen(model), torch.no_grad(), mask(model, sites, plan):
         masked = _numbers(model(**example))
-    small = copy.deepcopy(model)
-    cut(small, plan, sites)
+    small = shrink(model, plan, sites)
     with frozen(small), torch.no_grad():
         shrunk = _numbers(computed(small, example))
     scale = max(float(masked.abs().max()), 1e-6)

@@ -149,15 +149,18 @@ def factor(part: Slice, values: Tensor, shape: tuple[int, ...]) -> tuple[list[in
     return view, values.permute(order).reshape(ones)
 
 
-def along(part: Slice, stays: Tensor, length: int) -> Tensor:
-    """[length] bool: which entries of a slice's axis stay; those outside the slice do.
+def along(part: Slice, values: Tensor, length: int) -> Tensor:
+    """[*sample, length] the values of an axis's entries; 1 (or True) outside of the slice.
 
     Args:
         part: a slice with one axis.
-        stays: [units] bool.
+        values: [units] or [sample, units], such as which units stay.
         length: entries of the axis.
     """
-    return ~expand(Slice("", (0,), part.tile, part.start), ~stays, (length,))
+    wide = values.repeat_interleave(part.tile[0], dim=-1)
+    rest = length - part.start - wide.shape[-1]
+    edges = [values.new_ones(*values.shape[:-1], count) for count in (part.start, rest)]
+    return torch.cat([edges[0], wide, edges[1]], dim=-1)
 
 
 def _merge(part: Slice, shape: tuple[int, ...]) -> tuple[list[int], list[int]]:
