@@ -370,3 +370,18 @@ def test_what_a_layer_around_reads_by_itself_is_left_alone():
     message = r"0.linear1 \(Linear\) cannot be adapted: torch's layer around it reads its weight"
     with pytest.raises(PrunusError, match=message):
         attach(model, {"name": "splora", "match": "0.linear1"})
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_masked_grid_masks_what_an_adapter_adds(method):
+    model = tiny("bert")
+    attach(model, specs(method, init_range=0.5))
+    sites = anatomy(model).grid(r".*(query|dense)", "4x4")
+    plan = Plan({name: torch.rand(site.shape) < 0.5 for name, site in sites.items()})
+    batch = batch_of(model)
+    with mask(model, sites, plan):
+        masked = outputs(model, batch)
+    merge(model)
+    cut = outputs(shrink(model, plan, sites), batch)
+    torch.testing.assert_close(masked, cut, rtol=1e-5, atol=1e-5)
+    assert far(masked, outputs(model, batch))

@@ -22,7 +22,8 @@ class AdaptedAttention(Adapted):
         """The stock attention's answer, with effective weights."""
         stock = type(self).__bases__[1]
         plain = object.__new__(stock)
-        weights = {**self._parameters, self.holds: self.effective_weight()}
+        held = self._parameters[self.holds] if self.fused else self.effective_weight()
+        weights = {**self._parameters, self.holds: held}
         vars(plain).update({**vars(self), "_parameters": weights, "out_proj": self._out()})
         return stock.forward(plain, *args, **kwargs)
 

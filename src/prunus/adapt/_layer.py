@@ -17,16 +17,19 @@ class Adapted(nn.Module):
         holds: the name of the weight.
         outputs: the axis of its outputs.
         groups: of a convolution.
+        fused: the effective weight is in the weight's place, as where a mask lies on it.
     """
 
     holds: ClassVar[str] = "weight"
     outputs: ClassVar[int] = 0
     groups: int = 1
+    fused: bool = False
     adapter: Adapter
 
     def forward(self, x: Tensor) -> Tensor:
         """The layer's output with its effective weight, which is not computed."""
-        return super().forward(x) + self.adapter(x, self)
+        out = super().forward(x)
+        return out if self.fused else out + self.adapter(x, self)
 
     def effective_weight(self) -> Tensor:
         """The weight with its delta, differentiable; of the weight's shape."""

@@ -13,6 +13,9 @@ from prunus.edit._renormed import by_row, renormed
 from prunus.errors import PrunusError
 from prunus.site import Site, Slice, along, expand
 
+Value = Callable[[], Tensor]
+"""What a site is multiplied by now."""
+
 
 @contextmanager
 def mask(
@@ -21,10 +24,11 @@ def mask(
     """Multiply units by values while the block runs; gradients flow into the values.
 
     Where the product is taken follows from the site: at the readers' inputs (heads, neurons,
-    sublayers, channels of convolutions), in the weight itself (grids, vocabularies), at every norm
-    that it crosses, whose statistics then weigh each channel by its value, and wherever it is read
-    before any norm (channels), or between a layer's output and its input (layers: 0 passes the
-    layer by).
+    sublayers, channels of convolutions), in the weight itself and what its adapter adds (grids,
+    vocabularies), at every norm that it crosses, whose statistics then weigh each channel by its
+    value, and wherever it is read before any norm (channels), or between a layer's output and its
+    input (layers: 0 passes the layer by). Values are looked up whenever they are needed, so that
+    they may be others in every pass; those of channels when the block is entered.
 
     Args:
         model: the model that the sites were read from.
@@ -35,12 +39,12 @@ def mask(
     Raises:
         PrunusError: values for a site that does not exist, or not on its grid.
     """
-    chosen = [(_checked(sites, name, value), value) for name, value in values.items()]
+    chosen = [_checked(sites, name, value) for name, value in values.items()]
     with ExitStack() as undo:
-        for site, value in chosen:
-            for take_back in _hooks(model, site, value):
+        for site in chosen:
+            for take_back in _hooks(model, site, partial(values.__getitem__, site.name)):
                 undo.callback(take_back)
-        undo.enter_context(renormed(model, [(s, value) for s, value in chosen if s.inlets]))
+        undo.enter_context(renormed(model, [(s, values[s.name]) for s in chosen if s.inlets]))
         yield
 
 
@@ -58,7 +62,7 @@ def _checked(sites: Mapping[str, Site], name: str, value: Tensor) -> Site:
     return site
 
 
-def _hooks(model: nn.Module, site: Site, value: Tensor) -> Iterator[Callable[[], None]]:
+def _hooks(model: nn.Module, site: Site, value: Value) -> Iterator[Callable[[], None]]:
     """Sets the hooks of a site; yields what takes each of them back."""
     if site.inlets:
         yield from _inlets(model, site.inlets, value)
@@ -75,7 +79,7 @@ def _hooks(model: nn.Module, site: Site, value: Tensor) -> Iterator[Callable[[],
 
 
 def _inlets(
-    model: nn.Module, inlets: Iterable[Slice], value: Tensor
+    model: nn.Module, inlets: Iterable[Slice], value: Value
 ) -> Iterator[Callable[[], None]]:
     for part in inlets:
         reader = model.get_submodule(part.tensor.removesuffix(".weight"))
@@ -83,7 +87,7 @@ def _inlets(
         yield reader.register_forward_pre_hook(scale).remove
 
 
-def _norms(model: nn.Module, site: Site, value: Tensor) -> Iterator[Callable[[], None]]:
+def _norms(model: nn.Module, site: Site, value: Value) -> Iterator[Callable[[], None]]:
     for norm in site.norms:
         yield model.get_submodule(norm).register_forward_hook(partial(_norm, value)).remove
     for entry in site.entries:
@@ -91,27 +95,27 @@ def _norms(model: nn.Module, site: Site, value: Tensor) -> Iterator[Callable[[],
         yield model.get_submodule(entry).register_forward_pre_hook(scale).remove
 
 
-def _scale_input(value: Tensor, _: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+def _scale_input(value: Value, _: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
     x = args[0]
-    return (x * per_token(value.to(x), x), *args[1:])
+    return (x * per_token(value().to(x), x), *args[1:])
 
 
 def _scale_channels(
-    part: Slice, value: Tensor, reader: nn.Module, args: tuple[Any, ...]
+    part: Slice, value: Value, reader: nn.Module, args: tuple[Any, ...]
 ) -> tuple[Any, ...]:
     """Scale what a layer reads of a site, whose units may be some of its channels."""
     x, weight = args[0], cast(Tensor, reader.weight)
     channel = x.dim() - weight.dim() + 1 if isinstance(reader, _ConvNd) else x.dim() - 1
-    wide = by_row(along(part, value.to(x), weight.shape[part.axis]), x)
+    wide = by_row(along(part, value().to(x), weight.shape[part.axis]), x)
     between, after = channel - wide.dim() + 1, x.dim() - 1 - channel
     shape = (*wide.shape[:-1], *[1] * between, wide.shape[-1], *[1] * after)
     return (x * wide.reshape(shape), *args[1:])
 
 
-def _pass_by(value: Tensor, _: nn.Module, args: tuple[Any, ...], out: Any) -> Any:
+def _pass_by(value: Value, _: nn.Module, args: tuple[Any, ...], out: Any) -> Any:
     first, rest = (out[0], out[1:]) if isinstance(out, tuple) else (out, None)
     x = args[0]
-    share = per_token(value.to(x), x)
+    share = per_token(value().to(x), x)
     mixed = share * first + (1 - share) * x
     return mixed if rest is None else (mixed, *rest)
 
@@ -127,10 +131,10 @@ def per_token(value: Tensor, x: Tensor) -> Tensor:
     return value.reshape(value.shape[0], *[1] * (x.dim() - 2), value.shape[-1])
 
 
-def _norm(value: Tensor, norm: Any, args: tuple[Any, ...], out: Tensor) -> Tensor:
+def _norm(value: Value, norm: Any, args: tuple[Any, ...], out: Tensor) -> Tensor:
     """The norm over the units that stay, each weighed by its value, times the value."""
     x = args[0]
-    share = per_token(value.to(x), x)
+    share = per_token(value().to(x), x)
     total = share.sum(-1, keepdim=True)
     if isinstance(norm, nn.LayerNorm):
         x = x - (share * x).sum(-1, keepdim=True) / total
@@ -142,11 +146,11 @@ def _norm(value: Tensor, norm: Any, args: tuple[Any, ...], out: Tensor) -> Tenso
     return share * out * torch.sqrt((whole + eps) / (now + eps))
 
 
-def _weight(model: nn.Module, part: Slice, value: Tensor) -> Iterator[Callable[[], None]]:
+def _weight(model: nn.Module, part: Slice, value: Value) -> Iterator[Callable[[], None]]:
     path, _, leaf = part.tensor.rpartition(".")
     tensor = getattr(model.get_submodule(path), leaf)
     for module, held, name in list(_holders(model, tensor)):
-        restore = partial(held.__setitem__, name, tensor)
+        restore = partial(_restore, module, held, name, tensor)
         yield restore  # a pass that is interrupted does not reach its hooks
         scale = partial(_multiply, part, held, name, value)
         yield module.register_forward_pre_hook(scale).remove
@@ -160,9 +164,19 @@ def _holders(model: nn.Module, tensor: Tensor) -> Iterator[tuple[nn.Module, dict
             yield from ((module, held, name) for name, own in held.items() if own is tensor)
 
 
-def _multiply(part: Slice, held: dict[str, Any], name: str, value: Tensor, *_: Any) -> None:
+def _multiply(
+    part: Slice, held: dict[str, Any], name: str, value: Value, module: Any, *_: Any
+) -> None:
     weight = held[name]
-    held[name] = weight * expand(part, value.to(weight), weight.shape)
+    if name == getattr(module, "holds", "") and not module.fused:  # it has an adapter
+        weight, module.fused = module.effective_weight(), True
+    held[name] = weight * expand(part, value().to(weight), weight.shape)
+
+
+def _restore(module: Any, held: dict[str, Any], name: str, tensor: Tensor) -> None:
+    held[name] = tensor
+    if hasattr(module, "fused"):
+        module.fused = False
 
 
 def _after(restore: Callable[[], None], *_: Any) -> None:
