@@ -1,7 +1,7 @@
 """The training loop: transformers' Trainer, which takes seconds to import; so import this late."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import inf
@@ -74,11 +74,12 @@ class Loop(Trainer):
         loss: Loss | None,
         pace: Pace | None,
         order: torch.Generator | None,
+        groups: Sequence[Mapping[str, Any]] = (),
         **settings: Any,
     ) -> None:
         """A Trainer with ``settings``; its own loss, schedule and order where none are given."""
         super().__init__(**settings)
-        self._loss, self._pace, self._order = loss, pace, order
+        self._loss, self._pace, self._order, self._groups = loss, pace, order, groups
         if loss is not None:  # a mean of its batch, to be divided by the batches of a step
             self.model_accepts_loss_kwargs = False
 
@@ -94,6 +95,16 @@ class Loop(Trainer):
         if self._order is not None and hasattr(sampler, "generator"):
             sampler.generator = self._order
         return sampler
+
+    def create_optimizer(self, *given: Any) -> torch.optim.Optimizer:
+        """The optimizer, with parameters in groups of their own that are given such."""
+        made: torch.optim.Optimizer = super().create_optimizer(*given)
+        own = {id(one) for group in self._groups for one in group["params"]}
+        for group in made.param_groups if own else ():
+            group["params"] = [one for one in group["params"] if id(one) not in own]
+        for group in self._groups:
+            made.add_param_group(dict(group))
+        return made
 
     def create_scheduler(
         self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None
@@ -217,6 +228,7 @@ def train(
     optimizer: tuple[type[torch.optim.Optimizer], dict[str, Any]] | None = None,
     told: Callable[[int, int], None] = lambda done, of: None,
     checkpoints: Checkpoints | None = None,
+    groups: Sequence[Mapping[str, Any]] = (),
     **settings: Any,
 ) -> float:
     """Train a model in place.
@@ -233,6 +245,8 @@ def train(
         optimizer: a class and its settings; None is AdamW.
         told: where there is a guest, is told of the steps that are done, and of how many.
         checkpoints: where the training is saved, and taken up again if it was; None nowhere.
+        groups: parameter groups of the optimizer, with settings such as a learning rate of their
+            own; all other parameters have those of the training.
         **settings: of transformers' ``TrainingArguments``.
 
     Returns:
@@ -260,7 +274,7 @@ def train(
         loop = Loop(
             loss=loss, pace=pace, order=guest and guest.order, model=model, args=arguments,
             data_collator=collate, train_dataset=data, callbacks=callbacks,
-            optimizer_cls_and_kwargs=optimizer,
+            optimizer_cls_and_kwargs=optimizer, groups=groups,
         )  # fmt: skip
         for printing in (PrinterCallback, ProgressCallback):
             loop.remove_callback(printing)

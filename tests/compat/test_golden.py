@@ -141,7 +141,8 @@ def test_the_schedule_has_these_values_at_every_step(decay, every, network):
     optimizer = torch.optim.SGD(network.parameters(), 0.05)
     pruning = prepare_pruning(network, config, optimizer)
     (pruner,) = pruning.pruners
-    (course,), (times,) = pruner.courses, pruner.times
+    (track,) = pruner.tracks
+    course, times = track.course, track.times
     total = (end - start + every) // every - 1
     for step in range(end + 1):
         due = step >= start and (step - start) % every == 0

@@ -75,7 +75,7 @@ def test_the_least_weights_go_first():
     before = {name: weight.clone() for name, weight in weights_of(model).items()}
     for place in range(EVERY):
         step(model, optimizer, place)
-    for name, goal in pruner.easings[0].goals.items():
+    for name, goal in pruner.tracks[0].easing.goals.items():
         site, weight = pruner.sites[name], weights_of(model)[name]
         doomed = expand(site.slices[0], ~goal, weight.shape)
         size, zero = before[name][doomed].abs(), weight[doomed] == 0

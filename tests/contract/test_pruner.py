@@ -42,7 +42,7 @@ def test_batches_that_make_one_step_count_once():
             optimizer.zero_grad()
         assert of_small.done == of_large.done == step + 1
         assert of_small.plan == of_large.plan
-    check_density(of_small, of_small.courses[0], 0.3)
+    check_density(of_small, of_small.tracks[0].course, 0.3)
     for ours, theirs in zip(small.model.parameters(), large.model.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
 
@@ -81,7 +81,7 @@ def test_mixed_precision(name):
         optimizer.step()
         optimizer.zero_grad()
         check_removed(pruner)
-    check_density(pruner, pruner.courses[0], 0.5)
+    check_density(pruner, pruner.tracks[0].course, 0.5)
 
 
 def test_a_model_in_half_precision():
@@ -95,7 +95,7 @@ def test_a_model_in_half_precision():
         optimizer.step()
         optimizer.zero_grad()
         check_removed(pruner)
-    check_density(pruner, pruner.courses[0], 0.3)
+    check_density(pruner, pruner.tracks[0].course, 0.3)
 
 
 @pytest.mark.parametrize("fused", [False, True], ids=["skipped by the scaler", "fused"])
@@ -173,7 +173,7 @@ def test_a_step_with_a_closure():
         optimizer.zero_grad()
         optimizer.step(lambda step=step: tiny.grad(step))
         check_removed(pruner)
-    check_density(pruner, pruner.courses[0], 0.3)
+    check_density(pruner, pruner.tracks[0].course, 0.3)
 
 
 def test_a_model_in_eval_is_pruned_alike():
@@ -288,7 +288,7 @@ def test_one_shot_by_magnitude_needs_no_step():
 
 @pytest.mark.parametrize("criterion", ["fisher", "obs", "fluctuation", "taylor"])
 def test_a_criterion_that_needs_a_pass_is_told(criterion):
-    with pytest.raises(PrunusError, match=r"of a pass over data; in training use snip_momentum"):
+    with pytest.raises(PrunusError, match=r"of a pass over data; in training use movement"):
         course(trained("net").of("4x1"), criterion=criterion)
 
 
@@ -414,7 +414,7 @@ def test_ties_and_zero_gradients_leave_densities_exact():
     for step in range(1, 13):
         tiny.grad(step)
         optimizer.step()
-        check_density(pruner, own, own.schedule.density(pruner.times[0].way(step), 0.2))
+        check_density(pruner, own, own.schedule.density(pruner.tracks[0].times.way(step), 0.2))
 
 
 def test_a_broken_gradient_is_told():

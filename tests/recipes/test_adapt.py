@@ -80,14 +80,23 @@ def test_settings_that_do_not_fit_are_told(place, changes, message):
         parts(read(place / "recipe.yaml", changes))
 
 
-def test_masked_weights_are_not_filled(at):
+def test_masked_weights_are_not_filled(at, place, tmp_path):
     blocks = ("sites={grid: 4x1, match: '.*query'}", "budget={density: .5}", "select=greedy")
-    with pytest.raises(PrunusError, match="adapters would fill masked weights; leave adapt out"):
-        at(*GRADUAL, *blocks, SPLORA)
+    at(*GRADUAL, *blocks, SPLORA, "drive.dead=false")
+    name = "bert.encoder.layer.0.attention.self.query"
+    stays = Plan.load(tmp_path / "out/plan.safetensors")[f"{name}:grid"]
+    folders = place / "dense", tmp_path / "out/model"
+    before, after = (load_file(f / "model.safetensors")[f"{name}.weight"] for f in folders)
+    wide = stays.repeat_interleave(4, 0)
+    assert (after[~wide] == 0).all()
+    assert stays.float().mean() < 0.6
+    assert (after[wide] != before[wide]).all()
     with pytest.raises(PrunusError, match="splora would fill masked weights"):
         at(*QUICK, *blocks, "score=magnitude", "recover=[{name: finetune, steps: 2}]", SPLORA)
 
 
 def test_a_criterion_that_reads_gradients_of_frozen_weights_is_told(at):
-    with pytest.raises(PrunusError, match=r"weights of site .* are frozen.*use magnitude"):
+    with pytest.raises(
+        PrunusError, match=r"weights of site .* are frozen.*use movement or magnitude"
+    ):
         at(*GRADUAL, SPLORA, "score=snip_momentum")

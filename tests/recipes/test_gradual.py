@@ -138,12 +138,10 @@ def test_rules_have_a_criterion_and_a_schedule_of_their_own(at, tmp_path, monkey
     monkeypatch.setattr(Pruner, "__init__", spied)
     rule = "{match: 'query|key', density: .5, scope: local, score: magnitude, schedule: one_shot}"
     report = at(*BLOCKS, f"budget.rules=[{rule}]", "drive.dead=false")
-    own, others = found[0].courses
-    assert [type(course.criterion).__name__ for course in (own, others)] == [
-        "Magnitude",
-        "SnipMomentum",
-    ]
-    assert [times.last_due for times in found[0].times] == [0, 12]
+    tracks = found[0].tracks
+    criteria = [type(track.course.criterion).__name__ for track in tracks]
+    assert criteria == ["Magnitude", "SnipMomentum"]
+    assert [track.times.last_due for track in tracks] == [0, 12]
     for name, mask in Plan.load(tmp_path / "out/plan.safetensors").items():
         if "query" in name or "key" in name:
             assert mask.sum() == mask.numel() / 2
@@ -334,7 +332,7 @@ def test_defaults_follow_the_drive(place):
         (["recover=[least_squares]"], "repairs are for what goes at once: say recover"),
         (["compare=random"], "compare: random makes further models"),
         (["budget={max_loss: 1pt}"], r"budget\.max_loss makes further models"),
-        (["score=obs"], "score: Obs needs .* of a pass over data; in training use snip_momentum"),
+        (["score=obs"], "score: Obs needs .* of a pass over data; in training use movement"),
         (["sites=channels", "budget={density: .5}"], "channels cross norms"),
         (["drive.schedule.every=100"], "masks every 100 steps, but there are only 10 steps"),
         (["drive.schedule.warmup=5 epochs"], "would start after 30 steps and end after 12"),

@@ -42,11 +42,11 @@ class Course:
             PrunusError: it asks for statistics that only a pass over data gives.
         """
         lacking = sorted(set(self.criterion.reads) - set(TRACES))
-        if lacking:
+        if lacking and not self.criterion.learned:
             raise PrunusError(
                 f"score: {type(self.criterion).__name__} needs {', '.join(lacking)} of a pass over"
-                " data; in training use snip_momentum, snip, gradient, block_mask, magnitude or"
-                " random"
+                " data; in training use movement, soft_movement, l0, snip_momentum, snip, gradient,"
+                " block_mask, magnitude or random"
             )
         single = isinstance(self.criterion, Traced) and self.criterion.fine
         for site in self.sites.values():
@@ -79,22 +79,26 @@ class Course:
                 f"site {twice[0]!r} would be pruned twice: let only one entry match it"
             )
         require_reach(self.sites, self.budget, self.cost)
+        if isinstance(self.criterion, Traced) or self.criterion.learned:
+            self._require_steps(times)
         if isinstance(self.criterion, Traced):
-            self._require_gradients(model, times)
+            self._require_gradients(model)
 
-    def _require_gradients(self, model: nn.Module, times: Times) -> None:
-        reads = f"score: {type(self.criterion).__name__} reads gradients"
+    def _require_steps(self, times: Times) -> None:
         if times.last_due == 0:
             raise PrunusError(
-                f"{reads}, of which there are none before the first step: give the schedule a"
-                " warmup, or use magnitude"
+                f"score: {type(self.criterion).__name__} reads gradients, of which there are none"
+                " before the first step: give the schedule a warmup, or use magnitude"
             )
+
+    def _require_gradients(self, model: nn.Module) -> None:
         frozen = {name for name, weight in model.named_parameters() if not weight.requires_grad}
         for name, site in self.sites.items():
             if frozen.issuperset(part.tensor for part in site.weights):
                 raise PrunusError(
-                    f"{reads}, but the weights of site {name!r} are frozen: let them learn, leave"
-                    " them out, or use magnitude"
+                    f"score: {type(self.criterion).__name__} reads gradients, but the weights of"
+                    f" site {name!r} are frozen: let them learn, leave them out, or use movement or"
+                    " magnitude"
                 )
 
     def on(self, way: float) -> Budget:

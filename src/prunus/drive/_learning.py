@@ -1,13 +1,16 @@
 """What a drive that trains learns from."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from torch import Tensor
+
 from prunus.errors import PrunusError
 from prunus.loss import Objective
+from prunus.probe.loss import Batch
 from prunus.task import Prepared, Training
 
 
@@ -20,12 +23,14 @@ class Learning:
         training: the settings.
         objective: the loss.
         checkpoints: the folder of checkpoints, which outlives a run that is broken off.
+        penalty: what is added to the loss of every batch, if anything is.
     """
 
     prepared: Prepared[Any]
     training: Training
     objective: Objective
     checkpoints: Path
+    penalty: Callable[[], Tensor] | None = None
 
     @property
     def steps(self) -> tuple[int, int]:
@@ -35,6 +40,10 @@ class Learning:
     def lasting(self, epochs: float) -> "Learning":
         """The same for another number of epochs."""
         return replace(self, training=self.training.model_copy(update={"epochs": epochs}))
+
+    def with_penalty(self, penalty: Callable[[], Tensor]) -> "Learning":
+        """The same with something added to the loss of every batch."""
+        return replace(self, penalty=penalty)
 
     def check(self, model: Any) -> None:
         """Try the loss on a small batch.
@@ -50,6 +59,7 @@ class Learning:
         enter: Callable[[Any, int, int], Any] | None,
         told: Callable[[int, int], None],
         save: int | None,
+        groups: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         """Train a model in place.
 
@@ -58,6 +68,7 @@ class Learning:
             enter: see :func:`prunus.trainer.train`, like ``told``.
             told: of progress.
             save: steps between checkpoints; None makes none.
+            groups: see :func:`prunus.trainer.train`.
 
         Raises:
             PrunusError: a term of the loss does not fit the model or its teacher.
@@ -70,8 +81,12 @@ class Learning:
         with TemporaryDirectory() as folder:
             fit(
                 model, self.prepared, self.training, Path(folder), True,
-                loss=self.objective, enter=enter, told=told, checkpoints=kept,
+                loss=self._loss, enter=enter, told=told, checkpoints=kept, groups=groups,
             )  # fmt: skip
+
+    def _loss(self, model: Any, batch: Batch) -> Tensor:
+        loss = self.objective(model, batch)
+        return loss if self.penalty is None else loss + self.penalty().to(loss.device)
 
 
 def learning_of(job: Any, drive: str) -> Learning:

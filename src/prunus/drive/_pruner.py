@@ -1,25 +1,27 @@
 """Pruning inside of anybody's training: a pair of hooks on the optimizer."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from prunus.drive._course import Course
-from prunus.drive._easing import Easing
+from prunus.drive._gates import Gates
 from prunus.drive._optimizer import inner, overflowed, unscaled
+from prunus.drive._settle import settle
+from prunus.drive._state import read, restore, state_of
+from prunus.drive._track import Track
 from prunus.edit import Held, group_lasso
 from prunus.edit.group_lasso import require_blocks
 from prunus.errors import PrunusError
 from prunus.files import write_bytes
 from prunus.plan import Plan
-from prunus.probe import Evidence, Trace
-from prunus.score import Criterion
+from prunus.probe import Evidence, effective
+from prunus.score._learned import Learned
 from prunus.select import Budget, masks
 from prunus.select.greedy import Greedy
 from prunus.site import Site, reduce
@@ -42,6 +44,7 @@ class Pruner:
         steps: int,
         epoch: int | None = None,
         *,
+        gates: Gates | None = None,
         regrow: bool = False,
         lock: bool = False,
         progressive: int = 1,
@@ -55,31 +58,34 @@ class Pruner:
             courses: what goes when.
             steps: of the optimizer, in the whole training.
             epoch: of the optimizer, in an epoch.
-            regrow: let removed weights come back where their scores rise again.
+            gates: of the model and these courses, where the optimizer learns their scores already;
+                None makes them.
+            regrow: let removed weights come back where their scores rise again; those with gates
+                keep what they were.
             lock: units whose weights are zero already stay removed.
-            progressive: in how many parts blocks that were chosen go, see :class:`Easing`.
+            progressive: in how many parts blocks that were chosen go, see
+                :class:`prunus.drive._easing.Easing`.
             lasso: coefficient of a group lasso on blocks, while they may go.
 
         Raises:
             PrunusError: the optimizer trains none of these weights, or the training is too short.
         """
-        self.model, self.courses, self.steps = model, tuple(courses), steps
+        self.model, self.regrow, self.lasso, self.done = model, regrow, lasso, 0
         self.optimizer = inner(optimizer)
-        self.times = [course.schedule.times(steps, epoch) for course in courses]
-        self.late = max(times.last_due for times in self.times)
-        self.sites: dict[str, Site] = {}
-        for course, times in zip(courses, self.times, strict=True):
-            course.check(model, times, self.sites)
+        self.tracks, self.sites = list[Track](), dict[str, Site]()
+        for course in courses:
+            track = Track.of(course, model, self.sites, (steps, epoch), progressive)
+            self.tracks.append(track)
             self.sites |= course.sites
-        self.easings = [Easing(progressive, times) for times in self.times]
-        for course, easing in zip(courses, self.easings, strict=True):
-            if progressive > 1:
-                easing.check(course.sites)
+        self.late = max(track.times.last_due for track in self.tracks)
         require_blocks(self.sites if lasso else {})
-        self.regrow, self.lasso, self.done = regrow, lasso, 0
-        self.held = Held(model, self.sites, gradients=not regrow)
+        self.gates = gates or Gates(model, courses)
+        self.gates.join(self.optimizer)
+        self._require_plain(lock, progressive)
+        free = {name: site for name, site in self.sites.items() if name not in self.gates.sites}
+        self.held = Held(model, free, gradients=not regrow)
+        self.parameters = dict(model.named_parameters())
         self._require_trained()
-        self.traces = [course.traces(fine=progressive > 1) for course in courses]
         self.masks = {name: self._whole(name, lock) for name in self.sites}
         self._hooks = [
             self.optimizer.register_step_pre_hook(self._before),
@@ -93,8 +99,14 @@ class Pruner:
         """What stays now."""
         return Plan(self.masks)
 
+    def penalty(self) -> Tensor:
+        """[] what learned masks add to the loss of every batch; a training by recipe adds it."""
+        return self.gates.penalty()
+
     def detach(self) -> Plan:
-        """Take the hooks off; what is removed stays zero.
+        """Take the hooks off; what is removed is zero, and masks are multiplied into weights.
+
+        Adapters that would fill masked weights are merged before; see :func:`prunus.adapt.settle`.
 
         Raises:
             PrunusError: the training ended before the pruning did.
@@ -102,20 +114,18 @@ class Pruner:
         for hook in self._hooks:
             hook.remove()
         self.held.let_go()
+        values = self.gates.close()
         if self.done < self.late:
             raise PrunusError(
                 f"the training ended after {self.done} steps, but pruning goes on until step"
                 f" {self.late}: train longer, or say fewer `steps`"
             )
-        return self.plan
+        settle(self.model, self.gates.sites, values)
+        return self.plan & Plan({name: value != 0 for name, value in values.items()})
 
     def state_dict(self) -> dict[str, Tensor]:
-        """What a later training needs to go on from here: ``mask/SITE``, ``trace/WHAT/SITE``."""
-        state = {f"mask/{name}": mask for name, mask in self.masks.items()}
-        values = {key: trace.value for key, trace in self._traces()}
-        traces = {key: value for key, value in values.items() if value is not None}
-        eased = {key: value for e in self.easings for key, value in e.state().items()}
-        return {"done": torch.tensor(self.done), **state, **traces, **eased}
+        """What a later training needs, see :func:`prunus.drive._state.state_of`."""
+        return state_of(self)
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Go on from where another pruner of the same model and sites was.
@@ -123,16 +133,7 @@ class Pruner:
         Raises:
             PrunusError: it had other sites, patterns or criteria.
         """
-        self._require_ours(state)
-        self.done = int(state["done"])
-        for name, mask in self.masks.items():
-            self.masks[name] = state[f"mask/{name}"].to(mask.device)
-        for key, trace in self._traces():
-            value = state.get(key)
-            device = self.masks[trace.site.name].device
-            trace.value = None if value is None else value.to(device).clone()
-        for course, easing in zip(self.courses, self.easings, strict=True):
-            easing.restore({name: self.masks[name].device for name in course.sites}, state)
+        restore(self, state)
         self._apply()
 
     def save(self, path: str | Path) -> None:
@@ -146,24 +147,17 @@ class Pruner:
         Raises:
             PrunusError: there is none, it cannot be read, or it is another pruning's.
         """
-        if not Path(path).is_file():
-            raise PrunusError(f"{path}: there is no state of a pruning to go on from")
-        try:
-            state = load_file(path)
-        except SafetensorError as error:
-            raise PrunusError(f"{path}: not a readable state of a pruning ({error})") from None
-        self.load_state_dict(state)
+        self.load_state_dict(read(Path(path)))
 
     def _before(self, *_: Any) -> None:
         """Look at weights and gradients before a step."""
         if overflowed(self.optimizer):
             return
+        self.gates.require_asked()
         weights = self.held.parameters
         gradients = {name: unscaled(w.grad, self.optimizer) for name, w in weights.items()}
-        for traces, times in zip(self.traces, self.times, strict=True):
-            for trace in traces.values() if self.done < times.last_due else ():
-                if trace.keep or times.due(self.done + 1):
-                    trace.add(weights, gradients)
+        for track in self.tracks:
+            track.look(self.done, weights, gradients)
         if self.regrow:
             self.held.hold_gradients()
 
@@ -180,13 +174,13 @@ class Pruner:
     def _choose(self) -> None:
         """Choose the masks of all courses that are due."""
         changed = False
-        for place, (course, times) in enumerate(zip(self.courses, self.times, strict=True)):
-            easing, way = self.easings[place], times.way(self.done)
-            if way and times.due(self.done):
-                goals = self._goals(course, course.on(way), self.traces[place])
+        for track in self.tracks:
+            easing, way = track.easing, track.times.way(self.done)
+            if track.due(self.done):
+                goals = self._goals(track, track.course.on(way))
                 if easing.parts > 1 and way < 1:
-                    fine = {name: self._fine(place, name) for name in goals}
-                    easing.begin(course.sites, self.masks, goals, fine)
+                    fine = {name: track.fine(name, self._weight(name)) for name in goals}
+                    easing.begin(track.course.sites, self.masks, goals, fine)
                 else:
                     self.masks |= goals
             elif easing.due(self.done):
@@ -197,94 +191,93 @@ class Pruner:
         if changed:
             self._apply()
 
-    def _goals(
-        self, course: Course, budget: Budget, traces: Mapping[str, Trace]
-    ) -> dict[str, Tensor]:
+    def _goals(self, track: Track, budget: Budget) -> dict[str, Tensor]:
         """The masks that shall hold under a budget."""
-        scores = {n: self._score(course.criterion, n, traces.get(n)) for n in course.sites}
+        course = track.course
+        scores = {name: self._score(track, name) for name in course.sites}
         found = masks(
             scores, course.sites, budget, course.cost, Plan(),
             per_cost=course.criterion.adds_up, selector=Greedy(),
         )  # fmt: skip
         here = {name: mask.to(self.masks[name].device) for name, mask in found.items()}
-        return here if self.regrow else {n: own & self.masks[n] for n, own in here.items()}
+        returns = self.regrow or course.criterion.learned
+        return here if returns else {n: own & self.masks[n] for n, own in here.items()}
 
-    def _fine(self, place: int, name: str) -> Tensor:
-        """What each weight of a site is worth: its trace, or its size where there is none."""
-        trace = self.traces[place].get(name)
-        if trace is not None and trace.fine and trace.value is not None:
-            return trace.value
-        return self.held.parameters[self.sites[name].slices[0].tensor].detach().abs()
+    def _weight(self, name: str) -> Tensor:
+        """The weight of a site's first slice."""
+        return self.parameters[self.sites[name].slices[0].tensor]
 
     def _draw(self) -> None:
         """A step of the group lasso, as far as the optimizer's last one was long."""
         rates = {id(p): g["lr"] for g in self.optimizer.param_groups for p in g["params"]}
         for site in self.sites.values():
             part = site.slices[0]
-            weight = self.held.parameters[part.tensor]
+            weight = self.parameters[part.tensor]
             amount = self.lasso * float(rates.get(id(weight), 0.0))
             with torch.no_grad():
                 weight.copy_(group_lasso(weight, part, site.shape, amount))
 
-    def _score(self, criterion: Criterion, name: str, trace: Trace | None) -> Tensor:
+    def _score(self, track: Track, name: str) -> Tensor:
         """[*grid] scores, -inf of what is gone."""
-        site, parameters = self.sites[name], self.held.parameters
-        names = [part.tensor for part in site.slices if part.tensor in parameters]
-        evidence = Evidence(site, {n: parameters[n].detach() for n in names})
+        site, criterion = self.sites[name], track.course.criterion
+        if isinstance(criterion, Learned):
+            return self._learnt(track, criterion, name)
+        names = [part.tensor for part in site.slices if part.tensor in self.parameters]
+        weights = {n: effective(self.model, n, self.parameters[n]) for n in names}
+        evidence, trace = Evidence(site, weights), track.traces.get(name)
         if trace is not None and trace.value is not None:
             evidence.seen[trace.name] = trace.value
         scores = criterion.scores(evidence)
         return scores if self.regrow else _of_those(self.masks[name].to(scores.device), scores)
 
-    def _traces(self) -> Iterator[tuple[str, Trace]]:
-        """Traces by their names in the state."""
-        traces = (trace for traces in self.traces for trace in traces.values())
-        return ((f"trace/{trace.name}/{trace.site.name}", trace) for trace in traces)
-
-    def _require_ours(self, state: Mapping[str, Tensor]) -> None:
-        masks = {f"mask/{name}" for name in self.masks}
-        eased = {f"{what}/{name}" for what in ("goal", "rank", "part") for name in self.masks}
-        other = state.keys() - masks - {key for key, _ in self._traces()} - {"done"} - eased
-        other |= {"done", *masks} - state.keys()
-        if other:
-            raise PrunusError(
-                f"the saved state is of another pruning: only one of them has {sorted(other)[0]!r}"
-            )
-        for name, mask in self.masks.items():
-            shape = tuple(state[f"mask/{name}"].shape)
-            if shape != mask.shape:
-                raise PrunusError(
-                    f"the saved state is of another pattern: site {name!r} had a grid of {shape},"
-                    f" and now has one of {tuple(mask.shape)}"
-                )
+    def _learnt(self, track: Track, criterion: Learned, name: str) -> Tensor:
+        """[*grid] learned scores, -inf of what a threshold takes; but what it takes may fill."""
+        scores = self.gates.scores[name].detach()
+        if track.filled(self.done):
+            return scores
+        return _of_those(criterion.alive(scores, track.progress(self.done)), scores)
 
     def _apply(self) -> None:
         """Hold what the masks remove."""
-        fine = {name: own for e in self.easings for name, own in e.stays().items()}
-        self.held.set(self.masks, fine)
+        fine = {name: own for t in self.tracks for name, own in t.easing.stays().items()}
+        self.held.set({name: self.masks[name] for name in self.held.sites}, fine)
         self.held.zero()
         self.held.forget(self.optimizer)
+        self.gates.stays |= {name: self.masks[name] for name in self.gates.sites}
+        for place, track in enumerate(self.tracks):
+            self.gates.press(place, track.progress(self.done), track.met(self.masks))
 
     def _whole(self, name: str, lock: bool) -> Tensor:
         """A mask under which all stays, or all that is not zero."""
-        site, parameters = self.sites[name], self.held.parameters
-        device = parameters[site.weights[0].tensor].device
+        site = self.sites[name]
         if not lock:
-            return torch.ones(site.shape, dtype=torch.bool, device=device)
+            return torch.ones(site.shape, dtype=torch.bool, device=self._weight(name).device)
         sizes = [
-            reduce(part, parameters[part.tensor].detach().abs(), site.shape)
+            reduce(part, self.parameters[part.tensor].detach().abs(), site.shape)
             for part in site.weights
-        ]  # fmt: skip
+        ]
         return torch.stack(sizes).sum(0) > 0
 
-    def _require_trained(self) -> None:
-        if not self.held.parameters:
+    def _require_plain(self, lock: bool, progressive: int) -> None:
+        """Check that nothing is asked of gates that is for weights which become zero."""
+        said = {"lock": lock, "progressive": progressive > 1, "lasso": self.lasso > 0}
+        asked = [key for key, value in said.items() if value]
+        if asked and self.gates.sites:
             raise PrunusError(
-                f"{type(self.model).__name__} has no parameter {next(iter(self.sites))!r}: make the"
-                " pruner of the model that its sites are of, not of one that wraps it"
+                f"{asked[0]}: masks that are learnt, or that lie on adapters, leave weights as they"
+                " are; leave it out"
+            )
+
+    def _require_trained(self) -> None:
+        lacking = [p.tensor for s in self.sites.values() for p in s.weights]
+        if not self.parameters.keys() & set(lacking):
+            raise PrunusError(
+                f"{type(self.model).__name__} has no parameter {lacking[0]!r}: make the pruner of"
+                " the model that its sites are of, not of one that wraps it"
             )
         trained = {id(p) for group in self.optimizer.param_groups for p in group["params"]}
-        if not any(id(parameter) in trained for parameter in self.held.parameters.values()):
+        held = [*self.held.parameters.values(), *self.gates.scores.values()]
+        if held and not any(id(parameter) in trained for parameter in held):
             raise PrunusError(
                 "the optimizer trains none of the weights that shall go; give it the parameters of"
                 " this model (the pruner is made after the optimizer)"

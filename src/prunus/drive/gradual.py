@@ -11,12 +11,12 @@ from prunus.adapt import attach, freeze, merge
 from prunus.anatomy import Anatomy
 from prunus.drive._course import Course, courses
 from prunus.drive._drive import Drive
+from prunus.drive._gates import Gates
 from prunus.drive._job import Job
 from prunus.drive._learning import learning_of
 from prunus.drive._pruner import Pruner
 from prunus.drive._way import Falling
 from prunus.edit.dead import fold_dead
-from prunus.errors import PrunusError
 from prunus.plan import Plan
 from prunus.schedule.cubic import Cubic
 
@@ -24,9 +24,10 @@ from prunus.schedule.cubic import Cubic
 class Gradual(Drive):
     """Train, and let more and more units go meanwhile, see :class:`prunus.drive._pruner.Pruner`.
 
-    Adapters, if the job has some, are trained in the place of the weights that they stand on, and
-    merged at the end. Then heads, queries and neurons that nothing reads any more, or whose output
-    no longer changes, go as well: their constants are folded into biases.
+    Where scores are learnt, and where the job has adapters, units are masked in the forward pass,
+    and weights stay as they are until the end; adapters are then merged. Last of all heads, queries
+    and neurons that nothing reads any more, or whose output no longer changes, go as well: their
+    constants are folded into biases.
 
     Attributes:
         schedule: how the density falls, and when.
@@ -59,17 +60,20 @@ class Gradual(Drive):
         job.student.requires_grad_(True)
         sites = adapted_sites(job)
         found = tuple(courses(sites, job.criterion, self.schedule, job.budget, job.cost))
+        gates = Gates(job.student, found)
         pruners: list[Pruner] = []
 
         def enter(optimizer: Optimizer, steps: int, epoch: int) -> Pruner:
-            pruners.append(self.pruner(job.student, optimizer, found, steps, epoch))
+            pruners.append(self.pruner(job.student, optimizer, found, steps, epoch, gates))
             return pruners[-1]
 
         with job.phase("train"):
-            learning.train(job.student, enter, partial(job.step, "train"), self.save)
+            learning.with_penalty(gates.penalty).train(
+                job.student, enter, partial(job.step, "train"), self.save, gates.groups()
+            )
         job.student.eval()
-        merge(job.student)
         plan = pruners[-1].detach()
+        merge(job.student)
         torn = any(site.among for site in job.sites.values())
         return plan & self._dead(job) if self.dead and not torn else plan
 
@@ -80,10 +84,11 @@ class Gradual(Drive):
         found: Sequence[Course],
         steps: int,
         epoch: int | None,
+        gates: Gates | None = None,
     ) -> Pruner:
         """A pruner of these settings, see :class:`prunus.drive._pruner.Pruner`."""
         return Pruner(
-            model, optimizer, found, steps, epoch,
+            model, optimizer, found, steps, epoch, gates=gates,
             regrow=self.regrow, lock=self.lock, progressive=self.progressive, lasso=self.lasso,
         )  # fmt: skip
 
@@ -99,16 +104,11 @@ def adapted_sites(job: Job) -> Anatomy:
     """A job's sites, once its student has the adapters that the job asks for, and trains those.
 
     Raises:
-        PrunusError: a site is a grid, which adapters would fill, or no layer can be adapted.
+        PrunusError: no layer can be adapted.
     """
     if job.adapt is None:
         return job.sites
-    for site in job.sites.values():
-        if not site.removable:
-            raise PrunusError(
-                f"site {site.name!r}: adapters would fill masked weights; leave adapt out, or prune"
-                " heads and neurons"
-            )
     attach(job.student, job.adapt)
     freeze(job.student)
-    return job.sites.read(job.student).only(job.sites)
+    grids = {name: site for name, site in job.sites.items() if not site.removable}
+    return (job.sites.read(job.student) | grids).only(job.sites)

@@ -6,6 +6,7 @@ from prunus.edit.dead import dead, remove_dead
 from prunus.edit.group_lasso import group_lasso
 from prunus.edit.mask import mask
 from prunus.edit.proof import prove
+from prunus.edit.settle import settle
 from prunus.edit.shrink import reshape, shrink
 
 __all__ = [
@@ -21,5 +22,6 @@ __all__ = [
     "prove",
     "remove_dead",
     "reshape",
+    "settle",
     "shrink",
 ]

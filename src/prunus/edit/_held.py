@@ -26,7 +26,7 @@ class Held:
             sites: where units may go.
             gradients: hold gradients as well, without which removed weights may come back.
         """
-        self._sites, parameters = sites, dict(model.named_parameters())
+        self.sites, parameters = sites, dict(model.named_parameters())
         self._places = defaultdict(list)
         for name, site in sites.items():
             for part in site.slices:
@@ -58,7 +58,7 @@ class Held:
             for name, parameter in self.parameters.items()
         }
         for site, stays in fine.items():
-            parameter = self.parameters[self._sites[site].slices[0].tensor]
+            parameter = self.parameters[self.sites[site].slices[0].tensor]
             self._factors[parameter].append((list(parameter.shape), stays.to(parameter)))
 
     def zero(self) -> None:

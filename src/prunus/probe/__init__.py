@@ -5,6 +5,7 @@ from prunus.probe._evidence import Evidence
 from prunus.probe._pass import probe
 from prunus.probe._room import Room
 from prunus.probe._traces import TRACES, Trace
+from prunus.probe._weights import effective
 from prunus.probe.directions import Directions
 from prunus.probe.loss import Teacher
 from prunus.probe.march import March
@@ -20,5 +21,6 @@ __all__ = [
     "Room",
     "Teacher",
     "Trace",
+    "effective",
     "probe",
 ]

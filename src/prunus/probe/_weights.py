@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,12 +12,15 @@ from prunus.site import Site
 
 def effective_weights(model: nn.Module) -> dict[str, Tensor]:
     """{name: parameter}, detached; the weight of a module with an adapter is their sum."""
-    found = {name: tensor.detach() for name, tensor in model.named_parameters()}
-    for path, module in model.named_modules():
-        effective = getattr(module, "effective_weight", None)
-        if effective is not None:
-            found[f"{path}.weight"] = effective().detach()
-    return found
+    return {name: effective(model, name, own) for name, own in model.named_parameters()}
+
+
+def effective(model: nn.Module, name: str, parameter: Tensor) -> Tensor:
+    """A parameter, detached, with what the adapter of its module adds."""
+    path, _, leaf = name.rpartition(".")
+    module: Any = model.get_submodule(path)
+    adds = leaf == getattr(module, "holds", "weight") and hasattr(module, "effective_weight")
+    return (module.effective_weight() if adds else parameter).detach()
 
 
 @contextmanager

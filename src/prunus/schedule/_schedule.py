@@ -34,6 +34,10 @@ class Schedule(Part):
         """The density at a fraction of the way from 0 (all stays) to 1 (``final`` stays)."""
         raise NotImplementedError
 
+    def progress(self, way: float) -> float:
+        """What is gone at a fraction of the way, of what will be; as if a tenth stayed."""
+        return (1 - self.density(way, 0.1)) / 0.9
+
     def times(self, steps: int, epoch: int | None = None) -> Times:
         """When masks are chosen in a training.
 

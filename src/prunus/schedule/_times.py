@@ -29,9 +29,10 @@ class Times:
         """Steps that are done when masks are chosen for the last time."""
         return self.start + self.last * self.every
 
-    def due(self, done: int) -> bool:
-        """Whether masks are chosen when so many steps are done."""
-        return self.start <= done <= self.end and (done - self.start) % self.every == 0
+    def due(self, done: int, beyond: bool = False) -> bool:
+        """Whether masks are chosen when so many steps are done, or ``beyond`` the end as well."""
+        within = self.start <= done and (beyond or done <= self.end)
+        return within and (done - self.start) % self.every == 0
 
     def way(self, done: int) -> float:
         """The fraction of the way that lies behind: 0 at the first choice, 1 from the last on."""

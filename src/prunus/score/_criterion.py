@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from prunus.curve import Curve
+from prunus.errors import PrunusError
 from prunus.probe import Directions, Evidence, Teacher, probe
 from prunus.probe.loss import Batch, Loss, labelled
 from prunus.registry import Part
@@ -23,12 +24,14 @@ class Criterion(Part):
         reads: names of statistics in ``prunus.probe``.
         loss: "labels", "teacher" (divergence from the dense model), or None.
         per_cost: whether scores add up to a loss, so that they are weighed against cost.
+        learned: whether scores are parameters, which only a training brings about.
         normalize: divide each site's scores by their l1 norm (sum of sizes) or l2 norm.
     """
 
     reads: ClassVar[tuple[str, ...]] = ()
     loss: ClassVar[Literal["labels", "teacher"] | None] = None
     per_cost: ClassVar[bool] = True
+    learned: ClassVar[bool] = False
     normalize: Literal["none", "l1", "l2"] = "none"
 
     @property
@@ -83,7 +86,15 @@ def look(
         criterion: how.
         teacher: the dense model's answers, for criteria that are measured against it.
         also: more statistics, for who comes after.
+
+    Raises:
+        PrunusError: the criterion is learnt while a network trains.
     """
+    if criterion.learned:
+        raise PrunusError(
+            f"score: {type(criterion).__name__} is learnt while the network trains; use drive:"
+            " gradual, or a criterion that one pass over data suffices for"
+        )
     if criterion.loss == "teacher" and teacher is None:
         teacher = criterion.teacher(model, batches)
     reads = dict.fromkeys([*criterion.reads, *also])

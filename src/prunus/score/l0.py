@@ -1,0 +1,44 @@
+"""Masks drawn from a hard concrete distribution (Louizos et al., arXiv 1712.01312)."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from prunus.score._learned import Learned
+
+GAMMA, ZETA, BETA = -0.1, 1.1, 2 / 3
+"""The interval that sigmoids are stretched to, and the temperature (section 4.1)."""
+EDGE = 1e-6
+
+
+class L0(Learned):
+    """Scores are log alpha; a mask is drawn in every pass, and its mean is used once it is learnt.
+
+    min(1, max(0, s)) with s = sigmoid((log u - log(1 - u) + log alpha) / beta) (zeta - gamma) +
+    gamma and u uniform (equations 10 and 11); at the end sigmoid(log alpha) stands for the sigmoid
+    (equation 13), so that weights are scaled by masks between 0 and 1. The penalty has its whole
+    strength from the first step on.
+    """
+
+    scale: float = 2.197
+    regularizer: Literal["l1", "l0"] = "l0"
+
+    def value(self, scores: Tensor, stays: Tensor, training: bool) -> Tensor:
+        """[*grid] a draw, or what it comes to; 0 for units that were not chosen."""
+        if training:
+            draw = torch.rand_like(scores).clamp(EDGE, 1 - EDGE)
+            scores = (torch.logit(draw) + scores) / BETA
+        return stays * _stretched(scores)
+
+    def alive(self, scores: Tensor, progress: float) -> Tensor:
+        """[*grid] bool: masks that are above 0."""
+        return _stretched(scores) > 0
+
+    def strength(self, progress: float) -> float:
+        """All of it."""
+        return self.penalty
+
+
+def _stretched(logits: Tensor) -> Tensor:
+    return (torch.sigmoid(logits) * (ZETA - GAMMA) + GAMMA).clamp(0, 1)
