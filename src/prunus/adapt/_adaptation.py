@@ -2,9 +2,9 @@
 
 import math
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, ClassVar
 
-from pydantic import Field, NonNegativeFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from prunus.adapt._adapter import Adapter, LowRank, Whole
@@ -22,22 +22,29 @@ class Adaptation(Part):
         match: regular expression that the whole name of a module must match; None is every layer
             that can be adapted.
         head: adapt the network's head too, instead of training it as a whole.
+        learning_rate: of what the adapters add; None is the training's. Where they are made of
+            blocks it is that of the positions.
     """
+
+    rides: ClassVar[bool] = True
+    """Whether adapters are cut with their layers."""
 
     init_range: NonNegativeFloat = 0.0
     match: Pattern | None = None
     head: bool = False
+    learning_rate: PositiveFloat | None = None
 
-    def fault(self, kernel: Sequence[int]) -> str:
-        """Why a layer with such a kernel (() in linear layers) cannot be adapted, or ""."""
+    def fault(self, shape: Sequence[int]) -> str:
+        """Why a layer with a weight [outputs, inputs, *kernel] cannot be adapted, or ""."""
         raise NotImplementedError
 
-    def make(self, weight: Tensor, outputs: int) -> Adapter:
+    def make(self, weight: Tensor, outputs: int, owner: nn.Module) -> Adapter:
         """An adapter, of the weight's type and device.
 
         Args:
             weight: of a linear layer or a convolution.
             outputs: the axis of its outputs, 0 or 1; the other one is that of its inputs.
+            owner: the model; what adapters share is its own.
         """
         raise NotImplementedError
 
@@ -69,10 +76,12 @@ class LowRankAdaptation(Adaptation):
 class Centred(Adaptation):
     """An adaptation of the centre tap of convolutions."""
 
-    def fault(self, kernel: Sequence[int]) -> str:
+    def fault(self, shape: Sequence[int]) -> str:
         """A kernel of even size has no centre."""
-        even = any(size % 2 == 0 for size in kernel)
-        return f"a kernel of {'x'.join(map(str, kernel))} has no centre; use lora" if even else ""
+        even = any(size % 2 == 0 for size in shape[2:])
+        return (
+            f"a kernel of {'x'.join(map(str, shape[2:]))} has no centre; use lora" if even else ""
+        )
 
 
 def whole(part: Adaptation, weight: Tensor, outputs: int) -> Whole:

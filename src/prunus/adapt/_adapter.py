@@ -4,7 +4,8 @@ Weights are read as matrices [outputs, inputs], those of convolutions with their
 inputs of a grouped convolution are those of one group.
 """
 
-from typing import Any, Protocol
+from collections.abc import Iterator
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -30,7 +31,11 @@ class Adapter(nn.Module):
     Attributes:
         made: how it was made, as people write it: name, rank and other settings.
         rides: (tensor, its axis, the axis of the weight that it follows).
+        apart: the layer's output and what the delta adds to it are computed apart; or else once,
+            with the effective weight.
     """
+
+    apart: ClassVar[bool] = True
 
     def __init__(self, made: dict[str, Any], rides: tuple[tuple[str, int, int], ...]) -> None:
         """Keep what is told of it."""
@@ -44,6 +49,18 @@ class Adapter(nn.Module):
     def forward(self, x: Tensor, host: Host) -> Tensor:
         """What the delta adds to the layer's output."""
         return host.read(x, self.matrix())
+
+    def factors(self) -> Iterator[nn.Parameter]:
+        """All that is learnt of the delta, what it shares with others too."""
+        return self.parameters()
+
+    def paced(self) -> Iterator[nn.Parameter]:
+        """What of it learns at the adaptation's own learning rate."""
+        return self.factors()
+
+    def scale(self, values: Tensor) -> bool:
+        """Multiply the delta by values [outputs, inputs], in place, if it can say the product."""
+        return False
 
 
 class LowRank(Adapter):

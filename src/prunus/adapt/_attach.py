@@ -12,6 +12,7 @@ from transformers.pytorch_utils import Conv1D
 from prunus.adapt._adaptation import Adaptation
 from prunus.adapt._attention import AdaptedAttention, opaque
 from prunus.adapt._layer import Adapted, AdaptedConv, AdaptedConv1D, AdaptedLinear
+from prunus.adapt._prototypes import OWNED
 from prunus.anatomy._tensors import Tensors
 from prunus.edit import drop_adapter, mixed
 from prunus.errors import PrunusError
@@ -48,11 +49,12 @@ def attach(model: nn.Module, spec: str | Mapping[str, Any] | Adaptation) -> list
             no layer can.
     """
     part: Adaptation = build("adapt", spec)
-    names = list(_chosen(model, part))
+    found = dict(_chosen(model, part))
+    names = [name for name, fault in found.items() if not fault]
     if not names:
-        raise PrunusError(_nothing(model, part))
+        raise PrunusError(_nothing(model, part, found))
     for name in names:
-        _adapt(model.get_submodule(name), part)
+        _adapt(model.get_submodule(name), part, model)
     return names
 
 
@@ -72,21 +74,24 @@ def merge(model: nn.Module) -> list[str]:
         with torch.no_grad():
             layer.get_parameter(layer.holds).copy_(layer.effective_weight())
         drop_adapter(layer)
+    for owner in [module for module in model.modules() if hasattr(module, OWNED)]:
+        delattr(owner, OWNED)
     return list(found)
 
 
-def _adapt(module: Any, part: Adaptation) -> None:
+def _adapt(module: Any, part: Adaptation, owner: nn.Module) -> None:
     mixin = _mixin(module)
     assert mixin is not None
     if mixin is AdaptedAttention:
         out = module.out_proj
-        _adapt(out, part)
+        _adapt(out, part, owner)
         part = build("adapt", out.adapter.made)  # a share of the outputs is one rank
-    module.adapter = part.make(getattr(module, mixin.holds).detach(), mixin.outputs)
+    module.adapter = part.make(getattr(module, mixin.holds).detach(), mixin.outputs, owner)
     module.__class__ = mixed(mixin, type(module))
 
 
-def _chosen(model: nn.Module, part: Adaptation) -> Iterator[str]:
+def _chosen(model: nn.Module, part: Adaptation) -> Iterator[tuple[str, str]]:
+    """(a layer, why it cannot be adapted, or "")."""
     tensors = Tensors.of(model)
     names = Counter(tensors.aliases.values())
     tied = {id(own) for name, own in model.named_parameters() if names[name] > 1}
@@ -103,10 +108,9 @@ def _chosen(model: nn.Module, part: Adaptation) -> Iterator[str]:
             )
         shared = id(weight) in tied
         fault = INNER if name in inner else _fault(module, weight, part, shared)
-        if not fault:
-            yield name
-        elif part.match is not None and not _is_output(model, name):
+        if fault and part.match is not None and not _is_output(model, name):
             raise PrunusError(f"{name} ({type(module).__name__}) cannot be adapted: {fault}")
+        yield name, fault
 
 
 def _is_output(model: nn.Module, name: str) -> bool:
@@ -143,11 +147,23 @@ def _fault(module: nn.Module, weight: Tensor, part: Adaptation, tied: bool) -> s
         return "its weight is another layer's as well"
     if not weight.is_floating_point():
         return f"its weight is of type {weight.dtype}"
-    return part.fault(weight.shape[2:]) if weight.numel() else "nothing is left of it"
+    return _unfit(module, weight, part) if weight.numel() else "nothing is left of it"
 
 
-def _nothing(model: nn.Module, part: Adaptation) -> str:
+def _unfit(module: Any, weight: Tensor, part: Adaptation) -> str:
+    """Why an adaptation has no form for a layer's weights, or ""."""
+    mixin = _mixin(module)
+    assert mixin is not None
+    outputs, inputs, *kernel = weight.shape
+    if mixin.outputs:
+        outputs, inputs = inputs, outputs
+    fault = part.fault((outputs, inputs, *kernel))
+    return fault or (part.fault((inputs, inputs)) if mixin is AdaptedAttention else "")
+
+
+def _nothing(model: nn.Module, part: Adaptation, found: Mapping[str, str]) -> str:
     head = ", ".join(sorted(Tensors.of(model).head))
     left_out = f"; the head ({head}) is left out, `head: true` takes it" if head else ""
     asked = "can be adapted" if part.match is None else f"matches {part.match!r}"
-    return f"no layer of {type(model).__name__} {asked}{left_out}"
+    why = next((f": {name}: {fault}" for name, fault in found.items()), "")
+    return f"no layer of {type(model).__name__} {asked}{why}{left_out}"

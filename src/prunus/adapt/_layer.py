@@ -27,7 +27,9 @@ class Adapted(nn.Module):
     adapter: Adapter
 
     def forward(self, x: Tensor) -> Tensor:
-        """The layer's output with its effective weight, which is not computed."""
+        """The layer's output with its effective weight, which is computed where that is cheap."""
+        if not self.fused and not self.adapter.apart:
+            return self.apply_weight(x, self.effective_weight())
         out = super().forward(x)
         return out if self.fused else out + self.adapter(x, self)
 
@@ -43,9 +45,17 @@ class Adapted(nn.Module):
         """[..., hidden] times [outputs, hidden]: [..., outputs]."""
         return functional.linear(hidden, matrix)
 
+    def apply_weight(self, x: Tensor, weight: Tensor) -> Tensor:
+        """The layer's output, with a weight of its weight's shape."""
+        return functional.linear(x, weight, self._parameters["bias"])
+
     def spread(self, matrix: Tensor) -> Tensor:
         """A delta as something of the weight's shape."""
         return matrix
+
+    def centre(self, weight: Tensor) -> Tensor:
+        """[outputs, inputs] where a delta lies in something of the weight's shape."""
+        return weight
 
 
 class AdaptedLinear(Adapted):
@@ -60,6 +70,14 @@ class AdaptedConv1D(Adapted):
     def spread(self, matrix: Tensor) -> Tensor:
         """[outputs, inputs] to [inputs, outputs]."""
         return matrix.T
+
+    def apply_weight(self, x: Tensor, weight: Tensor) -> Tensor:
+        """The layer's output, with a weight [inputs, outputs]."""
+        return super().apply_weight(x, weight.T)
+
+    def centre(self, weight: Tensor) -> Tensor:
+        """[inputs, outputs] to [outputs, inputs]."""
+        return weight.T
 
 
 class AdaptedConv(Adapted):
@@ -92,6 +110,14 @@ class AdaptedConv(Adapted):
             return matrix
         edges = [half for size in reversed(self.kernel_size) for half in [size // 2] * 2]
         return functional.pad(matrix[(...,) + (None,) * len(self.kernel_size)], edges)
+
+    def apply_weight(self, x: Tensor, weight: Tensor) -> Tensor:
+        """The layer's output, with a weight [outputs, inputs, *kernel]."""
+        return self._conv_forward(x, weight, self._parameters["bias"])
+
+    def centre(self, weight: Tensor) -> Tensor:
+        """The centre tap of [outputs, inputs, *kernel]."""
+        return weight[(..., *(size // 2 for size in self.kernel_size))]
 
     def _pointwise(self, x: Tensor, matrix: Tensor, stride: Any) -> Tensor:
         weight = matrix[(...,) + (None,) * len(self.kernel_size)]

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from prunus.adapt._adaptation import LowRankAdaptation
 from prunus.adapt._adapter import Adapter
@@ -14,10 +14,10 @@ class Lora(LowRankAdaptation):
     There is no scale: alpha is the rank.
     """
 
-    def fault(self, kernel: Sequence[int]) -> str:
+    def fault(self, shape: Sequence[int]) -> str:
         """Any kernel will do."""
         return ""
 
-    def make(self, weight: Tensor, outputs: int) -> Adapter:
+    def make(self, weight: Tensor, outputs: int, owner: nn.Module) -> Adapter:
         """Factors for a weight."""
         return self.factors(weight, outputs, weight.shape[2:])

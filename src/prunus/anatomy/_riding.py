@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from prunus.site import Site, Slice
 
@@ -34,20 +34,14 @@ def riding(sites: Iterable[Site], model: nn.Module) -> dict[str, Site]:
 @contextmanager
 def without_adapters(model: nn.Module) -> Iterator[None]:
     """Let adapters add nothing, so that layers are what they are without them."""
-    found: list[Any] = [
-        adapter for module in model.modules() if hasattr(adapter := _adapter(module), "rides")
-    ]
+    found: list[Any] = [own for own in model.modules() if hasattr(_adapter(own), "rides")]
     try:
-        for adapter in found:
-            adapter.forward = _nothing
+        for layer in found:
+            layer.fused = True
         yield
     finally:
-        for adapter in found:
-            del adapter.forward
-
-
-def _nothing(x: Tensor, _: Any) -> Tensor:
-    return x.new_zeros(())
+        for layer in found:
+            layer.fused = False
 
 
 def _adapter(module: nn.Module) -> Any:

@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from prunus.adapt import attach, freeze, merge, trained_parameters
+from prunus.adapt import Adaptation, attach, freeze, merge, trained_parameters
 from prunus.anatomy import Anatomy
 from prunus.checkpoint import save_adapters
 from prunus.curve import Curve
@@ -25,6 +25,7 @@ from prunus.drive._way import Falling, on
 from prunus.errors import PrunusError
 from prunus.files import write_bytes
 from prunus.plan import Plan
+from prunus.registry import spelt
 from prunus.schedule.linear import Linear
 from prunus.select import masks
 
@@ -75,6 +76,7 @@ class Stepwise(Drive):
         """
         learning = learning_of(job, "stepwise")
         _require_removable(job.sites)
+        _require_riding(job.adapt)
         job.student.requires_grad_(True)
         if job.adapt is not None:
             attach(job.student, job.adapt)
@@ -144,6 +146,14 @@ def _require_removable(sites: Anatomy) -> None:
                 f"site {site.name!r}: drive: stepwise removes units, and those of grids can only be"
                 " masked; use drive: gradual"
             )
+
+
+def _require_riding(part: Adaptation | None) -> None:
+    if part is not None and not part.rides:
+        raise PrunusError(
+            f"adapt: {spelt(part)['name']}: drive: stepwise cuts layers with their adapters, and"
+            " blocks are not cut; use drive: gradual, which merges them before it cuts, or splora"
+        )
 
 
 def _dense(job: Job, name: str, own: Tensor | Curve) -> Tensor:

@@ -63,7 +63,9 @@ def cut(model: Any, plan: Plan, sites: Anatomy) -> None:
     for site in chosen.values():
         _refuse(site, plan, chosen)
         if not site.removable:
-            _zero(model, site, plan[site.name])
+            scale(model, site, plan[site.name])
+        elif site.kind != "layers":
+            _refuse_blocks(model, site)
     gone = {name: site for name, site in chosen.items() if site.removable}
     if not gone:
         return
@@ -121,11 +123,12 @@ def _get(model: nn.Module, name: str) -> Tensor:
     return getattr(model.get_submodule(path), leaf)
 
 
-def _zero(model: nn.Module, site: Site, stays: Tensor) -> None:
+def scale(model: nn.Module, site: Site, values: Tensor) -> None:
+    """Multiply a site's units by values [*grid], bool or float, in place."""
     for part in site.slices:
         tensor = _get(model, part.tensor)
         with torch.no_grad():
-            tensor.mul_(expand(part, stays.to(tensor), tensor.shape))
+            tensor.mul_(expand(part, values.to(tensor), tensor.shape))
 
 
 def _follow(model: nn.Module, site: Site, stays: Tensor) -> None:
@@ -150,6 +153,20 @@ def _count_down(model: nn.Module, path: str, by: int) -> None:
         setattr(owner, attr, (*value[:index], value[index] - by, *value[index + 1 :]))
     else:
         setattr(owner, attr, value - by)
+
+
+def _refuse_blocks(model: nn.Module, site: Site) -> None:
+    """Units of a weight cannot go while an adapter of blocks lies on them."""
+    for part in site.slices:
+        path, _, leaf = part.tensor.rpartition(".")
+        module: Any = model.get_submodule(path)
+        adapter = getattr(module, "adapter", None)
+        if leaf == getattr(module, "holds", "") and not adapter.rides:
+            raise PrunusError(
+                f"site {site.name!r}: {path} has an adapter of blocks, which are not cut with its"
+                " outputs and inputs: merge it first (drive: gradual does), or use an adapter that"
+                " is (splora)"
+            )
 
 
 def _refuse(site: Site, plan: Plan, chosen: Mapping[str, Site]) -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from transformers import set_seed
 
-from prunus.adapt import Adaptation, Adapted, adapted, attach, freeze, merge
+from prunus.adapt import Adaptation, attach, factors, freeze, merge
 from prunus.errors import PrunusError
 
 What = Literal["all", "biases_and_norms", "lora"]
@@ -98,16 +98,12 @@ def adapting(model: nn.Module, part: Adaptation, alone: bool) -> Iterator[None]:
     try:
         freeze(model)
         if alone:
-            factors = {id(own) for layer in adapted(model).values() for own in _factors(layer)}
-            for weight in model.parameters():
-                weight.requires_grad_(id(weight) in factors)
+            added = factors(model)
+            for name, weight in model.named_parameters():
+                weight.requires_grad_(name in added)
         yield
     finally:
         merge(model)
-
-
-def _factors(layer: Adapted) -> Iterable[nn.Parameter]:
-    return layer.adapter.parameters()
 
 
 @contextmanager
