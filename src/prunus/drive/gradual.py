@@ -7,7 +7,7 @@ from pydantic import NonNegativeFloat, PositiveInt
 from torch import nn
 from torch.optim import Optimizer
 
-from prunus.adapt import attach, freeze, merge
+from prunus.adapt import adapted, attach, freeze, groups, merge, trained_parameters
 from prunus.anatomy import Anatomy
 from prunus.drive._course import Course, courses
 from prunus.drive._drive import Drive
@@ -69,11 +69,12 @@ class Gradual(Drive):
 
         with job.phase("train"):
             learning.with_penalty(gates.penalty).train(
-                job.student, enter, partial(job.step, "train"), self.save, gates.groups()
-            )
+                job.student, enter, partial(job.step, "train"), self.save,
+                [*gates.groups(), *groups(job.student)],
+            )  # fmt: skip
         job.student.eval()
         plan = pruners[-1].detach()
-        merge(job.student)
+        self._merge(job)
         torn = any(site.among for site in job.sites.values())
         return plan & self._dead(job) if self.dead and not torn else plan
 
@@ -91,6 +92,12 @@ class Gradual(Drive):
             model, optimizer, found, steps, epoch, gates=gates,
             regrow=self.regrow, lock=self.lock, progressive=self.progressive, lasso=self.lasso,
         )  # fmt: skip
+
+    def _merge(self, job: Job) -> None:
+        """Merge the adapters that are left."""
+        if adapted(job.student):
+            job.learnt = trained_parameters(job.student)
+            merge(job.student)
 
     def _dead(self, job: Job) -> Plan:
         """Fold dead units of the student; the plan without them, of which the job then knows."""

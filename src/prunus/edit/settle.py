@@ -31,7 +31,9 @@ def _read(site: Site) -> list[Slice]:
     """The slices at which a site's values count once: its weights, or the inputs that read it."""
     if site.in_weights:
         return list(site.slices)
-    return list(site.inlets) or ([site.inlet] if site.has_inlet else [])
+    if site.inlets or not site.has_inlet:
+        return list(site.inlets)
+    return [part for part in site.slices if part.tensor.startswith(f"{site.reader}.")]
 
 
 def _multiply(model: nn.Module, part: Slice, values: Tensor) -> None:

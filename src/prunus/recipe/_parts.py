@@ -89,6 +89,7 @@ def parts(recipe: Recipe) -> Parts:
             )
     if name != GRADUAL:
         _require_common(budget)
+        _require_known(score, name)
     if last is not None and budget.max_loss is not None:
         name = recipe.recover[-1]["name"]
         raise PrunusError(
@@ -117,6 +118,15 @@ def _require_common(budget: Any) -> None:
             raise PrunusError(
                 f"budget rule {rule.match!r}: a score or schedule of its own needs drive: gradual"
             )
+
+
+def _require_known(score: Any, drive: str) -> None:
+    """Check that nothing is scored by what only a training brings about."""
+    if score.learned:
+        raise PrunusError(
+            f"score: {type(score).__name__} is learnt while the network trains; use drive: gradual,"
+            f" not {drive}"
+        )
 
 
 def resolved(recipe: Recipe, chosen: Parts) -> Settings:
