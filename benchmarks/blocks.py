@@ -166,10 +166,8 @@ def paired(ones: list[dict[str, Any]], others: list[dict[str, Any]]) -> str:
 
     Examples are the same, and seeds are averaged over; the error is over examples.
     """
-    means = [
-        [statistics.mean(own) for own in zip(*(scores_of(row["scores"]) for row in group), strict=True)]
-        for group in (ones, others)
-    ]  # fmt: skip
+    each = [[scores_of(row["scores"]) for row in group] for group in (ones, others)]
+    means = [[statistics.mean(own) for own in zip(*group, strict=True)] for group in each]
     apart = [one - other for one, other in zip(*means, strict=True)]
     error = statistics.pstdev(apart) / math.sqrt(len(apart))
     return f"{statistics.mean(apart):+.2f} ± {1.96 * error:.2f}"
