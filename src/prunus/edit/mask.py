@@ -11,7 +11,7 @@ from torch.nn.modules.conv import _ConvNd
 
 from prunus.edit._renormed import by_row, renormed
 from prunus.errors import PrunusError
-from prunus.site import Site, Slice, along, expand
+from prunus.site import Site, Slice, along, factor
 
 Value = Callable[[], Tensor]
 """What a site is multiplied by now."""
@@ -170,7 +170,8 @@ def _multiply(
     weight = held[name]
     if name == getattr(module, "holds", "") and not module.fused:  # it has an adapter
         weight, module.fused = module.effective_weight(), True
-    held[name] = weight * expand(part, value().to(weight), weight.shape)
+    view, factors = factor(part, value().to(weight), tuple(weight.shape))
+    held[name] = (weight.reshape(view) * factors).reshape(weight.shape)
 
 
 def _restore(module: Any, held: dict[str, Any], name: str, tensor: Tensor) -> None:
