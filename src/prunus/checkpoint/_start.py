@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from prunus.adapt import adapted, attach
+from prunus.adapt._prototypes import OWNED
 from prunus.anatomy import Anatomy, anatomy, plain
 from prunus.checkpoint._classes import adopt
 from prunus.edit import shrink
@@ -57,13 +58,14 @@ class Start:
         Raises:
             PrunusError: values that are not on a grid, or an adapter that fills masked weights.
         """
+        _refuse_owners(model)
         layers = adapted(model)
         named = {name: sites[name] for name in [*plan, *values] if name in sites}
         grids = {name: site for name, site in named.items() if not site.removable}
         if other := sorted(values.keys() - grids.keys()):
             raise PrunusError(f"values: {other[0]!r} is no grid of `sites`")
-        for name in plan.keys() & grids.keys():
-            _refuse_filled(model, base, grids[name].slices[0], plan[name])
+        for name, site in grids.items():
+            _refuse_filled(model, base, site.slices[0], _stays(plan, site))
         kept = {n: own.detach()[_stays(plan, grids[n])].cpu() for n, own in values.items()}
         stays = {name: getattr(own.adapter, "stays", torch.ones(1)) for name, own in layers.items()}
         blocks = Plan({name: own for name, own in stays.items() if not own.all()})
@@ -80,9 +82,9 @@ class Start:
             for settings, names in self._alike().items():
                 match = "|".join(map(re.escape, names))
                 attach(model, {**json.loads(settings), "match": match, "head": True})
-        layers: Mapping[str, Any] = adapted(model)
         for name, stays in self.blocks.items():
-            layers[name].adapter.keep(stays)
+            layer: Any = model.get_submodule(name)
+            layer.adapter.keep(stays)
         return model
 
     def save(self, folder: Path) -> dict[str, Any]:
@@ -118,6 +120,15 @@ class Start:
         for name, settings in self.made.items():
             found[json.dumps(settings, sort_keys=True)].append(name)
         return found
+
+
+def _refuse_owners(model: nn.Module) -> None:
+    below = [name for name, module in model.named_modules() if name and hasattr(module, OWNED)]
+    if below:
+        raise PrunusError(
+            f"{below[0]} owns prototypes: attach adapters to the whole model, so that they can be"
+            " saved alone"
+        )
 
 
 def _refuse_filled(model: nn.Module, base: nn.Module, part: Slice, stays: Tensor) -> None:
