@@ -64,7 +64,7 @@ class Start:
         grids = {name: site for name, site in named.items() if not site.removable}
         if other := sorted(values.keys() - grids.keys()):
             raise PrunusError(f"values: {other[0]!r} is no grid of `sites`")
-        for name, site in grids.items():
+        for site in grids.values():
             _refuse_filled(model, base, site.slices[0], _stays(plan, site))
         kept = {n: own.detach()[_stays(plan, grids[n])].cpu() for n, own in values.items()}
         stays = {name: getattr(own.adapter, "stays", torch.ones(1)) for name, own in layers.items()}
