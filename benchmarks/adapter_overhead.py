@@ -102,8 +102,7 @@ def _written_out(adapter: Any) -> Any:
     import torch
 
     positions = adapter.positions.unflatten(1, adapter.grid)
-    blocks = adapter._of[0].blocks()
-    products = [torch.kron(*pair) for pair in zip(positions, blocks, strict=True)]
+    products = [torch.kron(*pair) for pair in zip(positions, adapter.blocks(), strict=True)]
     return torch.stack(products).sum(0)
 
 

@@ -38,7 +38,7 @@ def layer_of(**spec):
     model = nn.Sequential(nn.Linear(18, 12)).double()
     attach(model, {"head": True, "init_range": 0.5, **spec})
     own = model[0].adapter
-    return model, own, own.positions.detach().unflatten(1, own.grid), own._of[0].blocks().detach()
+    return model, own, own.positions.detach().unflatten(1, own.grid), own.blocks().detach()
 
 
 @pytest.mark.parametrize("kind", BLOCKS)
