@@ -1,4 +1,4 @@
-"""Structured pruning low-rank prototype adapters (block-SPA; Hedegaard et al., arXiv 2211.10155)."""
+"""Structured pruning low-rank prototype adapters, SPLoPA (Hedegaard et al., arXiv 2211.10155)."""
 
 from typing import Annotated
 
