@@ -1,5 +1,8 @@
 """What adapters cost: a training step beside that of peft's LoRA, inference once they are merged.
 
+And blocks: forward and backward of one layer beside the plain layer that is trained as a whole,
+and beside the sum of Kronecker products written out, as the published code does.
+
     python benchmarks/adapter_overhead.py
 
 Random weights of ResNet-50's shapes (and of a small ViT's), images of 64 x 64, adapters on every
@@ -20,6 +23,14 @@ CELLS = [
     for network, method in (("resnet", "splora"), ("resnet", "lora"), ("vit", "splora"))
     for rank in (8, 32)
 ]
+
+LAYERS = [
+    {
+        "inputs": 768, "outputs": 3072, "tokens": 1024, "pairs": 15,
+        "adapt": {"name": "splopa", "prototypes": count},
+    }
+    for count in (64, 128)
+]  # fmt: skip
 
 
 def measure(network: str, method: str, rank: int, pairs: int, batch: int) -> dict:
@@ -53,6 +64,46 @@ def measure(network: str, method: str, rank: int, pairs: int, batch: int) -> dic
         "layers": len(names), "step": ratio, "peft_ms": taken[0], "prunus_ms": taken[1],
         "peft_parameters": counts[0], "prunus_parameters": counts[1], "merged": merged,
     }  # fmt: skip
+
+
+def measure_layer(inputs: int, outputs: int, tokens: int, pairs: int, adapt: dict) -> dict:
+    import torch
+    from torch import nn
+
+    from prunus.adapt import attach, freeze
+
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    plain = nn.Linear(inputs, outputs)
+    ours: Any = nn.Sequential(copy.deepcopy(plain))
+    attach(ours, {**adapt, "init_range": 0.1, "head": True})
+    freeze(ours)
+    x = torch.randn(tokens, inputs, requires_grad=True)
+    own = ours[0].adapter
+    error = (own.matrix() - _written_out(own)).abs().max().item()
+
+    def slow(x: Any) -> Any:
+        weight = ours[0].weight + _written_out(own)
+        return nn.functional.linear(x, weight, ours[0].bias)
+
+    def pass_of(call: Callable) -> Callable[[], None]:
+        return lambda: call(x).square().mean().backward()
+
+    ratio, taken = _paired([pass_of(plain), pass_of(ours)], pairs)
+    written_out, _ = _paired([pass_of(plain), pass_of(slow)], 1)
+    return {
+        "ratio": ratio, "plain_ms": taken[0], "prunus_ms": taken[1],
+        "written_out": written_out, "error": error,
+    }  # fmt: skip
+
+
+def _written_out(adapter: Any) -> Any:
+    """[outputs, inputs]: all Kronecker products [n, outputs, inputs], and their sum."""
+    import torch
+
+    positions = adapter.positions.unflatten(1, adapter.grid)
+    products = [torch.kron(*pair) for pair in zip(positions, adapter.blocks(), strict=True)]
+    return torch.stack(products).sum(0)
 
 
 def _network(name: str) -> Any:
@@ -110,3 +161,4 @@ def _paired(sides: list[Callable[[], None]], pairs: int) -> tuple[float, list[fl
 
 if __name__ == "__main__":
     fill("adapter_overhead", CELLS, measure)
+    fill("adapter_layer", LAYERS, measure_layer)

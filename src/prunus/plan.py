@@ -2,9 +2,11 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from math import prod
 from pathlib import Path
 
+import numpy
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -14,7 +16,9 @@ from prunus.errors import PrunusError
 from prunus.files import write_bytes
 from prunus.site import Site
 
-FORMAT = 1
+FORMAT = 2
+WHOLE = 1
+"""The format whose masks had a byte for each unit."""
 
 
 class Plan(Mapping[str, Tensor]):
@@ -125,13 +129,15 @@ class Plan(Mapping[str, Tensor]):
                 )
 
     def save(self, path: str | Path) -> None:
-        """Write a safetensors file with the masks, or readable JSON, by the suffix."""
+        """Write a safetensors file with a bit for each unit, or readable JSON, by the suffix."""
         path = Path(path)
         if path.suffix == ".json":
             write_bytes(path, self._json().encode())
             return
-        tensors = {name: mask.to(torch.uint8) for name, mask in self.items()}
-        meta = {"prunus": json.dumps({"format": FORMAT, "model": self.model})}
+        tensors = {name: pack(mask) for name, mask in self.items()}
+        shapes = {name: list(mask.shape) for name, mask in self.items()}
+        told = {"format": FORMAT, "model": self.model, "shapes": shapes}
+        meta = {"prunus": json.dumps(told)}
         write_bytes(path, save(tensors, metadata=meta))
 
     @classmethod
@@ -172,12 +178,34 @@ class Plan(Mapping[str, Tensor]):
         with safe_open(path, framework="pt") as file:
             meta = json.loads((file.metadata() or {})["prunus"])
             _known(meta["format"])
-            return cls({name: file.get_tensor(name) for name in file.keys()}, meta["model"])  # noqa: SIM118
+            held = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if meta["format"] == WHOLE:
+            return cls(held, meta["model"])
+        shapes = meta["shapes"]
+        return cls({name: unpack(held[name], shapes[name]) for name in shapes}, meta["model"])
+
+
+def pack(mask: Tensor) -> Tensor:
+    """[bytes] uint8: a bool mask, eight units to a byte, the first in the highest bit."""
+    return torch.from_numpy(numpy.packbits(mask.cpu().numpy()))
+
+
+def unpack(bits: Tensor, shape: Sequence[int]) -> Tensor:
+    """The bool mask of a shape that was packed.
+
+    Raises:
+        ValueError: there are not as many bits.
+    """
+    count = prod(shape)
+    if bits.numel() != -(-count // 8):
+        raise ValueError(f"{8 * bits.numel()} bits for a mask of {_grid(tuple(shape))}")
+    flat = numpy.unpackbits(bits.numpy(), count=count)
+    return torch.from_numpy(flat).bool().reshape(tuple(shape))
 
 
 def _known(version: int) -> None:
-    if version != FORMAT:
-        raise ValueError(f"format {version}, this prunus reads format {FORMAT}")
+    if version not in (WHOLE, FORMAT):
+        raise ValueError(f"format {version}, this prunus reads formats {WHOLE} and {FORMAT}")
 
 
 def _grid(shape: tuple[int, ...]) -> str:

@@ -13,6 +13,7 @@ import prunus
 from prunus.adapt import adapted, attach, freeze, merge
 from prunus.anatomy import anatomy
 from prunus.checkpoint import export_peft, load_adapters, save, save_adapters
+from prunus.checkpoint._files import seal
 from prunus.errors import PrunusError
 from prunus.plan import Plan
 from prunus.registry import names
@@ -43,7 +44,8 @@ def trained(model, **spec):
 def test_they_come_back_bit_for_bit(family, method, tmp_path):
     base = tiny(family)
     plan, dense = plan_of(base, "heads", "neurons"), copy.deepcopy(base.state_dict())
-    model = trained(prunus.shrink(base, plan), name=method)
+    small = {"block": "2x2", "prototypes": 3} if method == "splopa" else {}
+    model = trained(prunus.shrink(base, plan), name=method, **small)
     save_adapters(model, tmp_path / "a", base, plan)
     state = torch.get_rng_state()
     again = load_adapters(base, tmp_path / "a")
@@ -84,6 +86,25 @@ def test_weights_that_were_mended_are_kept_too(tmp_path):
     save_adapters(model, tmp_path / "a", base, plan)
     again = load_adapters(base, tmp_path / "a")
     assert all(torch.equal(own, again.state_dict()[n]) for n, own in model.state_dict().items())
+
+
+def test_a_folder_without_grids_is_read(tmp_path):
+    base = tiny("bert")
+    plan = plan_of(base, "neurons")
+    model = trained(prunus.shrink(base, plan))
+    save_adapters(model, tmp_path / "a", base, plan)
+    path = tmp_path / "a/adapters.json"
+    record = json.loads(path.read_text())
+    del record["grids"]
+    for number, message in ((1, ""), (3, r"format 3; this prunus reads \(1, 2\): install a newer")):
+        path.write_text(json.dumps({**record, "format": number}))
+        seal(tmp_path / "a")
+        if message:
+            with pytest.raises(PrunusError, match=message):
+                load_adapters(base, tmp_path / "a")
+        else:
+            again = load_adapters(base, tmp_path / "a")
+            assert torch.equal(outputs(again, batch_of(base)), outputs(model, batch_of(base)))
 
 
 def test_another_base_is_refused(tmp_path):
@@ -169,6 +190,7 @@ def test_peft_answers_like_convolutions(method, tmp_path):
         ({"dilation": 2}, {}, "adapters of dilated convolutions"),
         ({"padding": 1, "padding_mode": "reflect"}, {}, "padding of the mode reflect"),
         ({}, {"name": "sppara"}, "first: peft's LoRA cannot say a delta of full rank"),
+        ({}, {"name": "lokr"}, "first: peft's LoRA cannot say a delta made of blocks"),
     ],
 )
 def test_what_peft_cannot_say_is_told(more, spec, message, tmp_path):

@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from prunus.edit import shrink
 from prunus.errors import PrunusError
@@ -61,6 +61,20 @@ def test_a_mask_may_lie_in_memory_as_it_likes(tmp_path):
     plan = Plan({"a:grid": keep})
     plan.save(tmp_path / "plan.safetensors")
     assert Plan.load(tmp_path / "plan.safetensors") == plan == Plan({"a:grid": keep.contiguous()})
+
+
+def test_units_are_bits_and_plans_of_bytes_are_read(tmp_path):
+    plan = Plan({"a:grid": torch.arange(35).reshape(5, 7) % 3 == 0}, "bert")
+    plan.save(tmp_path / "new.safetensors")
+    assert load_file(tmp_path / "new.safetensors")["a:grid"].shape == (5,)
+    old = {name: mask.to(torch.uint8) for name, mask in plan.items()}
+    told = {"prunus": json.dumps({"format": 1, "model": "bert"})}
+    save_file(old, tmp_path / "old.safetensors", metadata=told)
+    assert text(Plan.load(tmp_path / "old.safetensors")) == text(plan)
+    wrong = {"prunus": json.dumps({"format": 2, "model": "", "shapes": {"a:grid": [5, 9]}})}
+    save_file({"a:grid": torch.zeros(5, dtype=torch.uint8)}, tmp_path / "c", metadata=wrong)
+    with pytest.raises(PrunusError, match="40 bits for a mask of 5x9"):
+        Plan.load(tmp_path / "c")
 
 
 def test_a_plan_does_not_follow_the_tensor_it_was_made_of():

@@ -245,6 +245,16 @@ def test_adapters_ride_on_traced_channels(name, method):
     assert (answer(merged, batch) - answer(small, batch)).abs().max() < bound
 
 
+def test_adapters_of_blocks_do_not_ride_on_traced_channels():
+    model = network("ResNet")
+    bare = sites_of(model)
+    attach(model, {"name": "splopa", "block": "4x1", "init_range": 0.3})
+    sites = sites_of(model)
+    assert dict(sites) == dict(bare)
+    with pytest.raises(PrunusError, match="has an adapter of blocks, which are not cut"):
+        shrink(model, some(sites, 1), sites)
+
+
 REFUSED = {"fluctuation", "knowledge", "obs", "wanda"}
 """Criteria that need a linear layer which reads the units."""
 

@@ -40,6 +40,31 @@ def test_the_network_is_pruned_while_its_adapters_learn(at, place, tmp_path):
     assert "rank: 2" in (tmp_path / "out/recipe.yaml").read_text()
 
 
+def test_blocks_learn_while_the_network_is_pruned(at, place, tmp_path):
+    splopa = "adapt={name: splopa, block: 4x4, prototypes: 1, rank: full, init_range: .1}"
+    report = at(*GRADUAL, splopa)
+    assert report.density.of_sites == pytest.approx(0.5, abs=0.02)
+    folders = place / "dense", tmp_path / "out/model"
+    before, after = (load_file(folder / "model.safetensors") for folder in folders)
+    assert not any("adapter" in name for name in after)
+    delta = (after["bert.pooler.dense.weight"] - before["bert.pooler.dense.weight"]).double()
+    tiles = delta.unflatten(1, (-1, 4)).unflatten(0, (-1, 4)).transpose(1, 2)
+    sizes = torch.linalg.svdvals(tiles.reshape(-1, 16))  # all blocks are multiples of one
+    assert sizes[0] > 1e-3 > 1e3 * sizes[1]
+
+
+def test_blocks_are_not_cut_between_two_trainings(at):
+    stepwise = "drive={name: stepwise, steps: 2, recovery: 1}"
+    with pytest.raises(PrunusError, match="adapt: splopa: drive: stepwise cuts layers with their"):
+        at(
+            *QUICK,
+            "budget={density: .5}",
+            "training={batch_size: 4, learning_rate: .02}",
+            stepwise,
+            "adapt={name: splopa, block: 4x4}",
+        )
+
+
 def test_a_touch_up_trains_them(at, tmp_path):
     report = at(*QUICK, LAST, SPLORA)
     name, _, rest = report.touch_up.learnt.partition(" (")

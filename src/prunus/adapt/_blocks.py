@@ -1,6 +1,7 @@
 """Deltas that are sums of Kronecker products: every block is a mixture of prototypes."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import chain
 from math import sqrt
 from typing import Any, ClassVar, Literal
@@ -42,9 +43,13 @@ class Blocks(Adapter):
         if own:
             self.prototypes = prototypes
 
+    def blocks(self) -> Tensor:
+        """[n, p, q] the prototypes."""
+        return self._of[0].blocks().to(self.positions)
+
     def matrix(self) -> Tensor:
         """The delta, as one product of matrices; nothing on the way is larger than it."""
-        blocks = self._of[0].blocks().to(self.positions)
+        blocks = self.blocks()
         count, (rows, columns) = self.grid[0] * self.grid[1], self.grid
         tiles = self.positions.T @ blocks.flatten(1)
         if self.places is not None:
@@ -136,15 +141,16 @@ class Blockwise(Centred):
         turns = tuple(size // step for size, step in zip(sizes, steps, strict=True))
         grid, (p, q) = (steps, turns) if self.counted else (turns, steps)
         bound = 1 / sqrt(grid[0] * grid[1])
-        positions = nn.init.uniform_(weight.new_empty(n, *grid, requires_grad=False), -bound, bound)
-
-        def draw() -> Prototypes:
-            if rank == "full":
-                return Matrices(self.near_zero(weight.new_empty(n, p, q)))
-            bound = 1 / sqrt(rank * q)
-            rows = nn.init.uniform_(weight.new_empty(n, rank, q), -bound, bound)
-            return Products(self.near_zero(weight.new_empty(n, p, rank)), rows)
-
+        positions = nn.init.uniform_(weight.new_empty(n, *grid), -bound, bound)
+        draw = partial(self._prototypes, weight, n, p, q, rank)
         own = draw() if owner is None else shared(owner, f"{n}_{p}x{q}_{rank}", draw)
         made = spelt(self.model_copy(update={"match": None}))
         return Blocks(made, positions, own, own=owner is None)
+
+    def _prototypes(self, like: Tensor, n: int, p: int, q: int, rank: BlockRank) -> Prototypes:
+        """Prototypes near zero, of the type and device of a weight."""
+        if rank == "full":
+            return Matrices(self.near_zero(like.new_empty(n, p, q)))
+        bound = 1 / sqrt(rank * q)
+        rows = nn.init.uniform_(like.new_empty(n, rank, q), -bound, bound)
+        return Products(self.near_zero(like.new_empty(n, p, rank)), rows)

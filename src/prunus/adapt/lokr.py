@@ -1,4 +1,4 @@
-"""One Kronecker product with a factor of low rank, LoKr (Yeh et al., arXiv 2309.14859, eq. 5)."""
+"""One Kronecker product with a factor of low rank, LoKr (Yeh et al., arXiv 2309.14859)."""
 
 from math import isqrt
 from typing import ClassVar

@@ -1,4 +1,4 @@
-"""Parameterised hypercomplex multiplication (Zhang et al., arXiv 2102.08597, eq. 4)."""
+"""Parameterised hypercomplex multiplication (Zhang et al., arXiv 2102.08597, eq. 3.2)."""
 
 from typing import ClassVar
 

@@ -1,4 +1,4 @@
-"""Structured pruning low-rank prototype adapters (Hedegaard et al., arXiv 2211.10155, sec. 4.2)."""
+"""Structured pruning low-rank prototype adapters, SPLoPA (Hedegaard et al., arXiv 2211.10155)."""
 
 from typing import Annotated
 

@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import re
-from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,53 +12,63 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from prunus.adapt import ADAPTER, adapted, attach
+from prunus.adapt import ADAPTER, adapted, factors
 from prunus.anatomy._tensors import Tensors
-from prunus.checkpoint._classes import adopt
 from prunus.checkpoint._files import seal, verify
+from prunus.checkpoint._start import Start
 from prunus.checkpoint._whole import align
-from prunus.edit import shrink
 from prunus.errors import PrunusError
 from prunus.files import folder_beside
 from prunus.plan import Plan
+from prunus.site import Site
 
-FORMAT = 1
-RECORD, TENSORS, MASKS = "adapters.json", "adapters.safetensors", "plan.safetensors"
+FORMAT = 2
+READS = (1, FORMAT)
+"""Formats that can be read; 1 knows no grids."""
+RECORD, TENSORS = "adapters.json", "adapters.safetensors"
+PLACES = f".{ADAPTER}.places"
+"""Where the blocks of an adapter lie, which is saved as bits."""
+NONE: Mapping[str, Any] = {}
 
 
 def save_adapters(
-    model: PreTrainedModel, folder: str | Path, base: PreTrainedModel, plan: Plan
+    model: PreTrainedModel,
+    folder: str | Path,
+    base: PreTrainedModel,
+    plan: Plan,
+    sites: Mapping[str, Site] = NONE,
+    values: Mapping[str, Tensor] = NONE,
 ) -> None:
     """Write what a pruned and adapted model has more than its dense base.
 
     The folder holds ``adapters.safetensors``: every tensor that is not the base's, cut by the plan
-    (adapters, biases, norms with their statistics, the head); ``plan.safetensors``: the plan;
-    ``adapters.json``: how each adapter was made, the base's name, and a hash of its weights.
+    (adapters, biases, norms with their statistics, the head); ``plan.safetensors``: the plan, a
+    bit for each unit; ``blocks.safetensors``: which blocks adapters have, where they lost some;
+    ``values.safetensors``: the values; ``adapters.json``: how each adapter was made, the grids, the
+    base's name, and a hash of its weights.
 
     Args:
         model: some of its layers have adapters.
         folder: adapters that are there already are replaced.
         base: the dense model.
         plan: what of the base is in the model.
+        sites: an anatomy with the grids that the plan names, if it names some.
+        values: {grid: [*grid]} what masks of the base's weights ended as, where that is not 0 or 1.
 
     Raises:
-        PrunusError: ``folder`` holds something else, the model has no adapter, or is not of the
-            base's shapes once that is cut by the plan.
+        PrunusError: ``folder`` holds something else, the model has no adapter, is not of the base's
+            shapes once that is cut by the plan, or adapters fill weights that the plan removes.
     """
     folder = Path(folder)
     _require_ours(folder)
-    made = {name: layer.adapter.made for name, layer in adapted(model).items()}
-    if not made:
+    if not adapted(model):
         raise PrunusError(f"{type(model).__name__} has no adapter to save; use prunus.save")
-    start = _with_adapters(base, plan, made)
-    tensors = _more(model, start)
-    record = {
-        "format": FORMAT, "base": getattr(base.config, "_name_or_path", ""),
-        "sha256": fingerprint(base), "adapters": made,
-    }  # fmt: skip
+    start = Start.of(model, base, plan, sites, values)
+    tensors = _more(model, start.on(base))
+    name = getattr(base.config, "_name_or_path", "")
     with folder_beside(folder) as fresh:
         save_file(tensors, fresh / TENSORS)
-        plan.save(fresh / MASKS)
+        record = {"format": FORMAT, "base": name, "sha256": fingerprint(base), **start.save(fresh)}
         (fresh / RECORD).write_text(json.dumps(record, indent=1), encoding="utf-8")
         seal(fresh)
 
@@ -83,11 +91,11 @@ def load_adapters(base: PreTrainedModel, folder: str | Path) -> PreTrainedModel:
             f"{folder} was trained on other weights: those of {record['base'] or 'its base'!r},"
             f" which this {type(base).__name__} does not hold"
         )
-    model = _with_adapters(base, Plan.load(folder / MASKS), record["adapters"])
     try:
+        model = Start.load(folder, record).on(base)
         tensors = load_file(folder / TENSORS)
     except (OSError, SafetensorError) as error:
-        raise PrunusError(f"{folder / TENSORS}: not readable ({error})") from None
+        raise PrunusError(f"{folder}: not readable ({error})") from None
     model.load_state_dict(tensors, strict=False)
     align(model)
     return model
@@ -102,24 +110,6 @@ def fingerprint(model: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def _with_adapters(base: PreTrainedModel, plan: Plan, made: Mapping[str, Any]) -> PreTrainedModel:
-    """The base, cut, with adapters as they begin; random numbers go on where they were."""
-    model = adopt(shrink(base, plan))
-    with torch.random.fork_rng():
-        for settings, names in _alike(made).items():
-            match = "|".join(map(re.escape, names))
-            attach(model, {**json.loads(settings), "match": match, "head": True})
-    return model
-
-
-def _alike(made: Mapping[str, Any]) -> Mapping[str, list[str]]:
-    """{settings, as JSON: the layers whose adapters were made by them}."""
-    found = defaultdict[str, list[str]](list)
-    for name, settings in made.items():
-        found[json.dumps(settings, sort_keys=True)].append(name)
-    return found
-
-
 def _more(model: nn.Module, start: nn.Module) -> dict[str, Tensor]:
     """The tensors of a model that another one of its shapes has not; those of adapters are all."""
     here, there = _tensors(model), _tensors(start)
@@ -129,12 +119,8 @@ def _more(model: nn.Module, start: nn.Module) -> dict[str, Tensor]:
                 f"{name} is not of the shape that it has in the base once that is cut by the plan:"
                 " give the dense model, and the plan in its units"
             )
-    factors = {
-        f"{name}.{ADAPTER}.{factor}"
-        for name, layer in adapted(model).items()
-        for factor, _ in layer.adapter.named_parameters()
-    }
-    more = [n for n, own in here.items() if n in factors or not _same(own, there[n])]
+    added = factors(model)
+    more = [n for n, own in here.items() if n in added or not _same(own, there[n])]
     return {name: here[name].cpu().contiguous() for name in more}
 
 
@@ -144,7 +130,7 @@ def _same(one: Tensor, other: Tensor) -> bool:
 
 def _tensors(model: nn.Module) -> dict[str, Tensor]:
     """What a model saves; tied tensors once."""
-    owners = set(Tensors.of(model).shapes)
+    owners = {name for name in Tensors.of(model).shapes if not name.endswith(PLACES)}
     return {name: own for name, own in model.state_dict().items() if name in owners}
 
 
@@ -152,11 +138,11 @@ def _read(folder: Path) -> dict[str, Any]:
     try:
         record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
         known = record["format"]
-        wanted = {key: record[key] for key in ("base", "sha256", "adapters")}
+        wanted = record | {key: record[key] for key in ("base", "sha256", "adapters")}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise PrunusError(f"{folder} holds no adapters: {RECORD}: {error}") from None
-    if known != FORMAT:
-        raise PrunusError(f"{folder}: format {known}; this prunus reads {FORMAT}: install a newer")
+    if known not in READS:
+        raise PrunusError(f"{folder}: format {known}; this prunus reads {READS}: install a newer")
     return wanted
 
 

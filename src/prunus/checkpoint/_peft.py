@@ -77,7 +77,7 @@ def _factors(name: str, layer: Adapted) -> dict[str, Tensor]:
 def _fault(layer: Any) -> str:
     """What of an adapted layer has no form in peft, or ""."""
     if not isinstance(layer.adapter, LowRank):
-        return "a delta of full rank"
+        return "a delta of full rank" if layer.adapter.rides else "a delta made of blocks"
     if isinstance(layer, nn.MultiheadAttention):
         return "adapters of torch's own attention"
     if layer.groups > 1:

@@ -2,7 +2,7 @@
 
 import copy
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -64,11 +64,10 @@ def cut(model: Any, plan: Plan, sites: Anatomy) -> None:
         _refuse(site, plan, chosen)
         if not site.removable:
             scale(model, site, plan[site.name])
-        elif site.kind != "layers":
-            _refuse_blocks(model, site)
     gone = {name: site for name, site in chosen.items() if site.removable}
     if not gone:
         return
+    _refuse_blocks(model, gone.values())
     every = sites.read(model) if sites.family.stacks else sites
     heads = [site for site in every.values() if site.kind == "heads"]
     stays = keeps(gone, plan, sites)
@@ -155,13 +154,13 @@ def _count_down(model: nn.Module, path: str, by: int) -> None:
         setattr(owner, attr, value - by)
 
 
-def _refuse_blocks(model: nn.Module, site: Site) -> None:
-    """Units of a weight cannot go while an adapter of blocks lies on them."""
-    for part in site.slices:
+def _refuse_blocks(model: nn.Module, gone: Iterable[Site]) -> None:
+    """Units of a weight cannot go while an adapter of blocks lies on them; all of it can."""
+    parts = [(site, part) for site in gone if site.kind != "layers" for part in site.slices]
+    for site, part in parts:
         path, _, leaf = part.tensor.rpartition(".")
         module: Any = model.get_submodule(path)
-        adapter = getattr(module, "adapter", None)
-        if leaf == getattr(module, "holds", "") and not adapter.rides:
+        if leaf == getattr(module, "holds", "") and not module.adapter.rides:
             raise PrunusError(
                 f"site {site.name!r}: {path} has an adapter of blocks, which are not cut with its"
                 " outputs and inputs: merge it first (drive: gradual does), or use an adapter that"
