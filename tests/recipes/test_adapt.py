@@ -5,11 +5,13 @@ import torch
 from safetensors.torch import load_file
 
 import prunus
+from prunus.adapt import freeze, merge, trained_parameters
+from prunus.checkpoint import load_adapters
 from prunus.errors import PrunusError
 from prunus.plan import Plan
 from prunus.recipe import read
 from prunus.recipe._parts import parts
-from tests.tiny import batch_of, tiny
+from tests.tiny import batch_of, far, outputs, tiny
 
 QUICK = ("latency=null", "evaluation.baselines=false", "calibration.samples=8")
 GRADUAL = (
@@ -116,8 +118,40 @@ def test_masked_weights_are_not_filled(at, place, tmp_path):
     assert (after[~wide] == 0).all()
     assert stays.float().mean() < 0.6
     assert (after[wide] != before[wide]).all()
-    with pytest.raises(PrunusError, match="splora would fill masked weights"):
-        at(*QUICK, *blocks, "score=magnitude", "recover=[{name: finetune, steps: 2}]", SPLORA)
+
+
+@pytest.mark.parametrize("adapter", [SPLORA, "adapt={name: splopa, block: 8x8, prototypes: 4}"])
+def test_masked_weights_are_not_filled_by_a_touch_up(at, tmp_path, adapter):
+    blocks = ("sites={grid: 4x1, match: '.*query'}", "budget={density: .5}", "select=greedy")
+    last = "recover=[{name: finetune, steps: 2, learning_rate: .1}]"
+    at(*QUICK, *blocks, "score=magnitude", last, adapter)
+    name = "bert.encoder.layer.0.attention.self.query"
+    stays = Plan.load(tmp_path / "out/plan.safetensors")[f"{name}:grid"].repeat_interleave(4, 0)
+    after = load_file(tmp_path / "out/model/model.safetensors")[f"{name}.weight"]
+    assert torch.equal(after != 0, stays)
+
+
+@pytest.mark.parametrize("score", ["movement", "l0", "magnitude"])
+def test_adapters_are_kept_alone(at, place, tmp_path, score):
+    """Opened on the dense model they are, merged, the model that was saved."""
+    grid = "{grid: 4x4, match: '.*encoder.*', types: Linear}"
+    adapter = "adapt={name: splopa, block: 4x4, prototypes: 3, learning_rate: .05}"
+    report = at(
+        *GRADUAL, f"sites={grid}", "budget={density: .5}", f"score={score}", adapter,
+    )  # fmt: skip
+    dense = prunus.load(place / "dense")
+    model = load_adapters(dense, tmp_path / "out/adapters")
+    assert report.trained == trained_parameters_of(model)
+    merge(model)
+    saved = prunus.load(tmp_path / "out/model")
+    batch = batch_of(saved)
+    assert torch.allclose(outputs(model, batch), outputs(saved, batch), atol=1e-5)
+    assert far(outputs(saved, batch), outputs(dense, batch))
+
+
+def trained_parameters_of(model):
+    freeze(model)
+    return trained_parameters(model)
 
 
 def test_a_criterion_that_reads_gradients_of_frozen_weights_is_told(at):

@@ -18,7 +18,7 @@ from prunus.adapt._prototypes import OWNED
 from prunus.anatomy import Anatomy, anatomy, plain
 from prunus.checkpoint._classes import adopt
 from prunus.edit import shrink
-from prunus.edit.shrink import scale
+from prunus.edit.settle import scale
 from prunus.errors import PrunusError
 from prunus.plan import Plan
 from prunus.site import Site, Slice, expand

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
+from prunus import adapt
 from prunus.errors import PrunusError
 from prunus.loss import Objective
 from prunus.probe.loss import Batch
@@ -68,7 +69,7 @@ class Learning:
             enter: see :func:`prunus.trainer.train`, like ``told``.
             told: of progress.
             save: steps between checkpoints; None makes none.
-            groups: see :func:`prunus.trainer.train`.
+            groups: see :func:`prunus.trainer.train`; adapters have theirs in any case.
 
         Raises:
             PrunusError: a term of the loss does not fit the model or its teacher.
@@ -81,7 +82,8 @@ class Learning:
         with TemporaryDirectory() as folder:
             fit(
                 model, self.prepared, self.training, Path(folder), True,
-                loss=self._loss, enter=enter, told=told, checkpoints=kept, groups=groups,
+                loss=self._loss, enter=enter, told=told, checkpoints=kept,
+                groups=[*groups, *adapt.groups(model)],
             )  # fmt: skip
 
     def _loss(self, model: Any, batch: Batch) -> Tensor:

@@ -81,6 +81,7 @@ class Pruner:
         require_blocks(self.sites if lasso else {})
         self.gates = gates or Gates(model, courses)
         self.gates.join(self.optimizer)
+        self.values: dict[str, Tensor] = {}
         self._require_plain(lock, progressive)
         free = {name: site for name, site in self.sites.items() if name not in self.gates.sites}
         self.held = Held(model, free, gradients=not regrow)
@@ -114,14 +115,14 @@ class Pruner:
         for hook in self._hooks:
             hook.remove()
         self.held.let_go()
-        values = self.gates.close()
+        self.values = self.gates.close()
         if self.done < self.late:
             raise PrunusError(
                 f"the training ended after {self.done} steps, but pruning goes on until step"
                 f" {self.late}: train longer, or say fewer `steps`"
             )
-        settle(self.model, self.gates.sites, values)
-        return self.plan & Plan({name: value != 0 for name, value in values.items()})
+        settle(self.model, self.gates.sites, self.values)
+        return self.plan & Plan({name: value != 0 for name, value in self.values.items()})
 
     def state_dict(self) -> dict[str, Tensor]:
         """What a later training needs, see :func:`prunus.drive._state.state_of`."""

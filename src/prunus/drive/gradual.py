@@ -1,14 +1,17 @@
 """Pruning while the network trains."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
+from pathlib import Path
 
+import torch
 from pydantic import NonNegativeFloat, PositiveInt
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from prunus.adapt import adapted, attach, freeze, groups, merge, trained_parameters
+from prunus.adapt import adapted, attach, freeze, merge, trained_parameters
 from prunus.anatomy import Anatomy
+from prunus.checkpoint import save_adapters
 from prunus.drive._course import Course, courses
 from prunus.drive._drive import Drive
 from prunus.drive._gates import Gates
@@ -16,6 +19,7 @@ from prunus.drive._job import Job
 from prunus.drive._learning import learning_of
 from prunus.drive._pruner import Pruner
 from prunus.drive._way import Falling
+from prunus.edit import shrink
 from prunus.edit.dead import fold_dead
 from prunus.plan import Plan
 from prunus.schedule.cubic import Cubic
@@ -69,12 +73,10 @@ class Gradual(Drive):
 
         with job.phase("train"):
             learning.with_penalty(gates.penalty).train(
-                job.student, enter, partial(job.step, "train"), self.save,
-                [*gates.groups(), *groups(job.student)],
-            )  # fmt: skip
+                job.student, enter, partial(job.step, "train"), self.save, gates.groups()
+            )
         job.student.eval()
-        plan = pruners[-1].detach()
-        self._merge(job)
+        plan = self._merged(job, pruners[-1], sites)
         torn = any(site.among for site in job.sites.values())
         return plan & self._dead(job) if self.dead and not torn else plan
 
@@ -93,11 +95,19 @@ class Gradual(Drive):
             regrow=self.regrow, lock=self.lock, progressive=self.progressive, lasso=self.lasso,
         )  # fmt: skip
 
-    def _merge(self, job: Job) -> None:
-        """Merge the adapters that are left."""
+    def _merged(self, job: Job, pruner: Pruner, sites: Anatomy) -> Plan:
+        """The plan; adapters are merged, once they are kept where the job keeps them."""
+        if job.adapt is None:
+            return pruner.detach()
+        scores = sum(own.numel() for own in pruner.gates.scores.values())
+        job.learnt = trained_parameters(job.student) - scores
+        plan = pruner.detach()
         if adapted(job.student):
             job.learnt = trained_parameters(job.student)
+            if job.keep is not None:
+                _keep(job, job.keep, plan, sites, pruner.values)
             merge(job.student)
+        return plan
 
     def _dead(self, job: Job) -> Plan:
         """Fold dead units of the student; the plan without them, of which the job then knows."""
@@ -119,3 +129,11 @@ def adapted_sites(job: Job) -> Anatomy:
     freeze(job.student)
     grids = {name: site for name, site in job.sites.items() if not site.removable}
     return (job.sites.read(job.student) | grids).only(job.sites)
+
+
+def _keep(job: Job, folder: Path, plan: Plan, sites: Anatomy, values: Mapping[str, Tensor]) -> None:
+    """Write a student's adapters, cut by the plan; masks between 0 and 1 go with them."""
+    soft = {name: own for name, own in values.items() if own.dtype != torch.bool}
+    grids = {name: own for name, own in soft.items() if not sites[name].removable}
+    small = shrink(job.student, plan, sites)
+    save_adapters(small, folder, job.model, plan, sites, grids)

@@ -27,6 +27,12 @@ def settle(model: nn.Module, sites: Mapping[str, Site], values: Mapping[str, Ten
                 _multiply(model, part, own)
 
 
+def scale(model: nn.Module, site: Site, values: Tensor) -> None:
+    """Multiply all that is on a site's slices by its units' values [*grid], bool or float."""
+    for part in site.slices:
+        _multiply(model, part, values)
+
+
 def _read(site: Site) -> list[Slice]:
     """The slices at which a site's values count once: its weights, or the inputs that read it."""
     if site.in_weights:

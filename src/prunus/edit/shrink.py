@@ -12,9 +12,10 @@ from prunus.anatomy import Anatomy, anatomy
 from prunus.edit._record import dense_plan_of, record
 from prunus.edit._renumber import renumber
 from prunus.edit._resize import drop_layers, refresh, settle_attention
+from prunus.edit.settle import scale
 from prunus.errors import PrunusError
 from prunus.plan import Plan
-from prunus.site import Site, along, expand
+from prunus.site import Site, along
 
 Keeps = dict[str, dict[int, Tensor]]
 
@@ -120,14 +121,6 @@ def _slice(model: nn.Module, sites: Anatomy, found: Keeps) -> None:
 def _get(model: nn.Module, name: str) -> Tensor:
     path, _, leaf = name.rpartition(".")
     return getattr(model.get_submodule(path), leaf)
-
-
-def scale(model: nn.Module, site: Site, values: Tensor) -> None:
-    """Multiply a site's units by values [*grid], bool or float, in place."""
-    for part in site.slices:
-        tensor = _get(model, part.tensor)
-        with torch.no_grad():
-            tensor.mul_(expand(part, values.to(tensor), tensor.shape))
 
 
 def _follow(model: nn.Module, site: Site, stays: Tensor) -> None:

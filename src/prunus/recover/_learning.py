@@ -7,11 +7,13 @@ from typing import Literal
 
 import numpy
 import torch
-from torch import nn
+from torch import Tensor, nn
 from transformers import set_seed
 
 from prunus.adapt import Adaptation, attach, factors, freeze, merge
+from prunus.edit import mask, settle
 from prunus.errors import PrunusError
+from prunus.site import Site, Slice
 
 What = Literal["all", "biases_and_norms", "lora"]
 
@@ -125,3 +127,24 @@ def held(model: nn.Module, masked: Iterable[str]) -> Iterator[None]:
     finally:
         for hook in hooks:
             hook.remove()
+
+
+@contextmanager
+def masked(model: nn.Module, names: Iterable[str]) -> Iterator[None]:
+    """What is zero in some tensors stays zero, whatever adapters add to it and are merged into.
+
+    Args:
+        model: gets adapters, learns, and has them merged while the block runs.
+        names: of its tensors.
+    """
+    stays = {name: model.get_parameter(name).detach() != 0 for name in names}
+    sites = {name: _entries(name, own) for name, own in stays.items()}
+    with mask(model, sites, stays):
+        yield
+    settle(model, sites, stays)
+
+
+def _entries(name: str, tensor: Tensor) -> Site:
+    """A tensor as a grid of its entries."""
+    part = Slice(name, tuple(range(tensor.dim())), (1,) * tensor.dim())
+    return Site(name, "grid", tuple(tensor.shape), (part,))

@@ -7,11 +7,11 @@ from typing import Annotated, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from prunus.adapt import Adaptation, trained_parameters
+from prunus.adapt import Adaptation, groups, trained_parameters
 from prunus.adapt.lora import Lora
 from prunus.errors import PrunusError
 from prunus.recover import Pruned, TouchUp, Trained
-from prunus.recover._learning import What, held, learning, seeded
+from prunus.recover._learning import What, held, learning, masked, seeded
 from prunus.recover._lessons import Lessons, place
 from prunus.registry import spelt
 
@@ -65,17 +65,13 @@ class Finetune(TouchUp):
         """Train the student in place.
 
         Raises:
-            PrunusError: nothing would learn, the loss is not finite, adapters are asked for twice,
-                or would fill what a grid masks.
+            PrunusError: nothing would learn, the loss is not finite, or adapters are asked for
+                twice.
         """
         from prunus.trainer import Pace, train  # takes seconds to import
 
         part = self.adaptation(pruned.adapt)
-        if pruned.masked and part is not None:
-            name = spelt(part)["name"]
-            raise PrunusError(
-                f"recover: finetune: {name} would fill masked weights; use train: all"
-            )
+        holding = held if part is None else masked
         lessons = Lessons(pruned, self.temperature)
         pace = Pace(
             self._steps(len(lessons.batches)), self._seconds, self.warmup_ratio, lessons.told
@@ -83,11 +79,11 @@ class Finetune(TouchUp):
         with (
             TemporaryDirectory() as folder,
             seeded(self.seed),
+            holding(pruned.student, pruned.masked),
             learning(
                 pruned.student, self.train,
                 embeddings=not self.freeze_embeddings, part=part,
             ),
-            held(pruned.student, pruned.masked),
         ):  # fmt: skip
             count = trained_parameters(pruned.student)
             train(
@@ -95,6 +91,7 @@ class Finetune(TouchUp):
                 loss=lessons, pace=pace, per_device_train_batch_size=1,
                 learning_rate=self.learning_rate or RATES["lora" if part else self.train],
                 weight_decay=WEIGHT_DECAY, seed=self.seed, use_cpu=lessons.device == "cpu",
+                groups=groups(pruned.student),
             )  # fmt: skip
         what = self.train.replace("_", " ")
         if pruned.adapt is not None:
