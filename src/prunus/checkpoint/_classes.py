@@ -9,6 +9,8 @@ from transformers import PreTrainedModel
 from prunus.anatomy import family_of
 from prunus.auto import config_class
 from prunus.checkpoint._files import seal, verify
+from prunus.checkpoint._packed import FORMAT as PACKED
+from prunus.checkpoint._packed import unpacked
 from prunus.checkpoint._plain import plain_config, stock_of
 from prunus.checkpoint._whole import Whole
 from prunus.edit import own_classes, reshape
@@ -29,12 +31,13 @@ class Pruned(Whole):
         finally:
             config.__class__ = self.config_class
         record = getattr(config, "prunus", None) or NOTHING
-        if record["format"] != NOTHING["format"]:
+        if record["format"] not in (NOTHING["format"], PACKED):
             raise PrunusError(
-                f"checkpoint format {record['format']}; this prunus reads {NOTHING['format']}:"
-                " install the prunus that wrote it"
+                f"checkpoint format {record['format']}; this prunus reads {NOTHING['format']} and"
+                f" {PACKED}: install the prunus that wrote it"
             )
-        reshape(self, record["kept"])
+        if record["kept"]:
+            reshape(self, record["kept"])
 
     @classmethod
     def from_pretrained(cls, path: Any, *args: Any, **kwargs: Any) -> Any:
@@ -42,6 +45,18 @@ class Pruned(Whole):
         if path is not None and Path(path).is_dir():
             verify(Path(path))
         return super().from_pretrained(path, *args, **kwargs)
+
+    @classmethod
+    def _load_pretrained_model(
+        cls, model: Any, state: Any, files: Any, *args: Any, **kwargs: Any
+    ) -> Any:
+        """As in transformers, which is given packed weights whole."""
+        record = getattr(model.config, "prunus", NOTHING)
+        if "packed" in record:
+            state = unpacked(files, record["packed"])
+            model.config.prunus = NOTHING | {"kept": record["kept"]}
+        stock: Any = super()
+        return stock._load_pretrained_model(model, state, files, *args, **kwargs)
 
     def save_pretrained(self, folder: Any, *args: Any, **kwargs: Any) -> None:
         """As in transformers, and leaves the files' hashes beside them."""
@@ -66,7 +81,8 @@ def adopt(model: PreTrainedModel) -> PreTrainedModel:
     Uniform widths that the stock configuration can say need nothing of prunus; anything else gets
     a class and configuration of its own.
     """
-    if not getattr(getattr(model, "config", None), "prunus", NOTHING)["kept"]:
+    record = getattr(getattr(model, "config", None), "prunus", NOTHING)
+    if not record["kept"] and not isinstance(model, Pruned):
         return model
     own_classes(model, family_of(model))
     stock = stock_of(model)

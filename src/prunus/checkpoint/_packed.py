@@ -1,0 +1,134 @@
+"""Weights without their zero blocks on the disk: the blocks that live, and a bit for each block."""
+
+import json
+from collections.abc import Iterable, Mapping
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from prunus.auto import config_class
+from prunus.checkpoint._plain import stock_of
+from prunus.edit.blocks import alive, block_of, joined, tiles
+from prunus.errors import PrunusError
+
+FORMAT = 2
+INDEX = "model.safetensors.index.json"
+LIVE = ".live"
+"""What the name of a weight gets behind it, to be that of its blocks' bits."""
+
+Record = dict[str, dict[str, Any]]
+
+
+def packable(model: PreTrainedModel) -> bool:
+    """Whether any weight of a model has zeros that would be left out on the disk."""
+    return any(_block(tensor) is not None for tensor in model.state_dict().values())
+
+
+def pack(model: PreTrainedModel, folder: Path) -> None:
+    """Leave the zero blocks of weights out of a checkpoint that was just saved.
+
+    A weight keeps its name and becomes its live blocks, [blocks, rows, columns], with their bits,
+    packed, as ``NAME.live``. The configuration records the shapes, and becomes one of prunus' own,
+    so that nothing else mistakes blocks for a weight.
+
+    Args:
+        model: what was saved.
+        folder: its checkpoint.
+
+    Raises:
+        PrunusError: no weight has zeros whose place could be saved.
+    """
+    record: Record = {}
+    files = sorted(folder.glob("*.safetensors"))
+    for path in files:
+        record |= _pack(path)
+    if not record:
+        raise PrunusError(
+            f"{type(model).__name__} has no weight with zeros in it, so that packing would save"
+            " nothing; leave `packed` out"
+        )
+    _index(folder / INDEX, files)
+    _own(model, folder / "config.json", record)
+
+
+def unpacked(files: Iterable[str], record: Mapping[str, Mapping[str, Any]]) -> dict[str, Tensor]:
+    """All tensors of packed files, zeros in their places again; they have no sign.
+
+    Args:
+        files: safetensors files.
+        record: {weight: {"shape": its shape, "block": [rows, columns]}}, as the configuration has
+            it.
+
+    Raises:
+        PrunusError: a file does not hold what the record tells of.
+    """
+    held = {name: tensor for path in files for name, tensor in load_file(path).items()}
+    for name, told in record.items():
+        try:
+            bits, blocks = held.pop(name + LIVE), held[name]
+            held[name] = _whole(blocks, bits, tuple(told["shape"]), tuple(told["block"]))
+        except (KeyError, IndexError, RuntimeError, ValueError) as error:
+            raise PrunusError(f"{name}: not packed as the configuration says ({error})") from None
+    return held
+
+
+def _block(tensor: Tensor) -> tuple[int, int] | None:
+    wide = tensor.dim() > 1 and tensor.is_floating_point()
+    return block_of(tensor) if wide else None
+
+
+def _pack(path: Path) -> Record:
+    """Write a file anew, unless it stays as it is; which of its weights are packed, and how."""
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata()
+    record: Record = {}
+    held = load_file(path)
+    for name, tensor in list(held.items()):
+        block = _block(tensor)
+        if block is not None:
+            record[name] = {"shape": list(tensor.shape), "block": list(block)}
+            live = alive(tensor, block)
+            held[name] = tiles(tensor, block)[live].contiguous()
+            held[name + LIVE] = torch.from_numpy(np.packbits(live.numpy()))
+    if record:
+        fresh = path.with_name(f"{path.name}.packed")  # the file's own tensors still lie in it
+        save_file(held, fresh, metadata)
+        fresh.replace(path)
+    return record
+
+
+def _whole(blocks: Tensor, bits: Tensor, shape: tuple[int, ...], block: tuple[int, int]) -> Tensor:
+    rows, columns = prod(shape) // shape[1] // block[0], shape[1] // block[1]
+    live = torch.from_numpy(np.unpackbits(bits.numpy(), count=rows * columns)).bool()
+    every = blocks.new_zeros(rows * columns, *block)
+    every[live] = blocks
+    return joined(every.reshape(rows, columns, *block), shape).contiguous()
+
+
+def _index(path: Path, files: Iterable[Path]) -> None:
+    """Let the index of a checkpoint in several files tell what is in them now."""
+    if not path.is_file():
+        return
+    told = json.loads(path.read_text(encoding="utf-8"))
+    held = {file.name: load_file(file) for file in files}
+    told["weight_map"] = {name: file for file, tensors in held.items() for name in tensors}
+    sizes = [tensor.nbytes for tensors in held.values() for tensor in tensors.values()]
+    told["metadata"]["total_size"] = sum(sizes)
+    path.write_text(json.dumps(told, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _own(model: PreTrainedModel, path: Path, record: Record) -> None:
+    stock: Any = stock_of(model)
+    config = json.loads(path.read_text(encoding="utf-8"))
+    kept = config.get("prunus", {}).get("kept", {})
+    config["prunus"] = {"format": FORMAT, "kept": kept, "packed": record}
+    config["model_type"] = config_class(stock.config_class).model_type
+    config["architectures"] = [f"Prunus{stock.__name__}"]
+    path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
