@@ -48,15 +48,20 @@ class Pruned(Whole):
 
     @classmethod
     def _load_pretrained_model(
-        cls, model: Any, state: Any, files: Any, *args: Any, **kwargs: Any
+        cls, model: Any, state: Any, files: Any, load_config: Any, *args: Any
     ) -> Any:
         """As in transformers, which is given packed weights whole."""
         record = getattr(model.config, "prunus", NOTHING)
         if "packed" in record:
+            if "disk" in (load_config.device_map or {}).values():
+                raise PrunusError(
+                    "packed weights cannot stay on the disk: leave \"disk\" out of device_map, or"
+                    " unpack the checkpoint first (prunus save CHECKPOINT OUT)"
+                )
             state = unpacked(files, record["packed"])
             model.config.prunus = NOTHING | {"kept": record["kept"]}
         stock: Any = super()
-        return stock._load_pretrained_model(model, state, files, *args, **kwargs)
+        return stock._load_pretrained_model(model, state, files, load_config, *args)
 
     def save_pretrained(self, folder: Any, *args: Any, **kwargs: Any) -> None:
         """As in transformers, and leaves the files' hashes beside them."""
@@ -84,7 +89,8 @@ def adopt(model: PreTrainedModel) -> PreTrainedModel:
     record = getattr(getattr(model, "config", None), "prunus", NOTHING)
     if not record["kept"] and not isinstance(model, Pruned):
         return model
-    own_classes(model, family_of(model))
+    if record["kept"]:
+        own_classes(model, family_of(model))
     stock = stock_of(model)
     plain = plain_config(model, stock)
     config: Any = model.config

@@ -19,7 +19,6 @@ from prunus.edit.blocks import alive, block_of, joined, tiles
 from prunus.errors import PrunusError
 
 FORMAT = 2
-INDEX = "model.safetensors.index.json"
 LIVE = ".live"
 """What the name of a weight gets behind it, to be that of its blocks' bits."""
 
@@ -46,15 +45,13 @@ def pack(model: PreTrainedModel, folder: Path) -> None:
         PrunusError: no weight has zeros whose place could be saved.
     """
     record: Record = {}
-    files = sorted(folder.glob("*.safetensors"))
-    for path in files:
+    for path in sorted(folder.glob("*.safetensors")):
         record |= _pack(path)
     if not record:
         raise PrunusError(
-            f"{type(model).__name__} has no weight with zeros in it, so that packing would save"
-            " nothing; leave `packed` out"
+            f"{type(model).__name__} holds no zeros whose place could be saved: packing would"
+            " change nothing; leave `packed` out"
         )
-    _index(folder / INDEX, files)
     _own(model, folder / "config.json", record)
 
 
@@ -110,18 +107,6 @@ def _whole(blocks: Tensor, bits: Tensor, shape: tuple[int, ...], block: tuple[in
     every = blocks.new_zeros(rows * columns, *block)
     every[live] = blocks
     return joined(every.reshape(rows, columns, *block), shape).contiguous()
-
-
-def _index(path: Path, files: Iterable[Path]) -> None:
-    """Let the index of a checkpoint in several files tell what is in them now."""
-    if not path.is_file():
-        return
-    told = json.loads(path.read_text(encoding="utf-8"))
-    held = {file.name: load_file(file) for file in files}
-    told["weight_map"] = {name: file for file, tensors in held.items() for name in tensors}
-    sizes = [tensor.nbytes for tensors in held.values() for tensor in tensors.values()]
-    told["metadata"]["total_size"] = sum(sizes)
-    path.write_text(json.dumps(told, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def _own(model: PreTrainedModel, path: Path, record: Record) -> None:

@@ -2,7 +2,7 @@
 
 import copy
 from functools import reduce
-from typing import Any
+from typing import Any, cast
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
@@ -18,11 +18,13 @@ STOCK = ("transformers.", "prunus.networks.")
 def plain_config(model: PreTrainedModel, stock: type[PreTrainedModel]) -> PretrainedConfig | None:
     """A stock configuration that builds exactly this model's shapes, or None.
 
-    Nothing is trusted: the stock model is built on the meta device and compared, tensor by tensor
+    Nothing that was cut is trusted: the stock model is built on the meta device and compared, tensor by tensor
     and module by module.
     """
-    sites = anatomy(model)
     config: Any = _dense_config(model, stock)
+    if not cast(Any, model.config).prunus["kept"]:
+        return config
+    sites = anatomy(model)
     if not _say(config, model, sites):
         return None
     try:
