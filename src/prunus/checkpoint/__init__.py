@@ -11,6 +11,6 @@ from prunus.checkpoint._sentences import transformer_of
 from prunus.checkpoint._store import load, save
 
 __all__ = [
-    "FILE", "adopt", "dense_form", "export_peft", "load", "load_adapters", "model_class", "packable",
-    "save", "save_adapters", "transformer_of", "verify",
+    "FILE", "adopt", "dense_form", "export_peft", "load", "load_adapters", "model_class",
+    "packable", "save", "save_adapters", "transformer_of", "verify",
 ]  # fmt: skip

@@ -17,7 +17,7 @@ from transformers import PreTrainedModel
 from prunus.adapt import ADAPTER, adapted, attach
 from prunus.anatomy._tensors import Tensors
 from prunus.checkpoint._classes import adopt
-from prunus.checkpoint._files import seal, verify
+from prunus.checkpoint._files import require_ours, seal, verify
 from prunus.checkpoint._whole import align
 from prunus.edit import shrink
 from prunus.errors import PrunusError
@@ -48,7 +48,7 @@ def save_adapters(
             base's shapes once that is cut by the plan.
     """
     folder = Path(folder)
-    _require_ours(folder)
+    require_ours(folder, RECORD, "holds no adapters")
     made = {name: layer.adapter.made for name, layer in adapted(model).items()}
     if not made:
         raise PrunusError(f"{type(model).__name__} has no adapter to save; use prunus.save")
@@ -158,10 +158,3 @@ def _read(folder: Path) -> dict[str, Any]:
     if known != FORMAT:
         raise PrunusError(f"{folder}: format {known}; this prunus reads {FORMAT}: install a newer")
     return wanted
-
-
-def _require_ours(folder: Path) -> None:
-    """The folder is replaced as a whole, so it must not be one that holds anything else."""
-    empty = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
-    if not empty and not (folder / RECORD).is_file():
-        raise PrunusError(f"{folder} exists and holds no adapters; name another folder")

@@ -55,7 +55,7 @@ class Pruned(Whole):
         if "packed" in record:
             if "disk" in (load_config.device_map or {}).values():
                 raise PrunusError(
-                    "packed weights cannot stay on the disk: leave \"disk\" out of device_map, or"
+                    'packed weights cannot stay on the disk: leave "disk" out of device_map, or'
                     " unpack the checkpoint first (prunus save CHECKPOINT OUT)"
                 )
             state = unpacked(files, record["packed"])

@@ -11,7 +11,7 @@ from prunus import networks
 from prunus.adapt import adapted
 from prunus.auto import own_config
 from prunus.checkpoint._classes import Pruned, adopt, model_class
-from prunus.checkpoint._files import seal, verify
+from prunus.checkpoint._files import require_ours, seal, verify
 from prunus.checkpoint._packed import pack
 from prunus.checkpoint._portable import make_portable
 from prunus.checkpoint._sentences import MODULES, keep_around, transformer_of
@@ -54,9 +54,7 @@ def save(
             f"{next(iter(adapted(model)))} has an adapter: merge it first (prunus.adapt.merge), or"
             " save what was trained alone (prunus.checkpoint.save_adapters)"
         )
-    empty = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
-    if not empty and not (folder / "config.json").is_file():
-        raise PrunusError(f"{folder} exists and is no checkpoint; name another folder")
+    require_ours(folder, "config.json", "is no checkpoint")
     adopt(model)
     with folder_beside(folder) as fresh:
         if around is not None:

@@ -90,9 +90,7 @@ def show(what: str, /) -> None:
     say(*lines, *per_layer(kept))
 
 
-def save(
-    checkpoint: str, out: Path, /, *, portable: bool = False, packed: bool = False
-) -> None:
+def save(checkpoint: str, out: Path, /, *, portable: bool = False, packed: bool = False) -> None:
     """Write a checkpoint anew, in another form, with its tokenizer and whatever else it has.
 
     Args:

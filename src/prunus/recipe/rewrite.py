@@ -24,7 +24,8 @@ def rewrite(checkpoint: str, out: str | Path, portable: bool = False, packed: bo
         What opens it.
 
     Raises:
-        PrunusError: the checkpoint is broken, ``out`` holds something else, or nothing can be packed.
+        PrunusError: the checkpoint is broken, ``out`` holds something else, or there is nothing to
+            pack.
     """
     folder = folder_of(checkpoint)
     with hushed():
