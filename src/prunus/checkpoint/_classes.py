@@ -80,24 +80,29 @@ def model_class(stock: type[PreTrainedModel]) -> type[PreTrainedModel]:
     return type(f"Prunus{stock.__name__}", (Pruned, stock), body)
 
 
-def adopt(model: PreTrainedModel) -> PreTrainedModel:
+def adopt(model: PreTrainedModel, plain: bool = True) -> PreTrainedModel:
     """Give a shrunk model, in place, the weakest class that can say its shapes.
 
     Uniform widths that the stock configuration can say need nothing of prunus; anything else gets
     a class and configuration of its own.
+
+    Args:
+        model: shrunk, or dense.
+        plain: False gives it a class of its own whatever its shapes are.
     """
     record = getattr(getattr(model, "config", None), "prunus", NOTHING)
-    if not record["kept"] and not isinstance(model, Pruned):
+    if plain and not record["kept"] and not issubclass(type(model), Pruned):
         return model
     if record["kept"]:
         own_classes(model, family_of(model))
     stock = stock_of(model)
-    plain = plain_config(model, stock)
     config: Any = model.config
     vars(config).pop("auto_map", None)  # of the portable file that the model came from
-    if plain is not None:
-        vars(config).update(vars(plain))
+    config.prunus = {**record}
+    told = plain_config(model, stock) if plain else None
+    if told is not None:
+        vars(config).update(vars(told))
         vars(config).pop("prunus")
-    model.__class__ = stock if plain is not None else model_class(stock)
+    model.__class__ = stock if told is not None else model_class(stock)
     config.__class__ = model.config_class
     return model

@@ -13,8 +13,6 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from prunus.auto import config_class
-from prunus.checkpoint._plain import stock_of
 from prunus.edit.blocks import alive, block_of, joined, tiles
 from prunus.errors import PrunusError
 
@@ -30,16 +28,14 @@ def packable(model: PreTrainedModel) -> bool:
     return any(_block(tensor) is not None for tensor in model.state_dict().values())
 
 
-def pack(model: PreTrainedModel, folder: Path) -> None:
+def pack(folder: Path) -> None:
     """Leave the zero blocks of weights out of a checkpoint that was just saved.
 
     A weight keeps its name and becomes its live blocks, [blocks, rows, columns], with their bits,
-    packed, as ``NAME.live``. The configuration records the shapes, and becomes one of prunus' own,
-    so that nothing else mistakes blocks for a weight.
+    packed, as ``NAME.live``. The configuration records the shapes.
 
     Args:
-        model: what was saved.
-        folder: its checkpoint.
+        folder: a checkpoint of prunus' own, whose configuration has a record.
 
     Raises:
         PrunusError: no weight has zeros whose place could be saved.
@@ -49,10 +45,13 @@ def pack(model: PreTrainedModel, folder: Path) -> None:
         record |= _pack(path)
     if not record:
         raise PrunusError(
-            f"{type(model).__name__} holds no zeros whose place could be saved: packing would"
-            " change nothing; leave `packed` out"
+            "packed: the model's weights hold no zeros whose place could be saved, so that packing"
+            " would change nothing; leave it out"
         )
-    _own(model, folder / "config.json", record)
+    path = folder / "config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    config["prunus"] |= {"format": FORMAT, "packed": record}
+    path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def unpacked(files: Iterable[str], record: Mapping[str, Mapping[str, Any]]) -> dict[str, Tensor]:
@@ -107,13 +106,3 @@ def _whole(blocks: Tensor, bits: Tensor, shape: tuple[int, ...], block: tuple[in
     every = blocks.new_zeros(rows * columns, *block)
     every[live] = blocks
     return joined(every.reshape(rows, columns, *block), shape).contiguous()
-
-
-def _own(model: PreTrainedModel, path: Path, record: Record) -> None:
-    stock: Any = stock_of(model)
-    config = json.loads(path.read_text(encoding="utf-8"))
-    kept = config.get("prunus", {}).get("kept", {})
-    config["prunus"] = {"format": FORMAT, "kept": kept, "packed": record}
-    config["model_type"] = config_class(stock.config_class).model_type
-    config["architectures"] = [f"Prunus{stock.__name__}"]
-    path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")

@@ -1,5 +1,7 @@
 """Saving as a whole or not at all, and loading with nothing missing."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -55,8 +57,7 @@ def save(
             " save what was trained alone (prunus.checkpoint.save_adapters)"
         )
     require_ours(folder, "config.json", "is no checkpoint")
-    adopt(model)
-    with folder_beside(folder) as fresh:
+    with folder_beside(folder) as fresh, _adopted(model, plain=not packed):
         if around is not None:
             keep_around(Path(around), fresh)
         model.save_pretrained(fresh)
@@ -67,8 +68,19 @@ def save(
         if portable and isinstance(model, Pruned):
             make_portable(model, fresh)
         if packed:
-            pack(model, fresh)
+            pack(fresh)
         seal(fresh)
+
+
+@contextmanager
+def _adopted(model: PreTrainedModel, plain: bool) -> Iterator[None]:
+    """The model in the class that is saved; in the end it has the one that it needs."""
+    adopt(model, plain)
+    try:
+        yield
+    finally:
+        if not plain:
+            adopt(model)
 
 
 def load(folder: str | Path, **kwargs: Any) -> PreTrainedModel:
