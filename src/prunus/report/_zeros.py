@@ -26,7 +26,8 @@ def work(flops: Pair | None, zeros: float | None) -> str:
         gone = show.percent(1 - flops.pruned / flops.dense)
         said.append(f"{gone} of the dense model's FLOPs are gone")
     if zeros is not None:
-        said.append(f"{show.percent(zeros)} of those that are left multiply zeros")
+        of = "them" if flops is None else "those that are left"
+        said.append(f"{show.percent(zeros)} of {of} multiply zeros")
     return "; ".join(said)
 
 
