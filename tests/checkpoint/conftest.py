@@ -26,9 +26,10 @@ def store(
     folder: Path,
     autos: tuple[str, ...],
     portable: bool = False,
+    packed: bool = False,
 ) -> Path:
     """Save a model with inputs and what it answers, for ``reopen.py``."""
-    save(model, folder / "model", portable=portable)
+    save(model, folder / "model", portable=portable, packed=packed)
     save_file({key: tensor.contiguous() for key, tensor in batch.items()}, folder / "inputs.st")
     found = {key: tensor.contiguous() for key, tensor in answers(model, batch).items()}
     save_file(found, folder / "answers.st")

@@ -4,12 +4,16 @@ import subprocess
 import sys
 
 import pytest
+import torch
+import transformers
 import yaml
 
 import prunus
 from prunus.anatomy import anatomy
 from prunus.plan import Plan
+from prunus.probe.work import flops
 from prunus.recipe import shipped
+from prunus.report import _units as show
 from tests.tiny import FAMILIES, tiny
 
 
@@ -60,6 +64,61 @@ def test_save_changes_the_form_and_keeps_what_lies_beside(prunus_, finished, tmp
     assert {str(path.relative_to(back)) for path in back.rglob("*") if path.is_file()} == names
     for name in names:
         assert (back / name).read_bytes() == (source / name).read_bytes(), name
+
+
+def test_save_packs_and_unpacks(prunus_, finished, tmp_path):
+    model = prunus.load(finished / "model")
+    sites = anatomy(model).grid(".*(query|key|value)", "8x1", indivisible="skip")
+    plan = Plan(
+        {
+            name: torch.arange(site.units).reshape(site.shape) % 4 == 0
+            for name, site in sites.items()
+        }
+    )
+    zeroed = prunus.shrink(model, plan, sites)
+    prunus.save(zeroed, tmp_path / "zeroed")
+    code, out, err = prunus_("save", tmp_path / "zeroed", tmp_path / "packed", "--packed")
+    opened = "prunus (import prunus, then from_pretrained), which unpacks its weights"
+    assert (code, err) == (0, "")
+    assert out == f"model:     {tmp_path / 'packed'}\nopened by: {opened}\n"
+    assert prunus_("save", tmp_path / "packed", tmp_path / "back")[0] == 0
+    zeroed, packed, back = (prunus_("show", tmp_path / n)[1] for n in ("zeroed", "packed", "back"))
+    assert opened in packed
+    assert zeroed == back
+    assert packed.partition("work:")[2] == back.partition("work:")[2]
+    code, _, err = prunus_("save", finished, tmp_path / "nothing", "--packed")
+    assert code == 2
+    assert "hold no zeros whose place could be saved" in " ".join(err.split())
+
+
+def test_show_tells_what_is_gone_and_what_is_zeros(prunus_, tmp_path):
+    model = tiny("bert", layers=3)
+    kept = {f"encoder.layer.{i}:heads": torch.arange(4) > i for i in (0, 1)}
+    small = prunus.shrink(model, Plan(kept))
+    with torch.no_grad():
+        small.bert.encoder.layer[2].intermediate.dense.weight.zero_()
+    prunus.save(small, tmp_path)
+    batch = {"input_ids": torch.ones(1, 16, dtype=torch.long)}
+    whole, left = flops(model, batch), flops(small, batch)
+    zeros = 2 * 16 * 24 * 32 / left
+    out = " ".join(prunus_("show", tmp_path)[1].split())
+    assert f"{show.scaled(left, 'FLOPs')} at 16 tokens" in out
+    assert f"{show.percent(1 - left / whole)} of the dense model's FLOPs are gone" in out
+    assert f"{show.percent(zeros)} of those that are left multiply zeros" in out
+    assert "encoder.layer.2.intermediate.dense" in out
+
+
+def test_show_a_network_that_wants_other_inputs(prunus_, tmp_path, monkeypatch):
+    prunus.save(tiny("bert"), tmp_path)
+
+    def broken(*_, **__):
+        raise ValueError("no such input")
+
+    monkeypatch.setattr(transformers.BertModel, "forward", broken)
+    code, out, _ = prunus_("show", tmp_path)
+    assert code == 0
+    assert "not counted: it does not run on random inputs (no such input)" in " ".join(out.split())
+    assert "24" in out
 
 
 def test_train_goes_on_with_a_portable_checkpoint(place, prunus_, finished, tmp_path):

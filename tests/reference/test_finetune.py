@@ -247,7 +247,6 @@ def test_what_a_grid_masks_stays_masked():
     assert (adapted != before)[own != 0].all()
 
 
-
 @pytest.fixture
 def clock(monkeypatch):
     """A clock that is set by hand."""

@@ -115,6 +115,8 @@ def sample(**changes: Any) -> Report:
                     "nonzero": 14_745,
                     "of": 147_456,
                     "pruned": True,
+                    "block": [32, 32],
+                    "live": 15,
                 },
                 {
                     "name": "classifier",
@@ -138,6 +140,7 @@ def sample(**changes: Any) -> Report:
             "nonzero": 15_513,
             "of": 148_224,
             "neural_compressor": 0.89533,
+            "work": 0.54,
         },
         "params": {"dense": 22_714_755, "pruned": 17_402_115},
         "flops": {

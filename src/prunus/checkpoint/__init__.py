@@ -3,6 +3,7 @@
 from prunus.checkpoint._adapters import load_adapters, save_adapters
 from prunus.checkpoint._classes import adopt, model_class
 from prunus.checkpoint._files import verify
+from prunus.checkpoint._packed import packable
 from prunus.checkpoint._peft import export_peft
 from prunus.checkpoint._plain import dense_form
 from prunus.checkpoint._portable import FILE
@@ -10,6 +11,6 @@ from prunus.checkpoint._sentences import transformer_of
 from prunus.checkpoint._store import load, save
 
 __all__ = [
-    "FILE", "adopt", "dense_form", "export_peft", "load", "load_adapters", "model_class", "save",
-    "save_adapters", "transformer_of", "verify",
+    "FILE", "adopt", "dense_form", "export_peft", "load", "load_adapters", "model_class",
+    "packable", "save", "save_adapters", "transformer_of", "verify",
 ]  # fmt: skip

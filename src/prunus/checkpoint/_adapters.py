@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 
 from prunus.adapt import ADAPTER, adapted, factors
 from prunus.anatomy._tensors import Tensors
-from prunus.checkpoint._files import seal, verify
+from prunus.checkpoint._files import require_ours, seal, verify
 from prunus.checkpoint._start import Start
 from prunus.checkpoint._whole import align
 from prunus.errors import PrunusError
@@ -60,7 +60,7 @@ def save_adapters(
             shapes once that is cut by the plan, or adapters fill weights that the plan removes.
     """
     folder = Path(folder)
-    _require_ours(folder)
+    require_ours(folder, RECORD, "holds no adapters")
     if not adapted(model):
         raise PrunusError(f"{type(model).__name__} has no adapter to save; use prunus.save")
     start = Start.of(model, base, plan, sites, values)
@@ -144,10 +144,3 @@ def _read(folder: Path) -> dict[str, Any]:
     if known not in READS:
         raise PrunusError(f"{folder}: format {known}; this prunus reads {READS}: install a newer")
     return wanted
-
-
-def _require_ours(folder: Path) -> None:
-    """The folder is replaced as a whole, so it must not be one that holds anything else."""
-    empty = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
-    if not empty and not (folder / RECORD).is_file():
-        raise PrunusError(f"{folder} exists and holds no adapters; name another folder")

@@ -9,6 +9,8 @@ from transformers import PreTrainedModel
 from prunus.anatomy import family_of
 from prunus.auto import config_class
 from prunus.checkpoint._files import seal, verify
+from prunus.checkpoint._packed import FORMAT as PACKED
+from prunus.checkpoint._packed import unpacked
 from prunus.checkpoint._plain import plain_config, stock_of
 from prunus.checkpoint._whole import Whole
 from prunus.edit import own_classes, reshape
@@ -29,12 +31,13 @@ class Pruned(Whole):
         finally:
             config.__class__ = self.config_class
         record = getattr(config, "prunus", None) or NOTHING
-        if record["format"] != NOTHING["format"]:
+        if record["format"] not in (NOTHING["format"], PACKED):
             raise PrunusError(
-                f"checkpoint format {record['format']}; this prunus reads {NOTHING['format']}:"
-                " install the prunus that wrote it"
+                f"checkpoint format {record['format']}; this prunus reads {NOTHING['format']} and"
+                f" {PACKED}: install the prunus that wrote it"
             )
-        reshape(self, record["kept"])
+        if record["kept"]:
+            reshape(self, record["kept"])
 
     @classmethod
     def from_pretrained(cls, path: Any, *args: Any, **kwargs: Any) -> Any:
@@ -42,6 +45,23 @@ class Pruned(Whole):
         if path is not None and Path(path).is_dir():
             verify(Path(path))
         return super().from_pretrained(path, *args, **kwargs)
+
+    @classmethod
+    def _load_pretrained_model(
+        cls, model: Any, state: Any, files: Any, load_config: Any, *args: Any
+    ) -> Any:
+        """As in transformers, which is given packed weights whole."""
+        record = getattr(model.config, "prunus", NOTHING)
+        if "packed" in record:
+            if "disk" in (load_config.device_map or {}).values():
+                raise PrunusError(
+                    'packed weights cannot stay on the disk: leave "disk" out of device_map, or'
+                    " unpack the checkpoint first (prunus save CHECKPOINT OUT)"
+                )
+            state = unpacked(files, record["packed"])
+            model.config.prunus = NOTHING | {"kept": record["kept"]}
+        stock: Any = super()
+        return stock._load_pretrained_model(model, state, files, load_config, *args)
 
     def save_pretrained(self, folder: Any, *args: Any, **kwargs: Any) -> None:
         """As in transformers, and leaves the files' hashes beside them."""
@@ -60,22 +80,29 @@ def model_class(stock: type[PreTrainedModel]) -> type[PreTrainedModel]:
     return type(f"Prunus{stock.__name__}", (Pruned, stock), body)
 
 
-def adopt(model: PreTrainedModel) -> PreTrainedModel:
+def adopt(model: PreTrainedModel, plain: bool = True) -> PreTrainedModel:
     """Give a shrunk model, in place, the weakest class that can say its shapes.
 
     Uniform widths that the stock configuration can say need nothing of prunus; anything else gets
     a class and configuration of its own.
+
+    Args:
+        model: shrunk, or dense.
+        plain: False gives it a class of its own whatever its shapes are.
     """
-    if not getattr(getattr(model, "config", None), "prunus", NOTHING)["kept"]:
+    record = getattr(getattr(model, "config", None), "prunus", NOTHING)
+    if plain and not record["kept"] and not issubclass(type(model), Pruned):
         return model
-    own_classes(model, family_of(model))
+    if record["kept"]:
+        own_classes(model, family_of(model))
     stock = stock_of(model)
-    plain = plain_config(model, stock)
     config: Any = model.config
     vars(config).pop("auto_map", None)  # of the portable file that the model came from
-    if plain is not None:
-        vars(config).update(vars(plain))
+    config.prunus = {**record}
+    told = plain_config(model, stock) if plain else None
+    if told is not None:
+        vars(config).update(vars(told))
         vars(config).pop("prunus")
-    model.__class__ = stock if plain is not None else model_class(stock)
+    model.__class__ = stock if told is not None else model_class(stock)
     config.__class__ = model.config_class
     return model

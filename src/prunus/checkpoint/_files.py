@@ -11,6 +11,22 @@ from prunus.files import write_bytes
 SEAL = "prunus.json"
 
 
+def require_ours(folder: Path, mark: str, fault: str) -> None:
+    """Raise where a folder, which is replaced as a whole, holds anything else.
+
+    Args:
+        folder: what will be written.
+        mark: the file that says that it may be replaced.
+        fault: what is wrong without one.
+
+    Raises:
+        PrunusError: the folder is neither empty nor ours.
+    """
+    empty = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
+    if not empty and not (folder / mark).is_file():
+        raise PrunusError(f"{folder} exists and {fault}; name another folder")
+
+
 def seal(folder: Path) -> None:
     """Write the hashes of every tensor file in a checkpoint's folder."""
     tensors = {path.name: _hash(path) for path in sorted(folder.glob("*.safetensors"))}

@@ -2,12 +2,13 @@
 
 import copy
 from functools import reduce
-from typing import Any
+from typing import Any, cast
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
 from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel
+from transformers.initialization import no_init_weights
 
 from prunus.anatomy import Anatomy, Family, anatomy
 from prunus.anatomy._stack import base_of, has
@@ -18,11 +19,13 @@ STOCK = ("transformers.", "prunus.networks.")
 def plain_config(model: PreTrainedModel, stock: type[PreTrainedModel]) -> PretrainedConfig | None:
     """A stock configuration that builds exactly this model's shapes, or None.
 
-    Nothing is trusted: the stock model is built on the meta device and compared, tensor by tensor
-    and module by module.
+    Nothing that was cut is trusted: the stock model is built on the meta device and compared,
+    tensor by tensor and module by module.
     """
-    sites = anatomy(model)
     config: Any = _dense_config(model, stock)
+    if not cast(Any, model.config).prunus["kept"]:
+        return config
+    sites = anatomy(model)
     if not _say(config, model, sites):
         return None
     try:
@@ -39,11 +42,11 @@ def stock_of(model: PreTrainedModel) -> type[PreTrainedModel]:
     return next(cls for cls in type(model).__mro__ if cls.__module__.startswith(STOCK))
 
 
-def dense_form(model: PreTrainedModel) -> PreTrainedModel:
-    """A pruned model as it was before, on the meta device: without any weights."""
+def dense_form(model: PreTrainedModel, device: str = "meta") -> PreTrainedModel:
+    """A pruned model as it was before, with weights that mean nothing; on meta it has none."""
     stock: Any = stock_of(model)
     config = _dense_config(model, stock)
-    with torch.device("meta"):
+    with torch.device(device), no_init_weights():
         return stock(config)
 
 

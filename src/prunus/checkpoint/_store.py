@@ -1,5 +1,7 @@
 """Saving as a whole or not at all, and loading with nothing missing."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,8 @@ from prunus import networks
 from prunus.adapt import adapted
 from prunus.auto import own_config
 from prunus.checkpoint._classes import Pruned, adopt, model_class
-from prunus.checkpoint._files import seal, verify
+from prunus.checkpoint._files import require_ours, seal, verify
+from prunus.checkpoint._packed import pack
 from prunus.checkpoint._portable import make_portable
 from prunus.checkpoint._sentences import MODULES, keep_around, transformer_of
 from prunus.checkpoint._whole import align, refuse_gaps
@@ -24,6 +27,7 @@ def save(
     folder: str | Path,
     *others: Any,
     portable: bool = False,
+    packed: bool = False,
     around: str | Path | None = None,
 ) -> None:
     """Write a model as safetensors and JSON; ``folder`` holds the old files or all of the new.
@@ -34,24 +38,26 @@ def save(
         others: tokenizers or processors, saved beside.
         portable: let transformers alone open it, with ``trust_remote_code=True``; what is saved
             plain anyway (dense, uniform widths) stays so.
+        packed: leave zero blocks of weights out of the file, which only prunus then opens; the
+            largest blocks that hold the zeros are found, see :mod:`prunus.edit.blocks`.
         around: the checkpoint that the model was opened from. Where it is a sentence-transformers
             model, its pooling, its other modules and files are kept, and so is its kind.
 
     Raises:
         PrunusError: ``folder`` holds something that is no checkpoint, which is not replaced; the
-            model cannot be portable, or has adapters; or ``around`` is broken.
+            model cannot be portable, or has adapters; or ``around`` is broken; nothing can be
+            packed, or it shall be portable as well.
     """
     folder = Path(folder)
+    if portable and packed:
+        raise PrunusError("packed and portable exclude each other: only prunus unpacks weights")
     if adapted(model):
         raise PrunusError(
             f"{next(iter(adapted(model)))} has an adapter: merge it first (prunus.adapt.merge), or"
             " save what was trained alone (prunus.checkpoint.save_adapters)"
         )
-    empty = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
-    if not empty and not (folder / "config.json").is_file():
-        raise PrunusError(f"{folder} exists and is no checkpoint; name another folder")
-    adopt(model)
-    with folder_beside(folder) as fresh:
+    require_ours(folder, "config.json", "is no checkpoint")
+    with folder_beside(folder) as fresh, _adopted(model, plain=not packed):
         if around is not None:
             keep_around(Path(around), fresh)
         model.save_pretrained(fresh)
@@ -61,7 +67,20 @@ def save(
             other.save_pretrained(fresh)
         if portable and isinstance(model, Pruned):
             make_portable(model, fresh)
+        if packed:
+            pack(fresh)
         seal(fresh)
+
+
+@contextmanager
+def _adopted(model: PreTrainedModel, plain: bool) -> Iterator[None]:
+    """The model in the class that is saved; in the end it has the one that it needs."""
+    adopt(model, plain)
+    try:
+        yield
+    finally:
+        if not plain:
+            adopt(model)
 
 
 def load(folder: str | Path, **kwargs: Any) -> PreTrainedModel:

@@ -90,18 +90,19 @@ def show(what: str, /) -> None:
     say(*lines, *per_layer(kept))
 
 
-def save(checkpoint: str, out: Path, /, *, portable: bool = False) -> None:
+def save(checkpoint: str, out: Path, /, *, portable: bool = False, packed: bool = False) -> None:
     """Write a checkpoint anew, in another form, with its tokenizer and whatever else it has.
 
     Args:
-        checkpoint: dense or pruned (see eval); a portable one, too.
+        checkpoint: dense or pruned (see eval); a portable or packed one, too.
         out: the folder to write; a checkpoint there is replaced.
         portable: let transformers alone open it, with trust_remote_code=True.
+        packed: leave zero blocks of weights out of the file, which prunus then opens.
     """
     with waiting("opening"):
         from prunus.recipe.rewrite import rewrite
 
-        found = rewrite(checkpoint, out, portable)
+        found = rewrite(checkpoint, out, portable, packed)
     say(f"model:     {out}", f"opened by: {found}")
 
 

@@ -48,7 +48,7 @@ def run(
     report = carry_out(settings, folder, quiet)
     if not quiet:
         say(*tables(report))
-        if settings.portable:
+        if settings.portable or settings.packed:
             say(f"model opened by: {opener(folder / 'model')}")
         say(f"model:  {folder / 'model'}", f"report: {folder / 'report.html'}")
 

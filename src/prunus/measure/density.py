@@ -1,4 +1,4 @@
-"""How much of each weight is not zero."""
+"""How much of each weight is not zero, and in which blocks it lies."""
 
 from dataclasses import dataclass
 from math import prod
@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from prunus.anatomy._tensors import WEIGHTED
+from prunus.edit.blocks import Block, alive, block_of
 
 LAYERS = (*WEIGHTED, nn.Conv3d)
 CHANCE = 0.001
@@ -22,12 +23,17 @@ class Weight:
         kind: its class: Linear, Conv1D, Conv2d, Embedding ...
         shape: of the weight, as it lies in the module.
         nonzero: how many of its elements are not zero.
+        block: (rows, columns) of the blocks that its zeros lie in, see
+            :func:`prunus.edit.blocks.block_of`; None where hardly any are zero.
+        live: how many of these blocks are not all zeros.
     """
 
     name: str
     kind: str
     shape: tuple[int, ...]
     nonzero: int
+    block: Block | None = None
+    live: int | None = None
 
     @property
     def of(self) -> int:
@@ -99,6 +105,11 @@ def _weights(model: nn.Module, kinds: tuple[type[nn.Module], ...]) -> tuple[Weig
     for name, module in made:
         weight = module.weight
         if weight not in found:
-            nonzero, kind = int(weight.detach().count_nonzero()), type(module).__name__
-            found[weight] = Weight(name, kind, tuple(weight.shape), nonzero)
+            found[weight] = _weight(name, type(module).__name__, weight.detach())
     return tuple(found.values())
+
+
+def _weight(name: str, kind: str, weight: Tensor) -> Weight:
+    nonzero, block = int(weight.count_nonzero()), block_of(weight)
+    live = None if block is None else int(alive(weight, block).sum())
+    return Weight(name, kind, tuple(weight.shape), nonzero, block, live)

@@ -42,10 +42,15 @@ def require_positions(model: Any, length: int) -> None:
     Raises:
         PrunusError: it cannot.
     """
+    most = positions(model)
+    if most is not None and length > most:
+        raise PrunusError(f"length {length}: the model has positions for {most} tokens")
+
+
+def positions(model: Any) -> int | None:
+    """How many tokens a model can read; None where its configuration sets no bound."""
     config = getattr(model.config, "text_config", model.config)
-    positions = getattr(config, "max_position_embeddings", None) or length
-    if length > positions:
-        raise PrunusError(f"length {length}: the model has positions for {positions} tokens")
+    return getattr(config, "max_position_embeddings", None) or None
 
 
 def measured(model: nn.Module, batch: Mapping[str, Tensor], at: At) -> float:

@@ -197,6 +197,8 @@ class Recipe(Method):
         compare: what else is made of the dense model and measured beside the pruned one: random,
             narrower, shallower, bfloat16, int8; true for all of them.
         portable: let transformers alone open the result, with ``trust_remote_code=True``.
+        packed: leave zero blocks of weights out of the saved file, which only prunus then opens;
+            where there are none, it is saved as it is.
         device: where torch computes.
         seed: of everything that is drawn.
         out: the run's folder, where the command line names none.
@@ -214,9 +216,19 @@ class Recipe(Method):
     teacher: str | None = None
     compare: Annotated[tuple[str, ...], BeforeValidator(_baselines)] = ()
     portable: bool = False
+    packed: bool = False
     device: str = "cpu"
     seed: int = 0
     out: str | None = None
+
+    @model_validator(mode="after")
+    def _opened(self) -> Self:
+        if self.portable and self.packed:
+            raise PrunusError(
+                "portable, packed: only prunus unpacks weights, so that a packed checkpoint is not"
+                " portable; leave one of them out"
+            )
+        return self
 
     @model_validator(mode="after")
     def _trains(self) -> Self:

@@ -8,6 +8,7 @@ from transformers import PreTrainedModel
 from prunus.measure.hardware import hardware, versions
 from prunus.measure.size import bytes, parameters
 from prunus.plan import Plan
+from prunus.probe.work import single
 from prunus.recipe._measured import Claims, Lengths, density
 from prunus.recipe._model import Recipe, Settings
 from prunus.recipe._zeros import zeros
@@ -81,7 +82,7 @@ def report_of(recipe: Recipe, found: Findings) -> Report:
         compared=tuple(found.compared),
         frontier=found.frontier,
         density=density(found.cost, found.plan),
-        zeros=zeros(*found.models),
+        zeros=zeros(*found.models, single(found.claims.batch, found.lengths[0])),
         params=_pair(parameters, found.models),
         trained=found.trained,
         flops=_flops(found),

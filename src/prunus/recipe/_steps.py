@@ -8,7 +8,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from prunus.anatomy import Anatomy, anatomy
-from prunus.checkpoint import save
+from prunus.checkpoint import packable, save
 from prunus.drive import Job, finish, job_of
 from prunus.edit import mask, shrink
 from prunus.errors import PrunusError
@@ -204,7 +204,7 @@ def save_all(stage: Stage, opened: Opened, cut: Cut) -> float:
     with stage.phase("save"), hushed():
         save(
             cut.model, stage.folder / "model", opened.processor,
-            portable=stage.recipe.portable, around=opened.source,
+            portable=stage.recipe.portable, packed=_packs(stage, cut.model), around=opened.source,
         )  # fmt: skip
         (cut.plan | opened.vocab).save(stage.folder / "plan.safetensors")
     _require_small(stage)
@@ -217,6 +217,14 @@ def save_all(stage: Stage, opened: Opened, cut: Cut) -> float:
             " prunus; please report it with the recipe"
         )
     return difference(again, cut.shrunk)
+
+
+def _packs(stage: Stage, model: PreTrainedModel) -> bool:
+    """Whether to pack: a run that was asked to, and has nothing to pack, does not fail over it."""
+    found = stage.recipe.packed and packable(model)
+    if found != stage.recipe.packed:
+        stage.log.warning("packed: no weight holds zeros whose place could be saved")
+    return found
 
 
 def _require_small(stage: Stage) -> None:

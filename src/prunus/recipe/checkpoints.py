@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from prunus.checkpoint import dense_form, load
 from prunus.measure.size import bytes, parameters
 from prunus.measure.table import Table
 from prunus.measure.table import table as table_at
-from prunus.measure.target import require_positions
+from prunus.measure.target import positions, require_positions
 from prunus.plan import Plan
 from prunus.probe.work import flops
 from prunus.recipe._bars import Bars
@@ -25,15 +25,20 @@ from prunus.recipe._measured import latencies
 from prunus.recipe._model import Latency, Settings
 from prunus.recipe._open import REPORT, folder_of, open_model, prepare, processor_of
 from prunus.recipe._parts import build
+from prunus.recipe._zeros import zeros
 from prunus.recipe.rewrite import opener
 from prunus.report import _schema as schema
-from prunus.report import read, tables
+from prunus.report import _units as show
+from prunus.report import read, tables, zeroed
+from prunus.report._zeros import work
 from prunus.select._budget import At
 from prunus.task import Quality
 from prunus.task._network import hushed
 
 Kept = dict[str, tuple[int, int]]
 COARSE = ("sublayers", "layers")
+LENGTH = 128
+"""Tokens of the text on which the work of a checkpoint is counted, where it can read so many."""
 
 
 def evaluate(
@@ -115,6 +120,8 @@ def _random(model: PreTrainedModel, length: int) -> dict[str, Tensor]:
     if "input_ids" in takes:
         require_positions(model, length)
         ids = _text(model.config, length, draw)
+        if type(model).__name__.endswith("ForMultipleChoice"):
+            ids = ids[:, None]
         found = {name: ids for name in ("input_ids", "decoder_input_ids") if name in takes}
     if "pixel_values" in takes:
         config: Any = getattr(model.config, "vision_config", model.config)
@@ -154,19 +161,43 @@ def look(what: str) -> tuple[list[Any], Kept]:
 def _checkpoint(folder: Path) -> tuple[list[Any], Kept]:
     with hushed():
         model = load(folder)
-    record = getattr(model.config, "prunus", None)
+    cut = getattr(model.config, "prunus", {}).get("kept")
     lines = [
         f"{type(model).__name__}, {str(model.dtype).removeprefix('torch.')}",
         f"opened by:  {opener(folder)}",
         f"parameters: {parameters(model):,}",
         f"weights:    {bytes(folder):,} bytes",
     ]
+    whole = dense_form(model, "cpu") if cut else model
+    lines += _worked(whole, model)
     here = anatomy(model)
-    if record is None:
+    if not cut:
         return lines, {name: (site.units, site.units) for name, site in _fine(here).items()}
-    units = {_dense_name(name, record["kept"]): site.units for name, site in here.items()}
-    dense = _fine(anatomy(dense_form(model)))
+    units = {_dense_name(name, cut): site.units for name, site in here.items()}
+    dense = _fine(anatomy(whole))
     return lines, {name: (units.get(name, 0), site.units) for name, site in dense.items()}
+
+
+def _worked(dense: PreTrainedModel, model: PreTrainedModel) -> Iterator[Any]:
+    """What fraction of the work is gone, and what is only zeros; a table of the layers with such.
+
+    The work is counted on random inputs, which not every network runs on.
+    """
+    length = min(LENGTH, (positions(model) or 2 * LENGTH) // 2)  # some number tokens from 2 on
+    try:
+        sample = _random(model, length)
+        pair = schema.Pair(dense=flops(dense, sample), pruned=flops(model, sample))
+        found = zeros(dense, model, sample)
+    except Exception as error:  # whatever a network says that wants other inputs
+        yield f"work:       not counted: it does not run on random inputs ({error})"
+        return
+    at = f"at {length} tokens" if "input_ids" in sample else "for an image"
+    told = f"work:       {show.scaled(pair.pruned, 'FLOPs')} {at}"
+    share = None if found is None else found.work
+    said = work(None if dense is model else pair, share)
+    yield f"{told}: {said}" if said else told
+    if found is not None:
+        yield zeroed(found)
 
 
 def _fine(sites: Anatomy) -> Anatomy:

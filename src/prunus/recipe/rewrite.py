@@ -10,7 +10,7 @@ from prunus.recipe._open import FILES, folder_of
 from prunus.task._network import hushed
 
 
-def rewrite(checkpoint: str, out: str | Path, portable: bool = False) -> str:
+def rewrite(checkpoint: str, out: str | Path, portable: bool = False, packed: bool = False) -> str:
     """Write a checkpoint anew, with what lies beside it: tokenizer, processor, pooling.
 
     Args:
@@ -18,16 +18,19 @@ def rewrite(checkpoint: str, out: str | Path, portable: bool = False) -> str:
             pruned, in any form.
         out: the folder to write; a checkpoint there is replaced.
         portable: let transformers alone open it, with ``trust_remote_code=True``.
+        packed: leave zero blocks of weights out of the file.
 
     Returns:
         What opens it.
 
     Raises:
-        PrunusError: the checkpoint is broken, or ``out`` holds something else.
+        PrunusError: the checkpoint is broken, ``out`` holds something else, or there is nothing to
+            pack.
     """
     folder = folder_of(checkpoint)
     with hushed():
-        save(load(folder, dtype="auto"), out, _Beside(folder), portable=portable)
+        model = load(folder, dtype="auto")
+        save(model, out, _Beside(folder), portable=portable, packed=packed)
     return opener(Path(out))
 
 
@@ -36,8 +39,10 @@ def opener(folder: Path) -> str:
     if (folder / FILE).exists():
         return "transformers with trust_remote_code=True, or prunus"
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    pruned = "prunus (import prunus, then from_pretrained)"
-    return pruned if "prunus" in config else "plain transformers"
+    if "prunus" not in config:
+        return "plain transformers"
+    unpacks = ", which unpacks its weights" if "packed" in config["prunus"] else ""
+    return f"prunus (import prunus, then from_pretrained){unpacks}"
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from prunus.report import _zeros
 from prunus.report._compared import COLUMNS, lines, timed
 from prunus.report._rows import Row, removed, rows
 from prunus.report._schema import Report
+from prunus.report._zeroed import Zeros
 
 
 def tables(report: Report) -> list[Table]:
@@ -61,13 +62,20 @@ def frontier(report: Report) -> Table | None:
 
 def zeros(report: Report) -> Table | None:
     """The layers whose weights are zero in part; None where there are none."""
-    if report.zeros is None:
+    found = report.zeros
+    if found is None:
         return None
+    made = zeroed(found)
+    made.caption = Text(f"{_zeros.told(found)}\n{_zeros.work(report.flops, found.work)}.")
+    return made
+
+
+def zeroed(found: Zeros) -> Table:
+    """A row for each layer whose weights are zero in part."""
     made = Table(title="Weights that are zero", title_justify="left")
-    made.caption = Text(_zeros.told(report.zeros))
     for name in ("", *_zeros.COLUMNS):
         made.add_column(name, justify="right" if name else "left")
-    for name, cells in _zeros.rows(report):
+    for name, cells in _zeros.rows(found):
         made.add_row(*map(Text, (name, *cells)))
     return made
 

@@ -13,6 +13,9 @@ class Matrix(Value):
         nonzero: how many of its elements are not zero.
         of: how many it has.
         pruned: whether more of it is zero than chance explains.
+        block: (rows, columns) of the blocks that its zeros lie in, if they lie in any; blocks of
+            one element are single zeros.
+        live: how many of these blocks are not all zeros.
     """
 
     name: str
@@ -21,6 +24,8 @@ class Matrix(Value):
     nonzero: Count
     of: Count
     pruned: bool
+    block: tuple[Count, Count] | None = None
+    live: Count | None = None
 
 
 class Zeros(Value):
@@ -33,6 +38,7 @@ class Zeros(Value):
         of: how many they have.
         neural_compressor: the fraction removed, as Intel neural-compressor counts it: the zeros of
             pruned layers over the elements of all.
+        work: the fraction of the pruned model's FLOPs that multiply by them.
     """
 
     layers: tuple[Matrix, ...]
@@ -40,3 +46,4 @@ class Zeros(Value):
     nonzero: Count
     of: Count
     neural_compressor: float
+    work: float | None = None

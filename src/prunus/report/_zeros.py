@@ -1,15 +1,34 @@
-"""Weights that are zero in place: a row for each layer that holds them, and their sum."""
+"""Weights that are zero in place: a row for each layer that holds them, and what they cost."""
+
+from math import prod
 
 from prunus.report import _units as show
-from prunus.report._schema import Report
+from prunus.report._schema import Pair
 from prunus.report._zeroed import Matrix, Zeros
 
-COLUMNS = ("shape", "density", "not zero")
+COLUMNS = ("shape", "density", "not zero", "live blocks")
 
 
-def rows(report: Report) -> list[tuple[str, tuple[str, ...]]]:
-    """(layer, a cell for every column) of the layers with zeros; nothing where there are none."""
-    return [] if report.zeros is None else [_row(own) for own in report.zeros.layers if own.pruned]
+def rows(zeros: Zeros) -> list[tuple[str, tuple[str, ...]]]:
+    """(layer, a cell for every column) of the layers with zeros."""
+    return [_row(own) for own in zeros.layers if own.pruned]
+
+
+def work(flops: Pair | None, zeros: float | None) -> str:
+    """What fraction of the work is really gone, and what of the rest only multiplies zeros.
+
+    Args:
+        flops: None where the dense model is not known.
+        zeros: None where nothing was counted, or there are none.
+    """
+    said = []
+    if flops is not None:
+        gone = show.percent(1 - flops.pruned / flops.dense)
+        said.append(f"{gone} of the dense model's FLOPs are gone")
+    if zeros is not None:
+        of = "them" if flops is None else "those that are left"
+        said.append(f"{show.percent(zeros)} of {of} multiply zeros")
+    return "; ".join(said)
 
 
 def told(zeros: Zeros) -> str:
@@ -27,7 +46,16 @@ def told(zeros: Zeros) -> str:
 
 def _row(own: Matrix) -> tuple[str, tuple[str, ...]]:
     shape = "×".join(map(str, own.shape))
-    return own.name, (shape, _density(own.nonzero, own.of), show.scaled(own.nonzero))
+    cells = (shape, _density(own.nonzero, own.of), show.scaled(own.nonzero), _blocks(own))
+    return own.name, cells
+
+
+def _blocks(own: Matrix) -> str:
+    """How many blocks are left of how many, and their size; nothing where zeros are single."""
+    if own.block is None or own.live is None or prod(own.block) == 1:
+        return show.NONE
+    rows, columns = own.block
+    return f"{own.live:,} of {own.of // (rows * columns):,}, {rows}×{columns}"
 
 
 def _density(nonzero: int, of: int) -> str:
