@@ -7,7 +7,7 @@ from pydantic import JsonValue
 from prunus.errors import PrunusError
 from prunus.registry import Part
 from prunus.report import Report
-from prunus.study._sheet import Published, Row
+from prunus.study._row import Published, Row
 
 REPORT = "report.json"
 

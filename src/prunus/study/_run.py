@@ -12,7 +12,7 @@ from prunus.recipe._log import logged
 from prunus.recipe._parts import parts, resolved
 from prunus.recipe.run import run
 from prunus.study._result import REPORT, Result, result
-from prunus.study._sheet import Row
+from prunus.study._row import Row
 from prunus.study._table import write
 
 
