@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
-from prunus.errors import PrunusError, unknown
+from prunus.errors import unknown
 from prunus.study._row import Row
 
 
@@ -13,9 +13,9 @@ def chosen(rows: Sequence[Row], selectors: Sequence[str]) -> list[Row]:
 
     Args:
         rows: of a sheet.
-        selectors: names, with ``*`` and ``?`` for what may be anything; or ``COLUMN=VALUE``, several
-            with commas between, all of which shall hold. A number means those that are equal; if
-            there are none, those that are when rounded to its decimals.
+        selectors: names, with ``*`` and ``?`` for what may be anything; or ``COLUMN=VALUE``,
+            several with commas between, all of which shall hold. A number means those that are
+            equal; if there are none, those that are when rounded to its decimals.
 
     Raises:
         PrunusError: a selector means no row; the nearest names are told.
@@ -53,8 +53,10 @@ def _with(rows: Sequence[Row], title: str, value: str, selector: str) -> list[Ro
 
 def _equal(held: Any, value: str) -> bool:
     number = _number(value)
-    return value == str(held) or fnmatchcase(str(held), value) or (
-        number is not None and number == _number(held)
+    return (
+        value == str(held)
+        or fnmatchcase(str(held), value)
+        or (number is not None and number == _number(held))
     )
 
 

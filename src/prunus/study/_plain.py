@@ -52,7 +52,9 @@ class Plain:
     def _keys(self, table: Table) -> dict[str, str]:
         """Of every title that says something, its key."""
         keys = {title: key for title in table.titles if (key := self._key(title)) is not None}
-        told = [f"{table.titles[title].where}: {fault}" for title, fault in _faults(keys)]
+        told = [
+            f"{table.titles[title].where}: {fault}" for title, fault in _faults(keys, table.titles)
+        ]
         for title in (*self.columns, *self.required):
             if title not in table.titles and title not in keys.values():
                 told.append(f"{table.where}: {unknown('column', title, table.titles)}")
@@ -70,9 +72,7 @@ class Plain:
             name=name,
             settings={key: cell for key, cell in said.items() if key not in KEYS},
             recipe=said.get(RECIPE),
-            published={
-                key.partition(".")[2]: cell for key, cell in said.items() if key in THEIRS
-            },
+            published={key.partition(".")[2]: cell for key, cell in said.items() if key in THEIRS},
             columns={
                 title: cell.held for title, cell in line.said.items() if keys.get(title) != NAME
             },
@@ -88,16 +88,21 @@ def _known(key: str) -> bool:
     return key in KEYS or key.partition(".")[0] in Recipe.model_fields
 
 
-def _faults(keys: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+def _faults(keys: Mapping[str, str], titles: Mapping[str, Cell]) -> Iterator[tuple[str, str]]:
     """(title, what is wrong with it)."""
-    for place, (title, key) in enumerate(keys.items()):
-        if not _known(key):
+    seen = set[str]()
+    for title, key in keys.items():
+        if key in seen or _again(title, titles):
+            yield title, f"the column {titles[title].held!r} stands twice"
+        elif not _known(key):
             hint = "A sheet in YAML can give it a key, or null (`columns`)."
             yield title, str(unknown("column", key, [*KEYS, *Recipe.model_fields], hint))
-        elif key in list(keys.values())[:place]:
-            yield title, f"the column {key!r} stands twice"
-        elif title != key and title.removesuffix(" 2") in keys:
-            yield title, f"the column {title.removesuffix(' 2')!r} stands twice"
+        seen.add(key)
+
+
+def _again(title: str, titles: Mapping[str, Cell]) -> bool:
+    """Whether a title stands further left as well."""
+    return " ".join(str(titles[title].held).split()) != title
 
 
 def _titled(keys: Mapping[str, str], key: str) -> str:
@@ -115,10 +120,11 @@ def _said(cell: Cell) -> Cell:
 
 
 def _called(entries: Sequence[Entry]) -> Iterator[tuple[Entry, Cell]]:
-    """Each with a name of what differs between them."""
-    titles = differing([entry.columns for entry in entries])
-    for entry in entries:
-        words = (entry.columns[title] for title in titles if title in entry.columns)
+    """Each with a name of the settings that differ between them."""
+    said = [{key: cell.held for key, cell in entry.settings.items()} for entry in entries]
+    keys = differing(said)
+    for entry, own in zip(entries, said, strict=True):
+        words = (f"{key.rpartition('.')[2]} {own[key]}" for key in keys if key in own)
         yield entry, Cell(slug(*words), entry.where)
 
 

@@ -103,9 +103,15 @@ def _finished(rows: Sequence[Row], out: Path) -> set[str]:
 
 def _written(rows: Sequence[Row], out: Path, failed: dict[str, str]) -> Study:
     """What became of the rows so far, also as files."""
-    found = [r for r in rows if r.name not in failed and (out / r.name / REPORT).is_file()]
-    results = tuple(result(row, out / row.name) for row in found)
-    done = {*failed, *(row.name for row in found)}
-    study = Study(results, dict(failed), tuple(row.name for row in rows if row.name not in done))
-    write(results, out, study.failed, study.waiting)
-    return study
+    results = list[Result]()
+    for row in rows:
+        if row.name in failed or not (out / row.name / REPORT).is_file():
+            continue
+        try:
+            results.append(result(row, out / row.name))
+        except PrunusError as error:
+            failed[row.name] = str(error)
+    done = {*failed, *(one.name for one in results)}
+    waiting = tuple(row.name for row in rows if row.name not in done)
+    write(tuple(results), out, failed, waiting)
+    return Study(tuple(results), failed, waiting)
