@@ -1,7 +1,7 @@
 """Plots of quality against what it costs, one for every cost, with the results nothing beats."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from prunus.report import _units as show
 from prunus.report._axes import Tick, scale, ticks
@@ -11,6 +11,8 @@ WIDTH, HEIGHT = 440, 300
 LEFT, RIGHT, TOP, BOTTOM = 48, 20, 14, 46
 LETTER, LINE = 6.2, 13.0
 """Width and height of a letter, about."""
+Box = tuple[float, float, float, float]
+Label = tuple[float, float]
 Cost = Callable[[Result], float | None]
 COSTS: dict[str, tuple[Cost, Callable[[float], str]]] = {
     "density": (lambda one: one.density, lambda value: f"{100 * value:g} %"),
@@ -28,7 +30,7 @@ class Dot:
     """A result: its place, whether no other is better and cheaper, what it is.
 
     Attributes:
-        label: where its name stands and how it is anchored; None where there is no room.
+        label: the middle of its name; None where there is no room for it.
     """
 
     x: float
@@ -36,7 +38,7 @@ class Dot:
     best: bool
     name: str
     title: str
-    label: tuple[float, float, str] | None = None
+    label: Label | None = None
 
 
 @dataclass(frozen=True)
@@ -103,22 +105,28 @@ def _title(one: Result, cost: str, own: str) -> str:
     return f"{one.name}: {one.metric} {show.points(one.pruned)}, {cost} {own}"
 
 
-def _labelled(dots: Sequence[Dot]) -> Iterator[Dot]:
+def _labelled(dots: Sequence[Dot]) -> list[Dot]:
     """Names beside dots, the best ones' first, where they cover no other name and no dot."""
     taken = [(dot.x - 5, dot.y - 5, dot.x + 5, dot.y + 5) for dot in dots]
+    found = []
     for dot in sorted(dots, key=lambda dot: not dot.best):
-        wide, label = LETTER * len(dot.name), None
-        for anchor, left in (("start", dot.x + 8), ("end", dot.x - 8 - wide)):
-            box = (left, dot.y - LINE / 2, left + wide, dot.y + LINE / 2)
-            inside = left >= LEFT and left + wide <= WIDTH
+        label = None
+        for box, place in _places(dot):
+            inside = box[0] >= LEFT and box[2] <= WIDTH and box[1] >= 0
             if inside and not any(_cover(box, other) for other in taken):
-                label = (left if anchor == "start" else left + wide, dot.y + 4, anchor)
+                label = place
                 taken.append(box)
                 break
-        yield Dot(dot.x, dot.y, dot.best, dot.name, dot.title, label)
+        found.append(replace(dot, label=label))
+    return found[::-1]
 
 
-Box = tuple[float, float, float, float]
+def _places(dot: Dot) -> Iterator[tuple[Box, Label]]:
+    """Where a name could stand: right of its dot, left, above, below."""
+    wide = LETTER * len(dot.name)
+    for left, down in ((8, 0), (-8 - wide, 0), (-wide / 2, -LINE), (-wide / 2, LINE)):
+        x, y = dot.x + left, dot.y + down
+        yield (x, y - LINE / 2, x + wide, y + LINE / 2), (x + wide / 2, y + 4)
 
 
 def _cover(one: Box, other: Box) -> bool:
