@@ -310,7 +310,7 @@ def test_a_published_sheet_is_read_as_it_is(task, lines, models):
     if not path.is_file():
         pytest.skip("PRUNUS_DATA is not set, or holds no such sheet")
     table = worksheets(path)[f"Details - {task}"].below(1)
-    assert len(table.lines) == lines
+    assert (table.name, len(table.lines)) == (f"Details - {task}", lines)
     assert len({line.said["Model"].value for line in table.lines if "Model" in line.said}) == models
     assert ("acc 2" in table.titles) == (task == "MNLI")
     assert table.lines[1].said["EXP ID"].where == f"{path.name}, Details - {task}, cell D5"
