@@ -35,7 +35,7 @@ def sheet(place, tmp_path):
 
 
 @pytest.fixture
-def start():
+def start(sheet):
     """Starts the command line on the sheet; what still runs in the end is killed."""
     begun = []
 
