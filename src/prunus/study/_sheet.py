@@ -1,140 +1,97 @@
 """A sheet: many runs as rows of one table, each a recipe with settings put over it."""
 
-import csv
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
-
-import yaml
-from pydantic import Field
 
 from prunus.errors import PrunusError
-from prunus.recipe import MAIN, Recipe, find, read
-from prunus.recipe import _yaml as notation
-from prunus.registry import Part, parse
+from prunus.recipe import find
+from prunus.registry import parse
+from prunus.study import _written
+from prunus.study._row import Row, row_of
+from prunus.table import Entry
 
-NAME = re.compile(r"[\w.+-]*\w")
-PUBLISHED = "published"
-
-
-class Published(Part):
-    """What others say that a row gives, in their units.
-
-    Attributes:
-        metric: whose values ``dense`` and ``pruned`` are; None is the task's headline.
-        dense: of the dense model, from 0 to 1.
-        pruned: of the pruned model.
-        drop: the change in percent of the dense value, below 0 where it fell.
-        ratio: the fraction removed, as neural-compressor counts it.
-    """
-
-    metric: str | None = None
-    dense: float | None = None
-    pruned: float | None = None
-    drop: float | None = None
-    ratio: float | None = None
-
-
-class Rows(Part):
-    """A sheet as it is written.
-
-    Attributes:
-        recipe: what rows are put over: a file or folder beside the sheet, or a shipped name.
-        rows: each with a ``name``, settings by dotted keys, and what is ``published``; a row with a
-            ``recipe`` is put over that one.
-    """
-
-    recipe: str = MAIN
-    rows: tuple[dict[str, Any], ...] = Field(min_length=1)
+WORD = re.compile(r"[\w.+-]*\w")
+OURS = {f"study.{ending}" for ending in ("json", "csv", "md", "html", "log")}
 
 
 @dataclass(frozen=True)
-class Row:
-    """One run of a sheet."""
+class Sheet:
+    """A sheet that was read.
 
-    name: str
-    recipe: Recipe
-    published: Published
+    Attributes:
+        rows: its runs.
+        skipped: rows that are none, each with its address and why.
+    """
+
+    rows: tuple[Row, ...]
+    skipped: tuple[str, ...] = ()
+
+    def __iter__(self) -> Iterator[Row]:
+        return iter(self.rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
 
 
-def read_sheet(source: str | Path, overrides: Sequence[str] = ()) -> tuple[Row, ...]:
+def read_sheet(
+    source: str | Path,
+    overrides: Sequence[str] = (),
+    *,
+    sheet: str | None = None,
+    header: int | None = None,
+    recipe: str | None = None,
+) -> Sheet:
     """The rows of a sheet, each read as :func:`prunus.recipe.read` reads a recipe.
 
     Args:
-        source: a YAML file ``{recipe: ..., rows: [...]}``, a CSV file whose columns are the keys of
-            rows, or the name of a shipped sheet.
+        source: a YAML file ``{recipe: ..., rows: [...]}`` or ``{recipe: ..., table: FILE}``, a .csv
+            or .xlsx file whose columns are the keys of rows, or the name of a shipped sheet.
         overrides: settings put over those of every row.
+        sheet: the worksheet, where a workbook has several tables.
+        header: the row of a table's titles, from 1, where that is not clear.
+        recipe: what rows are put over, instead of what the sheet says.
 
     Raises:
-        PrunusError: no such sheet, or every fault in all of its rows.
+        PrunusError: no such sheet, or every fault in all of its rows, by cell.
     """
     path = find(source)
-    sheet = parse(Rows, str(path), _said(path))
-    rows, told = list[Row](), list[str]()
-    for place, (settings, name) in enumerate(zip(sheet.rows, _names(sheet, path), strict=True)):
+    said = {"sheet": sheet, "header": header, "recipe": recipe}
+    given = {key: value for key, value in said.items() if value is not None}
+    asked = parse(_written.Rows, str(path), {**_written.written(path), **given})
+    entries = list(_written.entries(asked, path))
+    finished = [entry for entry in entries if not entry.lacks]
+    if not finished:
+        raise PrunusError(f"{path} holds no row that could run")
+    rows, told = list[Row](), dict.fromkeys(_name_faults(finished))
+    for entry in finished:
+        own = entry if recipe is None else replace(entry, recipe=None)
         try:
-            rows.append(_row(path, {"recipe": sheet.recipe, **settings}, name, overrides))
+            rows.append(row_of(own, asked.recipe, path.parent, overrides))
         except PrunusError as error:
-            told.append(f"{path}: row {place + 1}, {name}: {error}")
+            told |= dict.fromkeys(str(error).splitlines())
     if told:
         raise PrunusError("\n".join(told))
-    return tuple(rows)
+    skipped = tuple(f"{entry.where}: {entry.lacks}" for entry in entries if entry.lacks)
+    return Sheet(tuple(rows), skipped)
 
 
-def _names(sheet: Rows, path: Path) -> list[str]:
-    names = [str(row.get("name", "")) for row in sheet.rows]
-    for place, name in enumerate(names):
-        if not NAME.fullmatch(name):
-            raise PrunusError(
-                f"{path}: row {place + 1} is called {name!r}: every row needs a name that can be a"
-                " folder's, of letters, digits and . + - _"
+def _name_faults(entries: Sequence[Entry]) -> Iterator[str]:
+    """What keeps runs from having names of their own, which folders can have."""
+    seen = dict[str, str]()
+    for entry in entries:
+        try:
+            name = str(entry.name.value or "")
+        except PrunusError as error:
+            yield str(error)
+            continue
+        where, other = entry.name.where, seen.get(name.casefold())
+        if not WORD.fullmatch(name) or name in OURS:
+            yield (
+                f"{where} is called {name!r}: every row needs a name that can be a folder's, of"
+                " letters, digits and . + - _"
             )
-        if name in names[:place]:
-            raise PrunusError(f"{path}: two rows are called {name!r}: their runs would be one")
-    return names
-
-
-def _row(path: Path, settings: Mapping[str, Any], name: str, overrides: Sequence[str]) -> Row:
-    beside = path.parent / str(settings["recipe"])
-    source = beside if beside.exists() else str(settings["recipe"])
-    changes = [
-        f"{key}={notation.line(value)}"
-        for key, value in settings.items()
-        if key not in ("name", "recipe") and key.partition(".")[0] != PUBLISHED
-    ]
-    recipe = read(source, [*changes, *overrides])
-    if recipe.out is not None:
-        raise PrunusError("out: every row has a folder of its name; leave it out")
-    return Row(name, recipe, _published(settings))
-
-
-def _published(settings: Mapping[str, Any]) -> Published:
-    """From a mapping, and from keys such as ``published.ratio``."""
-    found = settings.get(PUBLISHED, {})
-    if not isinstance(found, Mapping):
-        raise PrunusError(f"{PUBLISHED}: expected a mapping like {{ratio: .9}}, got {found!r}")
-    dotted = {key: key.removeprefix(f"{PUBLISHED}.") for key in settings}
-    others = {short: settings[key] for key, short in dotted.items() if short != key}
-    return parse(Published, PUBLISHED, {**found, **others})
-
-
-def _said(path: Path) -> dict[str, Any]:
-    """A sheet as a mapping, from YAML or CSV."""
-    try:
-        text = path.read_text(encoding="utf-8")
-        said = {"rows": list(_table(text))} if path.suffix == ".csv" else notation.load(text)
-    except (yaml.YAMLError, UnicodeDecodeError, csv.Error) as error:
-        raise PrunusError(f"{path} cannot be read: {error}") from None
-    if not isinstance(said, dict) or "rows" not in said:
-        raise PrunusError(f"{path} is no sheet: it needs the key `rows`, a list of settings")
-    return said
-
-
-def _table(text: str) -> Iterator[dict[str, Any]]:
-    """The rows of a CSV table; cells are YAML, empty ones say nothing."""
-    for row in csv.DictReader(text.splitlines(), strict=True):
-        if None in row or None in row.values():
-            raise csv.Error(f"the row {list(row.values())} has not as many cells as the header")
-        yield {key: notation.load(cell) for key, cell in row.items() if cell}
+        elif other is not None:
+            yield f"{where}: two rows are called {name!r}, as that of {other} is"
+        seen.setdefault(name.casefold(), where)
