@@ -1,13 +1,13 @@
 """Blocks of 32 x 32 while the network trains: learned masks, all weights against block adapters.
 
-    PRUNUS_DATA=... PRUNUS_MODELS=... python benchmarks/blocks.py [--table] [--tune] [--part I/N]
+    PRUNUS_DATA=... PRUNUS_MODELS=... python benchmarks/blocks.py [--table] [--tune] [--only NAME]
 
 SST-2: the shared six-layer MiniLM, 8,000 sentences of the training split. SQuAD
 subset: a MiniLM that was fine-tuned on it (``prunus train dense/squad --out runs/dense/squad``),
 1,500 questions. Two epochs each. The blocks of all linear layers of the encoder share one budget.
 Learning rates were chosen by soft movement at a tenth on 1,000 other rows of the
 training split (``--tune``); the validation split is only looked at here. Four minutes a cell on one
-thread; ``--part 0/2`` and ``--part 1/2`` run side by side. ``--table`` measures nothing.
+thread; ``--only fine`` and ``--only splopa`` run side by side. ``--table`` measures nothing.
 """
 
 import argparse
@@ -31,14 +31,15 @@ CRITERIA: dict[str, dict[str, Any]] = {
 LEARNED = ("soft movement", "movement", "l0")
 PROTOTYPES = {"fine-pruning": 0, "splopa 64": 64, "splopa 128": 128}
 RATES: dict[str, dict[str, float]] = {
-    "fine-pruning": {"rate": 3e-5, "scores": 1e-2},
-    "splopa": {"rate": 3e-5, "scores": 1e-2, "positions": 1e-3},
+    "fine-pruning": {"rate": 1e-4, "scores": 5e-2},
+    "splopa": {"rate": 1e-3, "scores": 1e-2, "positions": 1e-2},
 }
 TRIED = [
     *({"adapter": "fine-pruning", "rate": rate, "scores": scores}
       for rate, scores in ((3e-5, 1e-2), (1e-4, 1e-2), (1e-4, 5e-2))),
     *({"adapter": "splopa 64", "rate": rate, "scores": 1e-2, "positions": positions}
       for rate, positions in ((1e-4, 1e-3), (1e-3, 1e-3), (1e-3, 1e-2))),
+    {"adapter": "splopa 64", "rate": 1e-3, "scores": 5e-2, "positions": 1e-2},
 ]  # fmt: skip
 EPOCHS = {"sst2": 2, "squad": 2}
 
@@ -192,17 +193,21 @@ def table() -> None:
         )
 
 
+def is_of(own: dict[str, Any], name: str) -> bool:
+    return own["adapter"].startswith(name)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--table", action="store_true")
     parser.add_argument("--tune", action="store_true")
-    parser.add_argument("--part", default="0/1")
+    parser.add_argument("--only", default="", help="how an adapter's name begins")
     asked = parser.parse_args()
-    part, of = map(int, asked.part.split("/"))
+    cells = [own for own in (TRIED if asked.tune else CELLS) if is_of(own, asked.only)]
     if asked.tune:
-        fill("blocks_rates", TRIED[part::of], tuned)
+        fill("blocks_rates", cells, tuned)
     elif not asked.table:
-        fill("blocks", CELLS[part::of], measure)
+        fill("blocks", cells, measure)
     if not asked.tune:
         table()
 
