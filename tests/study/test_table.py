@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from prunus.study import _dialects, chosen, read_sheet
 from prunus.study._plain import Plain
 from prunus.table import Entry, slug, worksheets
 
+ROOT = Path(__file__).parents[2]
 LEAST = {"model": "m", "task": {"name": "glue", "subset": "sst2"}}
 HEADER = ("name", "budget.density", "seed", "published.drop")
 ROWS = (HEADER, ("a", 0.5, 1, -0.3), ("b", 0.25, None, None))
@@ -281,11 +283,33 @@ def test_a_workbook_is_read_without_pandas_and_torch(book):
     assert _after(code) == ["a", "b"]
 
 
-def test_a_plain_install_brings_what_reads_workbooks():
-    said = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
-    plain = {re.match(r"[\w-]+", one)[0] for one in said["project"]["dependencies"]}
+def test_a_plain_install_reads_workbooks(book, tmp_path, monkeypatch):
+    """The wheel alone, beside what it depends on, and without what it does not."""
+    said = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    plain = {re.match(r"[\w-]+", one)[0] for one in said["dependencies"]}
     assert {"openpyxl", "filelock"} <= plain
     assert "pandas" not in plain
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("prunus-*.whl")
+    zipfile.ZipFile(wheel).extractall(tmp_path / "site")
+    path = book(*ROWS)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
+    code = (
+        "import sys; sys.modules['pandas'] = None\n"
+        "import prunus\n"
+        "from pathlib import Path\n"
+        "from prunus.study import _dialects, _plain\n"
+        "from prunus.recipe._shipped import shipped\n"
+        "print(prunus.__file__, 'splopa' in set(shipped()))\n"
+        f"found = _dialects.entries(Path({str(path)!r}), None, None, _plain.Plain())\n"
+        "print(*(one.name.value for one in found))"
+    )
+    where, shipped, *names = _after(code)
+    assert where.startswith(str(tmp_path / "site"))
+    assert shipped == "True"
+    assert names == ["a", "b"]
 
 
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs /proc")
