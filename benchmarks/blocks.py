@@ -32,7 +32,7 @@ LEARNED = ("soft movement", "movement", "l0")
 PROTOTYPES = {"fine-pruning": 0, "splopa 64": 64, "splopa 128": 128}
 RATES: dict[str, dict[str, float]] = {
     "fine-pruning": {"rate": 1e-4, "scores": 5e-2},
-    "splopa": {"rate": 1e-3, "scores": 1e-2, "positions": 1e-2},
+    "splopa": {"rate": 1e-3, "scores": 5e-2, "positions": 1e-2},
 }
 TRIED = [
     *({"adapter": "fine-pruning", "rate": rate, "scores": scores}
