@@ -438,14 +438,15 @@ def test_huge_scores_keep_their_order():
     check_density(pruner, own, 0.2)
 
 
-def test_processes_that_share_their_gradients(tmp_path):
+@pytest.mark.parametrize("criterion", ["snip_momentum", "movement"])
+def test_processes_that_share_their_gradients(tmp_path, criterion):
     spawned = torch.multiprocessing.get_context("spawn")
-    process = spawned.Process(target=distributed.worker, args=(1, 2, str(tmp_path)))
+    process = spawned.Process(target=distributed.worker, args=(1, 2, str(tmp_path), criterion))
     process.start()
-    distributed.worker(0, 2, str(tmp_path))
+    distributed.worker(0, 2, str(tmp_path), criterion)
     process.join()
     one, other = (load_file(tmp_path / f"{rank}.safetensors") for rank in range(2))
-    alone = distributed.train(batches=2)
+    alone = distributed.train(batches=2, criterion=criterion)
     for name, found in one.items():
         assert torch.equal(found, other[name]), name
         torch.testing.assert_close(found, alone[name], rtol=1e-3, atol=1e-4)
