@@ -1,11 +1,15 @@
 """Files are written beside and renamed: a reader sees the old one or the new one, never a half."""
 
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+
+RANDOM = 4
+"""Bytes by which the names of fresh files differ."""
 
 
 def cache(environment: Mapping[str, str]) -> Path:
@@ -47,6 +51,17 @@ def folder_beside(path: Path) -> Iterator[Path]:
         shutil.rmtree(fresh, ignore_errors=True)
 
 
+def clear(path: Path) -> None:
+    """Remove what was being written in the place of ``path`` when its writer was killed.
+
+    Nobody may be writing there.
+    """
+    abandoned = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{{2 * RANDOM}}}")
+    for fresh in path.absolute().parent.iterdir():
+        if abandoned.fullmatch(fresh.name):
+            shutil.rmtree(fresh, ignore_errors=True)
+
+
 def sync(path: Path) -> None:
     """Push a file or folder to the disk."""
     handle = os.open(path, os.O_RDONLY)
@@ -58,7 +73,7 @@ def sync(path: Path) -> None:
 
 def _beside(path: Path) -> Path:
     """A name that is free, in the same folder."""
-    return path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    return path.with_name(f".{path.name}.{secrets.token_hex(RANDOM)}")
 
 
 def _swap(fresh: Path, path: Path) -> None:

@@ -99,7 +99,7 @@ def test_every_fault_of_every_row_is_told(sheet):
     assert "unknown key 'densty'" in told
     assert "Did you mean 'fisher'" in told
     assert "row 2" not in told
-    assert "row 3, c: published: rato: unknown key 'rato'. Did you mean 'ratio'" in told
+    assert "row 3, c: published.rato: unknown key 'rato'. Did you mean 'ratio'" in told
     assert "row 4, d:" in told
 
 

@@ -10,7 +10,7 @@ from prunus.errors import PrunusError
 from prunus.recipe import read
 from prunus.recipe.run import run
 from prunus.report._units import MINUS
-from prunus.study import _run, read_sheet
+from prunus.study import _job, _run, read_sheet
 from prunus.study._result import result
 
 ROWS = (
@@ -39,7 +39,7 @@ def ran(monkeypatch):
         names.append(out.name)
         return run(recipe, out, quiet)
 
-    monkeypatch.setattr(_run, "run", spied)
+    monkeypatch.setattr(_job, "run", spied)
     return names
 
 
@@ -76,8 +76,8 @@ def test_the_table_stands_beside_what_is_published(sheet, tmp_path):
     cells = [cell.strip() for cell in first.split("|")]
     assert "published drop" in head
     assert cells[1:3] == ["half", "accuracy"]
-    assert cells[8:12] == ["60.00", "57.00", f"{MINUS}5.00", "0.4000"]
-    assert second.split("|")[8:12] == ["  "] * 4
+    assert cells[7:11] == ["60.00", "57.00", f"{MINUS}5.00", "0.4000"]
+    assert second.split("|")[7:11] == ["  "] * 4
 
 
 def test_without_published_numbers_there_are_no_columns_for_them(sheet, tmp_path):
@@ -87,14 +87,19 @@ def test_without_published_numbers_there_are_no_columns_for_them(sheet, tmp_path
 
 def test_a_failing_row_does_not_stop_the_others(sheet, tmp_path, ran, capsys):
     path = sheet({"name": "broken", "model": "no/such"}, ROWS[0])
-    assert main(["study", str(path), "--out", str(tmp_path / "out")]) == 2
+    assert main(["study", "run", str(path), "--workers", "0", "--out", str(tmp_path / "out")]) == 2
     told = capsys.readouterr()
     assert "1 of 2 rows failed:\nbroken: " in told.err
     assert "model 'no/such' was not found" in told.err
     assert "half" in told.out
     assert ran == ["broken", "half"]
     assert "Traceback" in (tmp_path / "out/study.log").read_text()
-    assert main(["study", str(path), "--out", str(tmp_path / "out"), "--quiet"]) == 2
+    assert (
+        main(
+            ["study", "run", str(path), "--workers", "0", "--out", str(tmp_path / "out"), "--quiet"]
+        )
+        == 2
+    )
     assert ran == ["broken", "half", "broken"]
 
 
@@ -102,7 +107,7 @@ def test_what_nobody_foresaw_does_not_stop_the_others_either(sheet, tmp_path, mo
     def run_out(recipe, out, quiet):
         raise MemoryError("too large")
 
-    monkeypatch.setattr(_run, "run", run_out)
+    monkeypatch.setattr(_job, "run", run_out)
     found = study(sheet(*ROWS), tmp_path)
     assert found.failed["half"] == "MemoryError: too large"
     assert len(found.failed) == 3
@@ -117,7 +122,7 @@ def test_an_interrupted_study_goes_on(sheet, tmp_path, ran, monkeypatch):
         return run(recipe, out, quiet)
 
     with monkeypatch.context() as broken:
-        broken.setattr(_run, "run", interrupted)
+        broken.setattr(_job, "run", interrupted)
         with pytest.raises(KeyboardInterrupt):
             study(path, tmp_path)
     study(path, tmp_path)
@@ -126,10 +131,10 @@ def test_an_interrupted_study_goes_on(sheet, tmp_path, ran, monkeypatch):
 
 def test_only_some_rows(sheet, tmp_path, ran, capsys):
     path = sheet(*ROWS)
-    out = ("--out", str(tmp_path / "out"))
-    assert main(["study", str(path), "--only", "third", *out]) == 0
+    out = ("--workers", "0", "--out", str(tmp_path / "out"))
+    assert main(["study", "run", str(path), "--rows", "third", *out]) == 0
     assert "not run: half" in capsys.readouterr().out
-    assert main(["study", str(path), "--only", "blind", "--only", "half", *out]) == 0
+    assert main(["study", "run", str(path), "--rows", "blind", "--rows", "half", *out]) == 0
     assert ran == ["third", "half", "blind"]
     assert "not run" not in capsys.readouterr().out
     with pytest.raises(PrunusError, match=r"unknown row 'thirdd'\. Did you mean 'third'"):

@@ -25,7 +25,6 @@ app = App(
 for command, name in (
     (run, "run"),
     (train, "train"),
-    (study, "study"),
     (evaluate, "eval"),
     (bench, "bench"),
     (show, "show"),
@@ -37,6 +36,7 @@ for command, name in (
     (import_inc, "import-inc"),
 ):
     app.command(command, name=name)
+app.command(study)
 app.meta.suppress_keyboard_interrupt = False  # not taken over from the app
 
 

@@ -1,40 +1,76 @@
-"""The command that runs many recipes from one table: study."""
+"""The commands that run many recipes from one table, and show what they found."""
 
 from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
+from cyclopts.validators import Number
 
 from prunus.cli._print import say, waiting
 from prunus.cli._recipes import named_after
 from prunus.errors import PrunusError
 
+study = App(name="study", help="Run every row of a table of recipes, and show what they found.")
 
-def study(
-    sheet: str,
+
+@study.command
+def run(
+    table: str,
     /,
     *overrides: str,
+    rows: list[str] | None = None,
+    workers: Annotated[int, Parameter(validator=Number(gte=0))] = 1,
     out: Path | None = None,
-    only: list[str] | None = None,
+    sheet: str | None = None,
+    header: Annotated[int | None, Parameter(validator=Number(gte=1))] = None,
+    recipe: str | None = None,
     quiet: bool = False,
 ) -> None:
-    """Run every row of a table of recipes; run it again to go on with those not finished.
+    """Run the rows of a table; run it again to go on with those not finished.
 
     Args:
-        sheet: a YAML file with the keys recipe and rows, a CSV file, or a shipped name.
+        table: a .yaml, .csv or .xlsx file, or a shipped name.
         overrides: settings put over those of every row: device=cuda
-        out: the folder to write, runs/NAME where left out; each row has a folder in it.
-        only: the name of a row to run; may be given again.
+        rows: which rows: NAME, where * is anything, or COLUMN=VALUE,COLUMN=VALUE; may be given
+            again, for rows that any of them means.
+        workers: how many rows run at a time, each in a process of its own; 0 runs one after the
+            other in this process, with bars for each.
+        out: the folder to write, runs/NAME or runs/NAME-SHEET where left out; each row has a folder
+            in it.
+        sheet: the worksheet of a workbook with several tables.
+        header: the row of the table's titles, from 1, where that is not clear.
+        recipe: what rows are put over, instead of what the table says.
         quiet: show no progress, print nothing but errors.
     """
-    with waiting("reading the sheet", quiet):
+    with waiting("reading the table", quiet):
         from prunus.study import read_sheet
 
-        rows = read_sheet(sheet, overrides)
+        read = read_sheet(table, overrides, sheet=sheet, header=header, recipe=recipe)
         from prunus.study._run import study as carry_out
-        from prunus.study._table import table
-    folder = out or named_after(sheet)
-    found = carry_out(rows, folder, only or (), quiet)
     if not quiet:
-        say(*([table(found.results)] if found.results else []))
-        say(*(f"not run: {name}" for name in found.waiting), f"table: {folder / 'study.md'}")
+        say(*(f"left out: {told}" for told in read.skipped))
+        from prunus.table import slug
+    name = named_after(table)
+    folder = out or name.with_name(slug(name.name, sheet or ""))
+    found = carry_out(read, folder, rows or (), quiet, workers)
+    if not quiet:
+        say(*(f"not run: {name}" for name in found.waiting))
+        show(folder)
     if found.failed:
         reasons = "\n".join(f"{name}: {reason}" for name, reason in found.failed.items())
-        raise PrunusError(f"{len(found.failed)} of {len(rows)} rows failed:\n{reasons}")
+        raise PrunusError(f"{len(found.failed)} of {len(read)} rows failed:\n{reasons}")
+
+
+@study.command
+def show(folder: Path, /) -> None:
+    """Show the results of a study, finished or not.
+
+    Args:
+        folder: its --out.
+    """
+    from prunus.study._result import read_results
+    from prunus.study._table import table
+
+    results = read_results(folder)
+    say(*([table(results)] if results else ["no row is finished"]))
+    say(f"table: {folder / 'study.csv'}", f"page:  {folder / 'study.html'}")

@@ -8,6 +8,7 @@ import yaml
 from pydantic import BaseModel
 
 from prunus.errors import PrunusError, unknown
+from prunus.recipe._fault import SettingsError
 from prunus.recipe._yaml import load
 
 NAMED = ("task", "score", "drive", "recover", "adapt", "losses")
@@ -31,7 +32,7 @@ def override(
 
     Raises:
         PrunusError: a change without ``=``, with a value that is no YAML, or below something that
-            has no keys.
+            has no keys; of the latter, :class:`SettingsError`.
     """
     changed = copy.deepcopy(dict(data))
     for change in changes:
@@ -42,7 +43,10 @@ def override(
             value = load(text)
         except yaml.YAMLError as error:
             raise PrunusError(f"{change!r}: the value is no YAML: {error}") from None
-        _put(cls, changed, path, value)
+        try:
+            _put(cls, changed, path, value)
+        except PrunusError as error:
+            raise SettingsError(str(error), [(path, str(error))]) from None
     return changed
 
 

@@ -9,6 +9,7 @@ import yaml
 from pydantic import ValidationError
 
 from prunus.errors import PrunusError
+from prunus.recipe._fault import Fault, SettingsError
 from prunus.recipe._model import Recipe, TrainRecipe
 from prunus.recipe._override import NAMED, ask, override
 from prunus.recipe._parts import FOLDERS, class_of
@@ -16,7 +17,6 @@ from prunus.recipe._shipped import find
 from prunus.recipe._yaml import load
 from prunus.registry import Part, faults, names
 
-Fault = tuple[str, str]
 Read = TypeVar("Read", Recipe, TrainRecipe)
 NONE: Mapping[str, Any] = MappingProxyType({})
 HINTS = {"density": "; a density is the fraction that stays, above 0 and at most 1"}
@@ -65,8 +65,8 @@ def _read(
 ) -> Read:
     path = find(source)
     said = _mapping(path)
-    if "rows" in said:
-        raise PrunusError(f"{path} is a sheet of many runs: use `prunus study {source}`")
+    if {"rows", "table"} & said.keys():
+        raise PrunusError(f"{path} is a sheet of many runs: use `prunus study run {source}`")
     data = override(cls, ask(said, amounts), overrides)
     found, recipe = [], None
     try:
@@ -75,17 +75,18 @@ def _read(
         found = faults(cls, error)
     found += [fault for spec in _specs(cls, data) for fault in _settings_faults(*spec)]
     if recipe is None or found:
+        found = [(key, f"{message}{_hint(key, message)}") for key, message in found]
         asked = (f"{word}={value}" for word, value in amounts.items())
-        raise PrunusError(_told(" ".join([str(path), *asked, *overrides]), found))
+        raise SettingsError(_told(" ".join([str(path), *asked, *overrides]), found), found)
     return recipe
 
 
 def _told(where: str, found: Iterable[Fault]) -> str:
-    lines = [f"{where}:"]
-    for path, message in found:
-        hint = HINTS.get(path.rpartition(".")[2], "") if "Input should be" in message else ""
-        lines.append(f"  {path}: {message}{hint}")
-    return "\n".join(lines)
+    return "\n".join([f"{where}:", *(f"  {path}: {message}" for path, message in found)])
+
+
+def _hint(path: str, message: str) -> str:
+    return HINTS.get(path.rpartition(".")[2], "") if "Input should be" in message else ""
 
 
 def _specs(cls: type[Part], data: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:

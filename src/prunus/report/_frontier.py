@@ -2,16 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import floor, log10
 
 from prunus.report import _units as show
+from prunus.report._axes import Tick, scale, ticks
 from prunus.report._schema import Report
 from prunus.report._searched import Frontier, Step
 
 COLUMNS = ("FLOPs stay", "parameters", "development", "change", "")
 WIDTH, HEIGHT = 760, 320
 LEFT, RIGHT, TOP, BOTTOM = 48, 28, 16, 52
-TICKS = 5
 
 
 @dataclass(frozen=True)
@@ -35,14 +34,6 @@ class Dot:
     met: bool
     chosen: bool
     title: str
-
-
-@dataclass(frozen=True)
-class Tick:
-    """A number beside an axis."""
-
-    at: float
-    text: str
 
 
 @dataclass(frozen=True)
@@ -98,9 +89,9 @@ def plot(report: Report) -> Plot | None:
     steps = _sorted(found)
     least = min([-found.max_loss, *(_number(s.ahead) - _number(s.margin) for s in steps)])
     most = max([0.0, *(_number(s.ahead) + _number(s.margin) for s in steps)])
-    ups = _ticks(least, most)
-    up = _scale(min(least, ups[0]), max(most, ups[-1]), HEIGHT - BOTTOM, TOP)
-    across = _scale(0.0, 1.0, LEFT, WIDTH - RIGHT)
+    ups = ticks(least, most)
+    up = scale(min(least, ups[0]), max(most, ups[-1]), HEIGHT - BOTTOM, TOP)
+    across = scale(0.0, 1.0, LEFT, WIDTH - RIGHT)
     dots = tuple(_dot(report, found, step, across, up) for step in steps)
     points = [(across(1.0), up(0.0)), *((dot.x, dot.y) for dot in dots)]
     return Plot(
@@ -149,18 +140,6 @@ def _dot(
         chosen=row.chosen,
         title=f"density {row.density}: {row.cells[0]} of the FLOPs, {row.cells[3]} points",
     )
-
-
-def _scale(low: float, high: float, start: float, end: float) -> Callable[[float], float]:
-    return lambda value: start + (value - low) / ((high - low) or 1.0) * (end - start)
-
-
-def _ticks(low: float, high: float) -> list[float]:
-    """Round numbers, 0 among them, that span an interval."""
-    rough = (high - low) / TICKS or 1.0
-    power = 10.0 ** floor(log10(rough))
-    step = next(power * by for by in (1, 2, 5, 10) if power * by >= rough * 0.999)
-    return [step * n for n in range(floor(low / step), -floor(-high / step) + 1)]
 
 
 def _number(value: float | None) -> float:

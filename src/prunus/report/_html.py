@@ -1,16 +1,16 @@
-"""The page: one file with its style inside, no script, nothing loaded from anywhere."""
+"""The page of a run: no script, nothing loaded from anywhere."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import yaml
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from prunus.report import _frontier as search
 from prunus.report import _units as show
 from prunus.report import _zeros
 from prunus.report._compared import COLUMNS, lines, timed
 from prunus.report._heat import heats
+from prunus.report._page import page
 from prunus.report._rows import clock, label, removed, rows
 from prunus.report._schema import Answer, Detail, Quality, Report
 
@@ -40,14 +40,7 @@ def html(report: Report) -> str:
 
     Everything that comes from the report is escaped.
     """
-    page = Environment(
-        loader=PackageLoader("prunus.report", ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return page.get_template("template.html.jinja").render(
+    return page(
         report=report,
         removed=removed(report),
         tiles=_tiles(report),

@@ -3,6 +3,8 @@
 Reading one imports neither torch nor transformers.
 """
 
-from prunus.study._sheet import Published, Row, read_sheet
+from prunus.study._chosen import chosen
+from prunus.study._row import Published, Row
+from prunus.study._sheet import Sheet, read_sheet
 
-__all__ = ["Published", "Row", "read_sheet"]
+__all__ = ["Published", "Row", "Sheet", "chosen", "read_sheet"]

@@ -1,15 +1,18 @@
 """What became of the rows of a sheet, beside what is published of them."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from pydantic import JsonValue
+from pydantic import Field, JsonValue, TypeAdapter, ValidationError
 
 from prunus.errors import PrunusError
 from prunus.registry import Part
-from prunus.report import Report
-from prunus.study._sheet import Published, Row
+from prunus.report import Report, read
+from prunus.study._row import Published, Row
 
 REPORT = "report.json"
+RESULTS = "study.json"
 
 
 class Result(Part):
@@ -17,23 +20,35 @@ class Result(Part):
 
     Attributes:
         name: the row's.
+        task: what was done, in words.
         metric: what ``dense`` and ``pruned`` are values of, in percent.
         dense: of the dense model.
         pruned: of the pruned model.
         density: of what the recipe lets go, the fraction that stays, in the budget's metric.
         ratio: the fraction removed, as neural-compressor counts it; None where no weight is zero.
+        params: parameters of the pruned model.
+        trained: parameters that were trained, where any were.
+        flops: of one sequence or sample, of the pruned model.
+        speedup: as measured by the last of the recipe's latencies; None where it asks for none.
         seconds: of the whole run.
+        columns: what the sheet says of the row.
         published: what others say.
         recipe: what was run.
     """
 
     name: str
+    task: str
     metric: str
     dense: float
     pruned: float
     density: float
     ratio: float | None
+    params: int
+    trained: int | None
+    flops: int
+    speedup: float | None
     seconds: float
+    columns: dict[str, JsonValue] = Field(default_factory=dict)
     published: Published
     recipe: dict[str, JsonValue]
 
@@ -49,19 +64,50 @@ def result(row: Row, folder: Path) -> Result:
     Raises:
         PrunusError: its report lacks the metric that is published.
     """
-    report = Report.model_validate_json((folder / REPORT).read_text(encoding="utf-8"))
+    report = read(folder)
     metric, dense, pruned = _quality(report, row.published.metric)
     return Result(
         name=row.name,
+        task=report.task,
         metric=metric,
         dense=dense,
         pruned=pruned,
         density=report.density.of_sites,
         ratio=report.zeros.neural_compressor if report.zeros else None,
+        params=report.params.pruned,
+        trained=report.trained,
+        flops=report.flops.pruned,
+        speedup=report.latency_ms[-1].speedup if report.latency_ms else None,
         seconds=report.seconds.total,
+        columns=dict(row.columns),
         published=row.published,
         recipe=report.recipe,
     )
+
+
+def saved(results: tuple[Result, ...]) -> list[dict[str, Any]]:
+    """Results as JSON says them."""
+    return [one.model_dump(mode="json") | {"drop": one.drop} for one in results]
+
+
+def read_results(folder: Path) -> tuple[Result, ...]:
+    """The results of a study.
+
+    Raises:
+        PrunusError: the folder holds none.
+    """
+    path = folder / RESULTS
+    if not path.is_file():
+        raise PrunusError(f"{path} is not there; give the --out folder of `prunus study run`")
+    try:
+        said = TypeAdapter(list[dict[str, Any]]).validate_json(path.read_bytes())
+        return tuple(Result.model_validate(_stored(one)) for one in said)
+    except ValidationError as error:
+        raise PrunusError(f"{path} is not of a study: {error}") from None
+
+
+def _stored(said: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in said.items() if key != "drop"}
 
 
 def _quality(report: Report, metric: str | None) -> tuple[str, float, float]:

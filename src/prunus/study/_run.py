@@ -1,19 +1,21 @@
-"""Carries a study out: row by row, each into a folder of its own, finished ones once."""
+"""Carries a study out: every row into a folder of its own, finished ones once."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import yaml
-
-from prunus.errors import PrunusError, unknown
+from prunus.errors import PrunusError
 from prunus.recipe._log import logged
-from prunus.recipe._parts import parts, resolved
-from prunus.recipe.run import run
+from prunus.study._apart import Event, apart
+from prunus.study._board import Board
+from prunus.study._chosen import chosen
+from prunus.study._job import carry_out, is_finished
+from prunus.study._locks import study_lock
 from prunus.study._result import REPORT, Result, result
-from prunus.study._sheet import Row
+from prunus.study._row import Row
 from prunus.study._table import write
+
+LOG = "study.log"
 
 
 @dataclass(frozen=True)
@@ -32,9 +34,13 @@ class Study:
 
 
 def study(
-    rows: Sequence[Row], out: str | Path, only: Collection[str] = (), quiet: bool = False
+    rows: Iterable[Row],
+    out: str | Path,
+    only: Sequence[str] = (),
+    quiet: bool = False,
+    workers: int = 0,
 ) -> Study:
-    """Run the rows of a sheet that are not finished, and write ``study.json`` and ``study.md``.
+    """Run the rows of a sheet that are not finished; write ``study.json``, .csv, .md and .html.
 
     A row whose folder holds the report of the same recipe is finished. One that fails does not keep
     the others from running; why it failed is told in the end and, in full, in ``study.log``.
@@ -42,37 +48,39 @@ def study(
     Args:
         rows: see :func:`prunus.study.read_sheet`.
         out: the folder of the rows' folders.
-        only: names of rows; none is all of them.
+        only: which rows, see :func:`prunus.study.chosen`; none is all of them.
         quiet: show no progress.
+        workers: how many rows run at a time, each in a process of its own; 0 runs one after the
+            other in this process.
 
     Raises:
-        PrunusError: no row has such a name, parts of a row do not fit each other, or a row's folder
-            holds the run of another recipe.
+        PrunusError: no row is meant, parts of a row do not fit each other, a row's folder holds the
+            run of another recipe, or a study is running in ``out``.
     """
-    out, names = Path(out), [row.name for row in rows]
-    for name in only:
-        if name not in names:
-            raise unknown("row", name, names)
-    finished = _finished(rows, out)
-    turn = [row for row in rows if not only or row.name in only]
-    failed: dict[str, str] = {}
+    out, rows = Path(out), list(rows)
+    turn = chosen(rows, only)
     out.mkdir(parents=True, exist_ok=True)
-    with logged(out / "study.log") as log:
-        for row in turn:
-            try:
-                if row.name not in finished:
-                    log.info("%s", row.name)
-                    run(row.recipe, out / row.name, quiet)
-                result(row, out / row.name)
-            except Exception as error:  # whatever one row raises, the others shall run
-                log.exception("%s failed", row.name)
-                own = isinstance(error, PrunusError)
-                failed[row.name] = str(error) if own else f"{type(error).__name__}: {error}"
-    found = [r for r in rows if r.name not in failed and (out / r.name / REPORT).is_file()]
-    results = tuple(result(row, out / row.name) for row in found)
-    write(results, out)
-    done = {*failed, *(row.name for row in found)}
-    return Study(results, failed, tuple(name for name in names if name not in done))
+    failed: dict[str, str] = {}
+    with study_lock(out):
+        finished = _finished(rows, out)
+        turn = [row for row in turn if row.name not in finished]
+        events = apart(turn, out, out / LOG, workers) if workers else _here(turn, out, quiet)
+        with Board(len(turn), quiet, live=workers > 0) as board:
+            for event in events:
+                board.show(event.row.name, event.ended, event.why)
+                if event.why:
+                    failed[event.row.name] = event.why
+                elif event.ended:
+                    _written(rows, out, failed)
+        return _written(rows, out, failed)
+
+
+def _here(rows: Sequence[Row], out: Path, quiet: bool) -> Iterator[Event]:
+    """Run rows in this process."""
+    with logged(out / LOG) as log:
+        for row in rows:
+            yield Event(row)
+            yield Event(row, ended=True, why=carry_out(row, out, log, quiet))
 
 
 def _finished(rows: Sequence[Row], out: Path) -> set[str]:
@@ -84,7 +92,7 @@ def _finished(rows: Sequence[Row], out: Path) -> set[str]:
     finished, told = set[str](), list[str]()
     for row in rows:
         try:
-            if _is_finished(out / row.name, resolved(row.recipe, parts(row.recipe))):
+            if is_finished(row, out):
                 finished.add(row.name)
         except PrunusError as error:
             told.append(f"row {row.name}: {error}")
@@ -93,14 +101,17 @@ def _finished(rows: Sequence[Row], out: Path) -> set[str]:
     return finished
 
 
-def _is_finished(folder: Path, settings: dict[str, Any]) -> bool:
-    if not (folder / REPORT).is_file():
-        return False
-    there = yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8"))
-    if there == settings:
-        return True
-    other = sorted(key for key in there | settings if there.get(key) != settings.get(key))
-    raise PrunusError(
-        f"{folder} holds the run of a recipe with another {', '.join(other)}; remove that folder,"
-        " rename the row, or choose another --out"
-    )
+def _written(rows: Sequence[Row], out: Path, failed: dict[str, str]) -> Study:
+    """What became of the rows so far, also as files."""
+    results = list[Result]()
+    for row in rows:
+        if row.name in failed or not (out / row.name / REPORT).is_file():
+            continue
+        try:
+            results.append(result(row, out / row.name))
+        except PrunusError as error:
+            failed[row.name] = str(error)
+    done = {*failed, *(one.name for one in results)}
+    waiting = tuple(row.name for row in rows if row.name not in done)
+    write(tuple(results), out, failed, waiting)
+    return Study(tuple(results), failed, waiting)

@@ -1,0 +1,67 @@
+"""Runs one row, once."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from prunus.errors import PrunusError
+from prunus.files import clear
+from prunus.recipe._parts import parts, resolved
+from prunus.recipe.run import run
+from prunus.study._locks import row_lock
+from prunus.study._result import REPORT, result
+from prunus.study._row import Row
+
+
+def is_finished(row: Row, out: Path) -> bool:
+    """Whether a row's folder holds its run.
+
+    Args:
+        row: of a sheet.
+        out: the study's folder.
+
+    Raises:
+        PrunusError: parts of the row do not fit each other, or its folder holds the run of another
+            recipe.
+    """
+    folder, settings = out / row.name, resolved(row.recipe, parts(row.recipe))
+    if not (folder / REPORT).is_file():
+        return False
+    there: dict[str, Any] = yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8"))
+    if there == settings:
+        return True
+    other = sorted(key for key in there | settings if there.get(key) != settings.get(key))
+    raise PrunusError(
+        f"{folder} holds the run of a recipe with another {', '.join(other)}; remove that folder,"
+        " rename the row, or choose another --out"
+    )
+
+
+def carry_out(row: Row, out: Path, log: logging.Logger, quiet: bool) -> str:
+    """Run a row unless it is finished.
+
+    Args:
+        row: of a sheet.
+        out: the study's folder.
+        log: told of it.
+        quiet: show no progress.
+
+    Returns:
+        Why it failed; nothing where it did not.
+    """
+    folder = out / row.name
+    try:
+        with row_lock(folder):
+            if not is_finished(row, out):
+                clear(folder)
+                log.info("%s started", row.name)
+                run(row.recipe, folder, quiet)
+                log.info("%s finished", row.name)
+            result(row, folder)
+    except Exception as error:  # whatever one row raises, the others shall run
+        log.exception("%s failed", row.name)
+        own = isinstance(error, PrunusError)
+        return str(error) if own else f"{type(error).__name__}: {error}"
+    return ""

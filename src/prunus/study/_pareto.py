@@ -1,0 +1,133 @@
+"""Plots of quality against what it costs, one for every cost, with the results nothing beats."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from prunus.report import _units as show
+from prunus.report._axes import Tick, scale, ticks
+from prunus.study._result import Result
+
+WIDTH, HEIGHT = 440, 300
+LEFT, RIGHT, TOP, BOTTOM = 48, 20, 14, 46
+LETTER, LINE = 6.2, 13.0
+"""Width and height of a letter, about."""
+Box = tuple[float, float, float, float]
+Label = tuple[float, float]
+Cost = Callable[[Result], float | None]
+COSTS: dict[str, tuple[Cost, Callable[[float], str]]] = {
+    "density": (lambda one: one.density, lambda value: f"{100 * value:g} %"),
+    "parameters": (lambda one: one.params, show.scaled),
+    "FLOPs": (lambda one: one.flops, show.scaled),
+    "time of the dense model's": (
+        lambda one: 1 / one.speedup if one.speedup else None,
+        lambda value: f"{100 * value:g} %",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Dot:
+    """A result: its place, whether no other is better and cheaper, what it is.
+
+    Attributes:
+        label: the middle of its name; None where there is no room for it.
+    """
+
+    x: float
+    y: float
+    best: bool
+    name: str
+    title: str
+    label: Label | None = None
+
+
+@dataclass(frozen=True)
+class Plot:
+    """Quality, upwards, against one cost, to the right."""
+
+    cost: str
+    metric: str
+    dots: tuple[Dot, ...]
+    line: str
+    across: tuple[Tick, ...]
+    up: tuple[Tick, ...]
+
+
+def plots(results: Sequence[Result]) -> dict[str, list[Plot]]:
+    """The plots of every task and metric, whose values alone can be compared."""
+    groups: dict[str, list[Result]] = {}
+    for one in results:
+        groups.setdefault(f"{one.task}, {one.metric}", []).append(one)
+    return {name: list(_plots(own)) for name, own in groups.items() if len(own) > 1}
+
+
+def pareto(points: Sequence[tuple[float, float]]) -> list[bool]:
+    """Whether each (cost, quality) is one that no other point beats.
+
+    >>> pareto([(1.0, 90.0), (0.5, 88.0), (0.6, 87.0)])
+    [True, True, False]
+    """
+    return [
+        not any(x <= cost and y >= value and (x, y) != (cost, value) for x, y in points)
+        for cost, value in points
+    ]
+
+
+def _plots(results: Sequence[Result]) -> Iterator[Plot]:
+    for cost, (value, text) in COSTS.items():
+        found = [(own, one) for one in results if (own := value(one)) is not None]
+        if len({own for own, _ in found}) > 1:
+            yield _plot(cost, found, text)
+
+
+def _plot(cost: str, found: Sequence[tuple[float, Result]], text: Callable[[float], str]) -> Plot:
+    costs, values = [own for own, _ in found], [one.pruned for _, one in found]
+    rights, ups = ticks(min(costs), max(costs)), ticks(min(values), max(values))
+    across = scale(rights[0], rights[-1], LEFT, WIDTH - RIGHT)
+    up = scale(ups[0], ups[-1], HEIGHT - BOTTOM, TOP)
+    best = pareto(list(zip(costs, values, strict=True)))
+    dots = [
+        Dot(across(own), up(one.pruned), first, one.name, _title(one, cost, text(own)))
+        for (own, one), first in zip(found, best, strict=True)
+    ]
+    line = sorted((dot.x, dot.y) for dot in dots if dot.best)
+    return Plot(
+        cost=cost,
+        metric=found[0][1].metric,
+        dots=tuple(_labelled(dots)),
+        line=" ".join(f"{x:.1f},{y:.1f}" for x, y in line),
+        across=tuple(Tick(across(value), text(value)) for value in rights),
+        up=tuple(Tick(up(value), f"{value:g}") for value in ups),
+    )
+
+
+def _title(one: Result, cost: str, own: str) -> str:
+    return f"{one.name}: {one.metric} {show.points(one.pruned)}, {cost} {own}"
+
+
+def _labelled(dots: Sequence[Dot]) -> list[Dot]:
+    """Names beside dots, the best ones' first, where they cover no other name and no dot."""
+    taken = [(dot.x - 5, dot.y - 5, dot.x + 5, dot.y + 5) for dot in dots]
+    found = []
+    for dot in sorted(dots, key=lambda dot: not dot.best):
+        label = None
+        for box, place in _places(dot):
+            inside = box[0] >= LEFT and box[2] <= WIDTH and box[1] >= 0
+            if inside and not any(_cover(box, other) for other in taken):
+                label = place
+                taken.append(box)
+                break
+        found.append(replace(dot, label=label))
+    return found[::-1]
+
+
+def _places(dot: Dot) -> Iterator[tuple[Box, Label]]:
+    """Where a name could stand: right of its dot, left, above, below."""
+    wide = LETTER * len(dot.name)
+    for left, down in ((8, 0), (-8 - wide, 0), (-wide / 2, -LINE), (-wide / 2, LINE)):
+        x, y = dot.x + left, dot.y + down
+        yield (x, y - LINE / 2, x + wide, y + LINE / 2), (x + wide / 2, y + 4)
+
+
+def _cover(one: Box, other: Box) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]

@@ -1,0 +1,10 @@
+"""The command line, with rows made quick: ``python -m tests.study.driver study run ...``."""
+
+import sys
+
+if __name__ == "__main__":
+    from prunus.cli import main
+    from prunus.study import _apart
+
+    _apart.PRELOADED.append("tests.study.quick")
+    sys.exit(main())

@@ -1,0 +1,152 @@
+"""Rows in processes of their own: killed, interrupted, dying, one at a time, and run once."""
+
+import csv
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import psutil
+import pytest
+
+from prunus.errors import PrunusError
+from prunus.study import _run, read_sheet
+from prunus.study._apart import _death
+from prunus.study._locks import row_lock, study_lock
+
+ROOT = Path(__file__).parents[2]
+NAMES = [f"row-{n}" for n in range(12)]
+LONG = 100.0
+
+
+@pytest.fixture
+def sheet(place, tmp_path):
+    rows = [(name, 0.3 + 0.04 * n, n) for n, name in enumerate(NAMES)]
+    with (tmp_path / "sheet.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("name", "recipe", "budget.density", "seed"))
+        writer.writerows((name, place / "recipe.yaml", f"{d:.2f}", n) for name, d, n in rows)
+    return tmp_path / "sheet.csv"
+
+
+def start(sheet, *options, workers=2):
+    command = [sys.executable, "-m", "tests.study.driver", "study", "run", str(sheet)]
+    command += ["--out", str(sheet.parent / "out"), "--workers", str(workers), *options]
+    paths = os.pathsep.join([str(ROOT / "src"), str(ROOT)])
+    environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "2"}
+    pipe = subprocess.PIPE
+    return subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=pipe, stderr=pipe, text=True, process_group=0
+    )
+
+
+def counted(out, what):
+    """How often each row did something, by the log."""
+    text = (out / "study.log").read_text() if (out / "study.log").is_file() else ""
+    return Counter(re.findall(rf"  (row-\d+) {what}$", text, re.MULTILINE))
+
+
+def until(true, process=None):
+    end = time.monotonic() + LONG
+    while not true():
+        assert time.monotonic() < end
+        assert process is None or process.poll() is None, process.communicate()
+        time.sleep(0.02)
+
+
+def alive(processes):
+    return [one for one in processes if one.is_running() and one.status() != "zombie"]
+
+
+@pytest.mark.slow
+def test_a_study_that_is_killed_twice_runs_every_row_once(sheet):
+    out = sheet.parent / "out"
+    for finished in (3, 7):
+        process = start(sheet)
+        until(lambda least=finished: sum(counted(out, "finished").values()) >= least, process)
+        until(lambda: len(counted(out, "started") - counted(out, "finished")) > 0, process)
+        children = psutil.Process(process.pid).children(recursive=True)
+        process.kill()
+        process.communicate()
+        until(lambda own=children: not alive(own))
+        assert sum(counted(out, "finished").values()) < len(NAMES)
+    done = {path: path.stat().st_mtime_ns for path in out.glob("*/report.json")}
+    assert len(done) >= 7
+    process = start(sheet)
+    told, complaints = process.communicate(timeout=LONG)
+    assert process.returncode == 0, complaints
+    assert max(counted(out, "finished").values()) == 1
+    assert all(path.stat().st_mtime_ns == when for path, when in done.items())
+    assert {path.name for path in out.iterdir() if path.is_dir()} == set(NAMES)
+    results = json.loads((out / "study.json").read_text())
+    assert [one["name"] for one in results] == NAMES
+    assert [one["recipe"]["seed"] for one in results] == list(range(12))
+    assert "row-11" in told
+    started = counted(out, "started")
+    again = start(sheet)
+    again.communicate(timeout=LONG)
+    assert again.returncode == 0
+    assert counted(out, "started") == started
+
+
+@pytest.mark.slow
+def test_a_row_whose_process_dies_fails_alone_and_an_interrupted_study_leaves_nobody(sheet):
+    out = sheet.parent / "out"
+    process = start(sheet, "--rows", "row-[0-3]", workers=1)
+    until(lambda: counted(out, "started")["row-0"], process)
+    (worker,) = [
+        one
+        for one in psutil.Process(process.pid).children(recursive=True)
+        if (out / "study.log").resolve() in {Path(own.path) for own in _files(one)}
+    ]
+    worker.kill()
+    until(lambda: counted(out, "finished")["row-1"], process)
+    other = start(sheet)
+    _, complaints = other.communicate(timeout=LONG)
+    assert other.returncode == 2
+    assert f"a study is running there already (process {process.pid} on " in complaints
+    until(lambda: counted(out, "started")["row-2"], process)
+    children = psutil.Process(process.pid).children(recursive=True)
+    os.killpg(process.pid, signal.SIGINT)
+    process.communicate(timeout=LONG)
+    assert process.returncode == 130
+    until(lambda: not alive(children))
+    left = [path.name for path in out.iterdir() if re.search(r"\.[0-9a-f]{8}$", path.name)]
+    assert all(name.startswith(".row-0.") for name in left)
+    page = (out / "study.html").read_text()
+    assert "row-0 failed: its process was ended by SIGKILL; was there enough memory?" in page
+
+
+def _files(process):
+    try:
+        return process.open_files()
+    except psutil.Error:
+        return []
+
+
+def test_one_study_at_a_time(place, sheet, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    with study_lock(out), pytest.raises(PrunusError, match=f"already .process {os.getpid()} on"):
+        _run.study(read_sheet(sheet), out, quiet=True)
+    with study_lock(out):
+        pass
+    assert not (out / ".study.holder").exists()
+
+
+def test_a_row_that_another_process_runs_is_waited_for_and_then_told(tmp_path, monkeypatch):
+    monkeypatch.setattr("prunus.study._locks.PATIENCE", 0.1)
+    told = pytest.raises(PrunusError, match="another process is running this row")
+    with row_lock(tmp_path / "a"), row_lock(tmp_path / "b"), told, row_lock(tmp_path / "a"):
+        pass
+
+
+def test_how_a_process_died_is_told():
+    assert _death(-9) == "its process was ended by SIGKILL; was there enough memory?"
+    assert _death(-11) == "its process was ended by SIGSEGV"
+    assert "code 3" in _death(3)
