@@ -18,7 +18,7 @@ COSTS: dict[str, tuple[Cost, Callable[[float], str]]] = {
     "density": (lambda one: one.density, lambda value: f"{100 * value:g} %"),
     "parameters": (lambda one: one.params, show.scaled),
     "FLOPs": (lambda one: one.flops, show.scaled),
-    "time of the dense model's": (
+    "time against the dense model": (
         lambda one: 1 / one.speedup if one.speedup else None,
         lambda value: f"{100 * value:g} %",
     ),
@@ -58,7 +58,7 @@ def plots(results: Sequence[Result]) -> dict[str, list[Plot]]:
     groups: dict[str, list[Result]] = {}
     for one in results:
         groups.setdefault(f"{one.task}, {one.metric}", []).append(one)
-    return {name: list(_plots(own)) for name, own in groups.items() if len(own) > 1}
+    return {name: found for name, own in groups.items() if (found := list(_plots(own)))}
 
 
 def pareto(points: Sequence[tuple[float, float]]) -> list[bool]:
