@@ -33,8 +33,8 @@ def _of(rows: Sequence[Row], selector: str) -> list[Row]:
             raise unknown("row", selector, [row.name for row in rows])
         return found
     found = list(rows)
-    for pair in selector.split(","):
-        title, _, value = (part.strip() for part in pair.partition("="))
+    pairs = [[part.strip() for part in pair.split("=", 1)] for pair in selector.split(",")]
+    for title, value in sorted(pairs, key=lambda pair: _number(pair[-1]) is not None):
         found = _with(found, title, value, selector)
     return found
 
