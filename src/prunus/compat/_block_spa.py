@@ -130,7 +130,10 @@ class Run:
     def _teaching(self) -> Iterator[tuple[str, Cell]]:
         """The teacher is the dense model, whatever the sheet calls it."""
         cell = self.line.cells[DISTILS]
-        yield "losses", cell.of([{"name": "labels"}, {"name": "logits", "temperature": TEMPERATURE}])
+        yield (
+            "losses",
+            cell.of([{"name": "labels"}, {"name": "logits", "temperature": TEMPERATURE}]),
+        )
         if "alpha_ce" in self.line.said:
             yield "losses.0.weight", self.line.cells["alpha_ce"]
         yield "losses.1.weight", cell

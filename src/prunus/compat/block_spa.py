@@ -1,7 +1,7 @@
 """The sheet of block-spa-experiments, as it is: one worksheet a task, one run a row.
 
 Its columns are arguments of the published scripts. A row without pruning is dense, one without all
-that a run needs is unfinished; both are left out. ``EXP ID`` names a group of rows, so that rows are
+that a run needs is unfinished; both are left out. ``EXP ID`` names a group of rows, and rows are
 called by task, code, method and what remains of their weights.
 """
 
