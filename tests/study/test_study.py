@@ -90,6 +90,8 @@ def test_a_failing_row_does_not_stop_the_others(sheet, tmp_path, ran, capsys):
     assert main(["study", "run", str(path), "--workers", "0", "--out", str(tmp_path / "out")]) == 2
     told = capsys.readouterr()
     assert "1 of 2 rows failed:\nbroken: " in told.err
+    assert "1/2 broken: failed, model 'no/such'" in told.err
+    assert "2/2 half: done" in told.err
     assert "model 'no/such' was not found" in told.err
     assert "half" in told.out
     assert ran == ["broken", "half"]

@@ -1,6 +1,7 @@
 """Tables of spreadsheets: their cells, their headers, and faults told by cell."""
 
 import datetime
+import os
 import re
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from openpyxl import Workbook, load_workbook
 
 from prunus.errors import PrunusError
 from prunus.study import _dialects, chosen, read_sheet
+from prunus.study._plain import Plain
 from prunus.table import Entry, slug, worksheets
 
 LEAST = {"model": "m", "task": {"name": "glue", "subset": "sst2"}}
@@ -64,8 +66,8 @@ def test_text_is_yaml_and_a_row_may_name_its_recipe(book, tmp_path):
     (row,) = read_sheet(book(*lines))
     assert (str(row.recipe.sites[0].grid), row.recipe.seed, row.recipe.latency) == ("2:4", 7, None)
     assert read_sheet(book(*lines), ["seed=3"]).rows[0].recipe.seed == 3
-    (row,) = read_sheet(book(*(line[:2] for line in lines)), recipe=str(tmp_path / "other.yaml"))
-    assert row.recipe.seed == 7
+    (tmp_path / "third.yaml").write_text(yaml.safe_dump(LEAST | {"seed": 9}))
+    assert read_sheet(book(*lines), recipe="third.yaml").rows[0].recipe.seed == 9
 
 
 def test_titles_above_the_header_and_blank_rows_say_nothing(book):
@@ -125,8 +127,8 @@ def test_faults_are_told_by_cell(book, lines, message):
 
 
 def test_every_fault_of_a_table_is_told_at_once(book):
-    told = fault(book(HEADER, ("a", 7, "x", None), ("b", -1, 1, "y")))
-    assert sorted(re.findall(r"cell (\w+)", told)) == ["B2", "B3", "C2", "D3"]
+    told = fault(book(HEADER, ("a", 7, "x", None), ("b", -1, 1, "y"), ("a/b", 1, 1, 1)))
+    assert sorted(re.findall(r"cell (\w+)", told)) == ["A4", "B2", "B3", "C2", "D3"]
 
 
 def test_csv_cells_have_addresses_too(tmp_path, book):
@@ -296,6 +298,24 @@ def test_nothing_but_torch_brings_an_openmp_runtime(book):
     files = {word for word in _after(code) if re.search(r"/lib(gomp|iomp|omp)[^/]*$", word)}
     assert len(files) == 1
     assert "torch" in files.pop()
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(
+    ("task", "lines", "models"), [("SQuAD", 98, 13), ("MNLI", 93, 10), ("QQP", 73, 9)]
+)
+def test_a_published_sheet_is_read_as_it_is(task, lines, models):
+    """Groups of rows are merged cells: as many as there are, and the dense model."""
+    path = Path(os.environ.get("PRUNUS_DATA", "")) / "hparams" / "hyperparameters.xlsx"
+    if not path.is_file():
+        pytest.skip("PRUNUS_DATA is not set, or holds no such sheet")
+    table = worksheets(path)[f"Details - {task}"].below(1)
+    assert (table.name, len(table.lines)) == (f"Details - {task}", lines)
+    assert len({line.said["Model"].value for line in table.lines if "Model" in line.said}) == models
+    assert ("acc 2" in table.titles) == (task == "MNLI")
+    assert table.lines[1].said["EXP ID"].where == f"{path.name}, Details - {task}, cell D5"
+    own = Plain(dict.fromkeys(table.titles) | {"final_threshold": "budget.density"})
+    assert len([one for one in own.entries(table) if one.settings]) > 0.7 * lines
 
 
 def test_what_openpyxl_writes_is_what_is_read(book):

@@ -49,5 +49,6 @@ class Board:
         self._progress.remove_task(self._running.pop(name))
         self._progress.update(self._all, advance=1)
         if not self._quiet:
-            said = "[red]failed[/]" if why else "done"
+            reason = next(iter(why.splitlines()), "")
+            said = f"[red]failed[/], {escape(reason)}" if why else "done"
             self._console.print(f"{self._over}/{self._rows} {escape(name)}: {said}")

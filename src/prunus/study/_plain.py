@@ -1,7 +1,7 @@
 """Tables in the words of recipes: columns are their keys."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import yaml
@@ -44,7 +44,7 @@ class Plain:
         found = [self._entry(line, keys) for line in table.lines]
         if NAME in keys.values():
             return found
-        return [Entry(**{**vars(one), "name": name}) for one, name in _called(found)]
+        return [replace(one, name=name) for one, name in _called(found)]
 
     def _key(self, title: str) -> str | None:
         return self.columns.get(title, title)

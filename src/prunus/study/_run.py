@@ -70,7 +70,7 @@ def study(
                 board.show(event.row.name, event.ended, event.why)
                 if event.why:
                     failed[event.row.name] = event.why
-                elif event.ended:
+                if event.ended:
                     _written(rows, out, failed)
         return _written(rows, out, failed)
 

@@ -31,7 +31,7 @@ def csv_worksheet(path: Path) -> Worksheet:
                 f" {wide}; a value with a comma in it stands in quotes"
             )
     rows = (_row(path, number, record, wide) for number, record in enumerate(records, 1))
-    return Worksheet(path.name, tuple(rows))
+    return Worksheet(path.name, "", tuple(rows))
 
 
 def _row(path: Path, number: int, record: list[str], wide: int) -> tuple[Cell, ...]:

@@ -30,11 +30,13 @@ class Table:
 
     Attributes:
         where: the file, and the worksheet in it.
+        name: the worksheet's.
         titles: the header's cells by title; a title that stands again is ``TITLE 2``.
         lines: the rows.
     """
 
     where: str
+    name: str
     titles: Mapping[str, Cell]
     lines: tuple[Line, ...]
 
@@ -44,6 +46,7 @@ class Worksheet:
     """All cells of a worksheet, [row, column], blank ones among them."""
 
     where: str
+    name: str
     rows: tuple[tuple[Cell, ...], ...]
 
     def titles(self, row: int) -> list[str]:
@@ -54,7 +57,7 @@ class Worksheet:
         """The table under a header; columns without a title are left out."""
         columns = _columns(self.rows[header])
         titles = {title: self.rows[header][place] for title, place in columns.items()}
-        return Table(self.where, titles, tuple(self._lines(header, columns)))
+        return Table(self.where, self.name, titles, tuple(self._lines(header, columns)))
 
     def _lines(self, header: int, columns: Mapping[str, int]) -> Iterator[Line]:
         for number, row in enumerate(self.rows[header + 1 :], header + 2):

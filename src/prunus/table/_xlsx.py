@@ -48,7 +48,7 @@ def _worksheet(where: str, values: Any, formulas: Any) -> Worksheet:
     for merged in values.merged_cells.ranges:
         if merged.min_col == merged.max_col:
             _fill(rows, merged.min_row - 1, merged.max_row, merged.min_col - 1)
-    return Worksheet(where, tuple(map(tuple, rows)))
+    return Worksheet(where, values.title, tuple(map(tuple, rows)))
 
 
 def _cell(where: str, one: Any, kind: str) -> Cell:
