@@ -5,12 +5,9 @@ import os
 from collections import Counter
 from pathlib import Path
 
-import pyarrow as pa
 import pytest
 from openpyxl import Workbook
-from pyarrow import parquet
 
-import prunus
 from prunus.adapt import adapted
 from prunus.errors import PrunusError
 from prunus.recipe._bars import Bars
@@ -18,9 +15,7 @@ from prunus.recipe._parts import parts
 from prunus.recipe._stage import Stage
 from prunus.recipe._steps import open_all, prune
 from prunus.study import chosen, read_sheet
-from tests.recipes.dense import wordpiece
-from tests.task import squad
-from tests.tiny import tiny
+from tests import berts
 
 BOOK = Path(os.environ.get("PRUNUS_DATA", "/nowhere")) / "hparams/hyperparameters.xlsx"
 published = pytest.mark.skipif(not BOOK.is_file(), reason="the published sheet is not here")
@@ -66,8 +61,6 @@ SHORT = (
     "drive.schedule.warmup=0", "drive.schedule.cooldown=0", "drive.schedule.every=1",
     "calibration.samples=4", "calibration.batch_size=4",
 )  # fmt: skip
-LONG = 384
-GLUE = {"mnli": ("premise", "hypothesis"), "qqp": ("question1", "question2")}
 DENSE = {"per_gpu_train_batch_size": 16, "warmup_steps": 100, "num_train_epochs": 3}
 
 
@@ -256,29 +249,10 @@ def test_rows_are_chosen_by_group_and_remaining_weights(turned, sheet):
 def workshop(tmp_path_factory):
     """A folder with tiny dense models where rows look for them, and a mirror of their data."""
     folder = tmp_path_factory.mktemp("block-spa")
-    tokenizer = wordpiece()
-    tokenizer.model_max_length = LONG
-    sizes = {"heads": 4, "width": 64, "layers": 1, "intermediate_size": 64}
-    for task, head in {
-        **dict.fromkeys(GLUE, "SequenceClassification"),
-        "squad": "QuestionAnswering",
-    }.items():
-        own = {} if task == "mnli" else {"num_labels": 2}
-        model = tiny("bert", f"BertFor{head}", **sizes, max_position_embeddings=LONG, **own)
-        prunus.save(model, folder / f"runs/dense/bert-base-{task}", tokenizer)
-    texts = [f"good film word{n}" for n in range(8)]
-    for task, columns in GLUE.items():
-        table = {**dict.fromkeys(columns, texts), "label": [0, 1] * 4}
-        _write(folder / "mirror/nyu-mll/glue" / task, pa.table(table), task == "mnli")
-    asked = [squad.row(f"the film word{n} is good", "good film", f"word{n}") for n in range(8)]
-    _write(folder / "mirror/rajpurkar/squad/plain_text", pa.Table.from_pylist(asked))
+    for task in berts.TASKS:
+        berts.dense(folder / f"runs/dense/bert-base-{task}", task)
+    berts.mirror(folder / "mirror")
     return folder
-
-
-def _write(folder, table, matched=False):
-    folder.mkdir(parents=True)
-    for split in ("train", "validation_matched" if matched else "validation"):
-        parquet.write_table(table, folder / f"{split}.parquet")
 
 
 @pytest.fixture
