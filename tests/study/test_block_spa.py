@@ -112,6 +112,7 @@ def test_every_method_has_its_code_and_its_recipe(name, book):
     assert (schedule["warmup"], schedule["cooldown"]) == ("100 steps", "200 steps")
     assert recipe.budget["density"] == (1 if name[0] in "ce" else 0.3)
     assert recipe.training["warmup_steps"] == 100
+    assert recipe.drive.get("regrow", False) == (name == "b1-magnitude-splopa-8")
     assert recipe.task["max_length"] == 384
     taught = [own for own in recipe.losses if own["name"] == "logits"]
     assert taught == (

@@ -97,6 +97,8 @@ class Run:
         yield "drive.schedule.cooldown", self._steps("final_warmup")
         yield "drive.schedule.every", cells[METHOD].of(EVERY[scope])
         yield "training.freeze_embeddings", Cell(True, self.line.where)
+        if self.adapts and self._criterion == "magnitude":
+            yield "drive.regrow", Cell(True, self.line.where)
         if DISTILS in cells:
             yield from self._teaching()
 
