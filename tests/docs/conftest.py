@@ -6,6 +6,7 @@ from pyarrow import parquet
 
 import prunus
 from prunus.registry import build
+from tests import berts
 from tests.pictures import mirror, resnet, vit
 from tests.recipes.dense import reviews, wordpiece
 from tests.tiny import tiny
@@ -28,6 +29,9 @@ def template(tmp_path_factory):
     for checkpoint in CHECKPOINTS:
         shutil.copytree(folder / "dense", folder / "runs" / checkpoint)
     classifiers(folder)
+    for task in berts.TASKS:
+        berts.dense(folder / "runs/dense" / f"bert-base-{task}", task)
+    berts.mirror(folder / "mirror", ("squad", "mnli"))
     reviews(folder / "reviews.csv")
     for subset, columns in COLUMNS.items():
         place = folder / "mirror" / "nyu-mll" / "glue" / subset

@@ -17,9 +17,9 @@ from tests.docs.pages import PAGES, ROOT, blocks, commands, inline, name
 README = ROOT / "README.md"
 START = ROOT / "docs" / "index.md"
 SOURCE = ROOT / "src"
-RECIPES = {"kprune": "kprune", "channel-spa": "splora"}
+RECIPES = {"kprune": "kprune", "channel-spa": "splora", "block-spa": "splopa/squad"}
 """The recipe that stands in a predecessor's place, by its page."""
-CHAPTERS = {"## Kwon": "kwon", "## Vision": "splora/vit"}
+CHAPTERS = {"## Kwon": "kwon", "## Vision": "splora/vit", "## Sentence": "splopa"}
 """Chapters about another one."""
 PREDECESSORS = [page for page in PAGES if page.parent.name == "from" and page.stem in RECIPES]
 EXAMPLES = [path for path in sorted(SOURCE.rglob("*.py")) if ">>>" in path.read_text("utf-8")]

@@ -254,7 +254,7 @@ def test_rows_are_chosen(rows, selectors, names):
     [
         ("a-3", "unknown row 'a-3'. Did you mean 'a-2' or 'a-1'"),
         ("seeds=1", "unknown column 'seeds'. Did you mean 'seed'"),
-        ("seed=1,device=cuda:0", r"unknown device 'cuda:0'.*in 'seed=1,device=cuda:0'"),
+        ("seed=1,device=cuda:0", r"unknown seed '1'. Known: 2. .in 'seed=1,device=cuda:0'"),
         ("budget.density=.55", "unknown budget.density '.55'"),
     ],
 )

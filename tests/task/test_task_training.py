@@ -54,6 +54,20 @@ def test_frozen_embeddings_stay_and_the_rest_moves(task, pretrained, tmp_path, f
     assert not torch.equal(before[dense], after[f"bert.{dense}"])
 
 
+def test_warmup_in_steps_is_instead_of_a_share(task, pretrained, tmp_path):
+    def moved(name, **settings):
+        own = quick(max_steps=1, evaluate=False, optimizer="sgd", momentum=0, **settings)
+        after = load_file(train(pretrained, task, own, tmp_path / name, True) / "model.safetensors")
+        key = "encoder.layer.0.intermediate.dense.weight"
+        return not torch.equal(
+            load_file(pretrained / "model.safetensors")[key], after[f"bert.{key}"]
+        )
+
+    assert not moved("steps", warmup_steps=5, warmup_ratio=0)
+    assert moved("none", warmup_steps=0, warmup_ratio=0.5)
+    assert not moved("share", warmup_ratio=0.5)
+
+
 def test_the_seed_makes_it_repeatable(task, pretrained, tmp_path):
     runs = {}
     for name, seed in {"one": 0, "two": 0, "three": 1}.items():

@@ -33,9 +33,10 @@ def _of(rows: Sequence[Row], selector: str) -> list[Row]:
             raise unknown("row", selector, [row.name for row in rows])
         return found
     found = list(rows)
-    for pair in selector.split(","):
-        title, _, value = (part.strip() for part in pair.partition("="))
-        found = _with(found, title, value, selector)
+    pairs = [pair.partition("=") for pair in selector.split(",")]
+    # a number may mean a rounded one, if none of the rows that the others leave is equal to it
+    for title, _, value in sorted(pairs, key=lambda pair: _number(pair[2]) is not None):
+        found = _with(found, title.strip(), value.strip(), selector)
     return found
 
 

@@ -8,7 +8,7 @@ from prunus.errors import PrunusError, unknown
 from prunus.study._plain import Plain
 from prunus.table import Dialect, Entry, Worksheet, worksheets
 
-OTHERS: tuple[str, ...] = ()
+OTHERS = ("prunus.compat.block_spa:BlockSpa",)
 """Dialects of others, ``module:Class``, asked before our own."""
 
 
@@ -17,7 +17,8 @@ def entries(path: Path, sheet: str | None, header: int | None, plain: Plain) -> 
 
     Args:
         path: a .csv or .xlsx file.
-        sheet: the worksheet; None is the only one that holds a table.
+        sheet: the worksheet; None is the only one that holds a table, or all that are of one
+            workbook of others.
         header: the row of the titles, from 1; None is the first that looks like a header.
         plain: what the titles mean; with columns of its own, no other dialect is asked.
 
@@ -30,10 +31,14 @@ def entries(path: Path, sheet: str | None, header: int | None, plain: Plain) -> 
         raise unknown("worksheet", sheet, there, f"(in {path.name})")
     named = there if sheet is None else {sheet: there[sheet]}
     found = {name: own for name, one in named.items() if (own := _header(one, header, dialects))}
-    if len(found) != 1:
+    theirs = {name: own for name, own in found.items() if own[1] is not plain}
+    if len(found) != 1 and not theirs:
         raise PrunusError(_told(path, named, list(found)))
-    (name, (place, dialect)), *_ = found.items()
-    return list(dialect.entries(there[name].below(place)))
+    return [
+        entry
+        for name, (place, dialect) in (theirs or found).items()
+        for entry in dialect.entries(there[name].below(place))
+    ]
 
 
 def _others() -> Iterator[Dialect]:

@@ -53,7 +53,7 @@ def fit(
         weight_decay=training.weight_decay,
         adam_beta1=training.betas[0],
         adam_beta2=training.betas[1],
-        warmup_steps=training.warmup_ratio,
+        warmup_steps=training.warmup,
         lr_scheduler_type=training.scheduler,
         max_steps=training.max_steps or -1,
         seed=training.seed,

@@ -3,7 +3,14 @@
 from math import ceil
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, field_validator
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+)
 from transformers import SchedulerType
 
 from prunus.errors import unknown
@@ -24,6 +31,7 @@ class Training(Part):
         weight_decay: not on biases and norms.
         betas: of AdamW: how much of the mean gradient and of its mean square each step keeps.
         warmup_ratio: share of the steps in which the learning rate rises.
+        warmup_steps: how many these are, whatever the share; None goes by the share.
         scheduler: how it falls: linear, cosine, constant or another of transformers' names.
         max_length: tokens at which a text is cut off; None is the task's.
         freeze_embeddings: leave the token embeddings as they are.
@@ -40,6 +48,7 @@ class Training(Part):
     weight_decay: NonNegativeFloat = 0.01
     betas: tuple[Beta, Beta] = (0.9, 0.999)
     warmup_ratio: float = Field(default=0.1, ge=0, lt=1)
+    warmup_steps: NonNegativeInt | None = None
     scheduler: str = "linear"
     max_length: PositiveInt | None = None
     freeze_embeddings: bool = False
@@ -54,6 +63,11 @@ class Training(Part):
         if name not in known:
             raise unknown("scheduler", name, known)
         return name
+
+    @property
+    def warmup(self) -> float:
+        """As the Trainer takes it: steps, or a share of them below 1."""
+        return self.warmup_ratio if self.warmup_steps is None else self.warmup_steps
 
     def steps(self, examples: int) -> tuple[int, int]:
         """Steps of the whole training, and of an epoch, with so many examples."""
