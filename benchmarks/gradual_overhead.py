@@ -3,8 +3,9 @@
     PRUNUS_MODELS=... python benchmarks/gradual_overhead.py
 
 MiniLM (6 layers of 384), 16 sequences of 64 tokens, AdamW; snip_momentum, masks chosen anew every 4
-steps; and masks of blocks that are learnt, chosen at every step; one thread, processor time. Two models learn the same random tokens side by side; every
-pair of steps swaps who goes first. A pair takes about three seconds.
+steps; and masks of blocks that are learnt, chosen at every step; one thread, processor time. Two
+models learn the same random tokens side by side; every pair of steps swaps who goes first. A pair
+takes about three seconds.
 """
 
 import os

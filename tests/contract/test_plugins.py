@@ -26,7 +26,9 @@ DRIVES = [name for name in DRIVES if name not in TRAINING]  # those are tested w
 REPAIRS = [name for name in RECOVER if issubclass(registry.find("recover", name), Repair)]
 CONVOLUTIONAL = ("bn_scale", "lrp")
 """Criteria that no transformer can be scored by: tests/reference."""
-ANYWHERE = [name for name in CRITERIA if name not in CONVOLUTIONAL]
+LEARNED = [name for name in CRITERIA if registry.find("score", name).learned]
+"""Those that only a training brings about: test_gates."""
+ANYWHERE = [name for name in CRITERIA if name not in (*CONVOLUTIONAL, *LEARNED)]
 USUAL = ("heads", "neurons")
 FEW = {"iterative": ("heads",)}
 """For drives that look at the data once for every unit that goes."""
@@ -57,6 +59,8 @@ def feeds(site, criterion):
 
 def refusal(name, criterion, sites, batch):
     """Why a criterion cannot score these sites, or None."""
+    if criterion.learned:
+        return "learnt while the network trains"
     looks = OUTPUTS.intersection(criterion.reads) or name == "fpgm"
     if looks and not all(site.outlets for site in sites.values()):
         return "not the output of linear layers"
