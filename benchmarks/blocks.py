@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[1]
 CRITERIA: dict[str, dict[str, Any]] = {
     "soft movement": {"name": "soft_movement", "penalty": 100},
     "movement": {"name": "movement"},
-    "l0": {"name": "l0", "penalty": 100},
+    "l0": {"name": "l0", "penalty": 100, "learning_rate": 0.1},
     "magnitude": {"name": "magnitude"},
 }
 LEARNED = ("soft movement", "movement", "l0")
@@ -68,7 +68,7 @@ def recipe_of(
 ) -> dict[str, Any]:  # fmt: skip
     score, prototypes = dict(CRITERIA[criterion]), PROTOTYPES[adapter]
     if criterion in LEARNED:
-        score["learning_rate"] = rates["scores"] * (10 if criterion == "l0" else 1)
+        score = {"learning_rate": rates["scores"], **score}
     return {
         "model": model_of(task),
         "task": task_of(task, split),

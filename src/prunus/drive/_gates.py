@@ -22,10 +22,18 @@ SCORES = "mask_scores"
 
 @dataclass
 class Lesson:
-    """Sites whose scores one criterion learns, and the strength of its penalty now."""
+    """Sites whose scores one criterion learns, and the strength of its penalty now.
+
+    Attributes:
+        criterion: which learns.
+        sites: by name.
+        bounded: a budget sets how much stays.
+        strength: of the penalty.
+    """
 
     criterion: Learned
     sites: tuple[str, ...]
+    bounded: bool
     strength: float
 
 
@@ -92,11 +100,18 @@ class Gates:
         ]
         return torch.stack(terms).sum() if terms else torch.zeros(())
 
-    def press(self, place: int, progress: float, met: bool) -> None:
-        """Set the strength of a course's penalty; it rests where its budget is met."""
+    def press(self, place: int, progress: float, density: float) -> None:
+        """Set the strength of a course's penalty; it rests where no more than the density stays."""
         if place in self.lessons:
             lesson = self.lessons[place]
-            lesson.strength = 0.0 if met else lesson.criterion.strength(progress)
+            met = lesson.bounded and self._density(lesson) <= density
+            lesson.strength = 0.0 if met else lesson.criterion.strength(progress, lesson.bounded)
+
+    def _density(self, lesson: Lesson) -> float:
+        """The fraction of units whose masks are not 0."""
+        with torch.no_grad():
+            values = [self._value(name, training=False) for name in lesson.sites]
+        return sum(int(v.count_nonzero()) for v in values) / sum(v.numel() for v in values)
 
     def require_asked(self) -> None:
         """Check, once a step, that the penalty is part of the loss.
@@ -125,7 +140,10 @@ class Gates:
         for name, site in course.sites.items():
             device = model.get_parameter(site.slices[0].tensor).device
             self.scores[name] = nn.Parameter(criterion.start(site.shape).to(device))
-        self.lessons[place] = Lesson(criterion, tuple(course.sites), criterion.strength(0.0))
+        bounded = course.budget.density < 1
+        self.lessons[place] = Lesson(
+            criterion, tuple(course.sites), bounded, criterion.strength(0.0, bounded)
+        )
 
     def _put_into(self, model: nn.Module) -> None:
         if self.scores:

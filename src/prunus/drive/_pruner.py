@@ -246,7 +246,8 @@ class Pruner:
         self.held.forget(self.optimizer)
         self.gates.stays |= {name: self.masks[name] for name in self.gates.sites}
         for place, track in enumerate(self.tracks):
-            self.gates.press(place, track.progress(self.done), track.met(self.masks))
+            final = track.course.budget.density
+            self.gates.press(place, track.progress(self.done), final)
 
     def _whole(self, name: str, lock: bool) -> Tensor:
         """A mask under which all stays, or all that is not zero."""

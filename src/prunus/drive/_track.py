@@ -77,13 +77,6 @@ class Track:
         """Whether a learned mask is filled up to the budget now, whatever its threshold says."""
         return self.times.way(done) == 1 and self.course.budget.density < 1
 
-    def met(self, masks: Mapping[str, Tensor]) -> bool:
-        """Whether no more units stay than shall in the end, where the budget sets an end."""
-        density = self.course.budget.density
-        own = [masks[name] for name in self.course.sites]
-        stays, of = sum(int(mask.sum()) for mask in own), sum(mask.numel() for mask in own)
-        return density < 1 and stays <= density * of
-
     def fine(self, name: str, weight: Tensor) -> Tensor:
         """What each weight of a site is worth: its trace, or its size where there is none."""
         trace = self.traces.get(name)

@@ -64,8 +64,8 @@ class Learned(Criterion):
         """[*grid] bool: units that may stay at a progress from 0 to 1, whatever the budget."""
         return torch.ones_like(scores, dtype=torch.bool)
 
-    def strength(self, progress: float) -> float:
-        """The penalty's factor at a progress from 0 to 1."""
+    def strength(self, progress: float, bounded: bool) -> float:
+        """The penalty's factor at a progress from 0 to 1; ``bounded`` by a budget, or not."""
         return self.penalty * progress
 
     def amount(self, scores: Tensor) -> Tensor:

@@ -17,8 +17,9 @@ class L0(Learned):
 
     min(1, max(0, s)) with s = sigmoid((log u - log(1 - u) + log alpha) / beta) (zeta - gamma) +
     gamma and u uniform (equations 10 and 11); at the end sigmoid(log alpha) stands for the sigmoid
-    (equation 13), so that weights are scaled by masks between 0 and 1. The penalty has its whole
-    strength from the first step on.
+    (equation 13), so that weights are scaled by masks between 0 and 1, and those at 0 are gone,
+    whether a budget is filled or not. The penalty has its whole strength from the first step on,
+    unless a budget sets the amount.
     """
 
     scale: float = 2.197
@@ -31,13 +32,9 @@ class L0(Learned):
             scores = (torch.logit(draw) + scores) / BETA
         return stays * _stretched(scores)
 
-    def alive(self, scores: Tensor, progress: float) -> Tensor:
-        """[*grid] bool: masks that are above 0."""
-        return _stretched(scores) > 0
-
-    def strength(self, progress: float) -> float:
-        """All of it."""
-        return self.penalty
+    def strength(self, progress: float, bounded: bool) -> float:
+        """All of it, or as much as the density has fallen."""
+        return self.penalty * (progress if bounded else 1.0)
 
 
 def _stretched(logits: Tensor) -> Tensor:
