@@ -54,11 +54,11 @@ MAIN = ("fine-pruning", "splopa 64")
 CELLS = [
     *(cell("soft movement", adapter, density, seed)
       for seed in (0, 1, 2) for density in (0.3, 0.1) for adapter in MAIN),
-    *(cell(criterion, adapter, density)
-      for density in (0.3, 0.1) for criterion in ("movement", "l0", "magnitude")
-      for adapter in MAIN),
     *(cell("soft movement", "splopa 128", density) for density in (0.3, 0.1)),
     *(cell("soft movement", adapter, 0.3, task="squad") for adapter in MAIN),
+    *(cell(criterion, adapter, density)
+      for density in (0.3, 0.1) for criterion in ("l0", "movement", "magnitude")
+      for adapter in MAIN),
 ]  # fmt: skip
 
 
