@@ -111,7 +111,8 @@ def task_of(task: str, split: str) -> dict[str, Any]:
     if task == "sst2":
         return {"name": "glue", "subset": "sst2", "max_length": 64, "splits": splits}
     return {
-        "name": "question_answering", "data": "rajpurkar/squad", "max_length": 192, "stride": 64,
+        "name": "question_answering", "data": "rajpurkar/squad", "config": "plain_text",
+        "max_length": 192, "stride": 64,
         "splits": splits,
     }  # fmt: skip
 
