@@ -68,7 +68,7 @@ class Fresh(Part):
         """
         import transformers
 
-        config = self._configured({**_tokens(tokenizer), **said})
+        config = self._configured(tokenizer, said)
         maker = getattr(transformers, f"AutoModelFor{head}")
         if type(config) not in maker._model_mapping:
             raise PrunusError(f"model: a new {self.name} has no head For{head}, which it needs")
@@ -77,7 +77,7 @@ class Fresh(Part):
         except (ValueError, RuntimeError) as error:
             raise PrunusError(f"model: no {self.name} can be made so: {error}") from None
 
-    def _configured(self, said: Mapping[str, Any]) -> Any:
+    def _configured(self, tokenizer: Any, said: Mapping[str, Any]) -> Any:
         from transformers import CONFIG_MAPPING
 
         kind = next(key for key in CONFIG_MAPPING if key.replace("-", "_") == self.name)
@@ -86,9 +86,10 @@ class Fresh(Part):
         for key in self.config:
             if key not in known:
                 raise unknown(f"key of a {self.name}'s configuration", key, known)
-        given = {key: value for key, value in said.items() if key in known}
+        others = {"bos_token_id": None, "forced_eos_token_id": tokenizer.eos_token_id}
+        others = {key: token for key, token in others.items() if key in known}
         try:
-            return cls(**{**given, **self.config})
+            return cls(**{**_tokens(tokenizer), **others, **said, **self.config})
         except Exception as error:  # configurations are checked in many ways
             raise PrunusError(f"model: no {self.name} can be made so: {error}") from None
 
@@ -108,12 +109,9 @@ class Fresh(Part):
 
 def _tokens(tokenizer: Any) -> dict[str, Any]:
     """What a configuration says of tokens; a decoder begins with the padding token, as T5's."""
-    pad, end = tokenizer.pad_token_id, tokenizer.eos_token_id
     return {
         "vocab_size": len(tokenizer),
-        "pad_token_id": pad,
-        "decoder_start_token_id": pad,
-        "bos_token_id": None,
-        "eos_token_id": end,
-        "forced_eos_token_id": end,
+        "pad_token_id": tokenizer.pad_token_id,
+        "decoder_start_token_id": tokenizer.pad_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
     }
