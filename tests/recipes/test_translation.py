@@ -166,7 +166,9 @@ def test_it_learns_to_translate(learn, place):
 
 
 def test_what_a_family_does_not_know_is_told(learn):
-    with pytest.raises(PrunusError, match=r"unknown key of a t5's configuration 'd_modle'.*d_model"):
+    with pytest.raises(
+        PrunusError, match=r"unknown key of a t5's configuration 'd_modle'.*d_model"
+    ):
         learn("model={name: t5, config: {d_modle: 16}}")
     with pytest.raises(PrunusError, match="a new bert has no head ForSeq2SeqLM"):
         learn("model={name: bert}")
@@ -209,9 +211,8 @@ def test_an_average_follows_its_definition():
 
 
 def test_smoothing_spreads_the_label(learn):
-    quiet = "model={name: t5, vocabulary: 60, config: %s}" % json.dumps(
-        {**SIZES, "dropout_rate": 0}
-    )
+    sizes = json.dumps({**SIZES, "dropout_rate": 0})
+    quiet = f"model={{name: t5, vocabulary: 60, config: {sizes}}}"
     one = ("training.max_steps=1", "training.evaluate=false", quiet)
     plain, smooth, flat = (
         json.loads((learn(*one, f"training.label_smoothing={amount}", out=str(amount))

@@ -217,7 +217,9 @@ def test_positions_bound_what_is_read_and_written(data):
 
 def test_the_column_of_the_hub_and_other_columns(tmp_path):
     rows = [{"en": source, "de": f" {target} "} for source, target in PAIRS]
-    parquet.write_table(pa.table({"translation": rows, "id": range(12)}), tmp_path / "train.parquet")
+    parquet.write_table(
+        pa.table({"translation": rows, "id": range(12)}), tmp_path / "train.parquet"
+    )
     found = task(tmp_path / "train.parquet").prepare(words()).splits["validation"]
     assert (found.sources, found.targets) == (SOURCES, TARGETS)
     back = task(tmp_path / "train.parquet", source="de", target="en").prepare(words())

@@ -265,7 +265,7 @@ class TrainRecipe(Part):
     Attributes:
         model: the pretrained model: a folder, ``package:module/folder``, or a hub id; or a new
             network for images: ``{name: cifar_resnet, depth: 20}``; or a new one of a family for
-            texts, see :class:`prunus.networks._fresh.Fresh`: ``{name: t5, config: {d_model: 256}}``.
+            texts: ``{name: t5, config: {d_model: 256}}``, see :mod:`prunus.networks._fresh`.
         task: what it shall learn.
         training: how, see :class:`prunus.task.Training`.
         out: the folder of the result, where the command line names none.

@@ -97,7 +97,7 @@ def _embeddings(model: PreTrainedModel) -> nn.Embedding:
         found = None
     if not isinstance(found, nn.Embedding):
         raise PrunusError(
-            f"freeze_embeddings, embedding_rate: a {type(model).__name__} has no embeddings of tokens;"
-            " leave them out"
+            f"freeze_embeddings, embedding_rate: a {type(model).__name__} has no embeddings of"
+            " tokens; leave them out"
         )
     return found

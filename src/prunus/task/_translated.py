@@ -218,9 +218,7 @@ class Translated(Tokenized[Pairs]):
                 " tokenizer of a model that translates"
             )
 
-    def _batch(
-        self, rows: list[Example], pad: Callable[[list[Any]], Batch], start: int
-    ) -> Batch:
+    def _batch(self, rows: list[Example], pad: Callable[[list[Any]], Batch], start: int) -> Batch:
         inputs = pad([{name: row[name] for name in READ} for row in rows])
         targets = [torch.tensor(row["labels"]) for row in rows]
         labels = pad_sequence(targets, batch_first=True, padding_value=IGNORED)
