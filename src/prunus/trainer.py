@@ -229,6 +229,7 @@ def train(
     told: Callable[[int, int], None] = lambda done, of: None,
     checkpoints: Checkpoints | None = None,
     groups: Sequence[Mapping[str, Any]] = (),
+    callbacks: Sequence[TrainerCallback] = (),
     **settings: Any,
 ) -> float:
     """Train a model in place.
@@ -247,6 +248,7 @@ def train(
         checkpoints: where the training is saved, and taken up again if it was; None nowhere.
         groups: parameter groups of the optimizer, with settings such as a learning rate of their
             own; all other parameters have those of the training.
+        callbacks: of transformers' Trainer.
         **settings: of transformers' ``TrainingArguments``.
 
     Returns:
@@ -266,14 +268,14 @@ def train(
         **settings,
     )
     start = None if checkpoints is None else checkpoints.last
-    callbacks: list[Any] = [] if pace is None else [Stop(pace)]
+    called: list[Any] = [*callbacks, *([] if pace is None else [Stop(pace)])]
     guest = None if enter is None else Guest(enter, told, start)
     if guest is not None:
-        callbacks.append(guest)
+        called.append(guest)
     with _unmarked(model):
         loop = Loop(
             loss=loss, pace=pace, order=guest and guest.order, model=model, args=arguments,
-            data_collator=collate, train_dataset=data, callbacks=callbacks,
+            data_collator=collate, train_dataset=data, callbacks=called,
             optimizer_cls_and_kwargs=optimizer, groups=groups,
         )  # fmt: skip
         for printing in (PrinterCallback, ProgressCallback):

@@ -9,6 +9,7 @@ from prunus.registry import build
 from tests import berts
 from tests.pictures import mirror, resnet, vit
 from tests.recipes.dense import reviews, wordpiece
+from tests.task.pairs import PAIRS, translator
 from tests.tiny import tiny
 
 CHECKPOINTS = ("quickstart-dense", "sst2-dense", "mrpc-dense", "qqp-dense", "mine/model")
@@ -32,6 +33,7 @@ def template(tmp_path_factory):
     for task in berts.TASKS:
         berts.dense(folder / "runs/dense" / f"bert-base-{task}", task)
     berts.mirror(folder / "mirror", ("squad", "mnli"))
+    translators(folder)
     reviews(folder / "reviews.csv")
     for subset, columns in COLUMNS.items():
         place = folder / "mirror" / "nyu-mll" / "glue" / subset
@@ -55,6 +57,17 @@ def classifiers(folder):
         vit(folder / "runs" / name, 100)
     for name in ("cifar10", "cifar100"):
         mirror(folder / "mirror", name)
+
+
+def translators(folder):
+    """Models that translate, and a few sentences in both languages."""
+    for name in ("t5-small", "translator"):
+        translator(folder / "runs" / name)
+    place = folder / "mirror" / "bentrevett" / "multi30k"
+    place.mkdir(parents=True)
+    for split in ("train", "validation"):
+        rows = [dict(zip(("en", "de"), pair, strict=True)) for pair in PAIRS]
+        parquet.write_table(pa.Table.from_pylist(rows), place / f"{split}.parquet")
 
 
 @pytest.fixture

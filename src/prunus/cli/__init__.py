@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import App, CycloptsError, Parameter
 
-from prunus.cli._checkpoints import bench, evaluate, save, show
+from prunus.cli._checkpoints import bench, evaluate, fetch, save, show
 from prunus.cli._doctor import doctor
 from prunus.cli._inc import import_inc
 from prunus.cli._recipes import check, copy, listing, run, train
@@ -29,6 +29,7 @@ for command, name in (
     (bench, "bench"),
     (show, "show"),
     (save, "save"),
+    (fetch, "fetch"),
     (check, "check"),
     (listing, "ls"),
     (copy, "cp"),

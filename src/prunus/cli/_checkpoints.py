@@ -1,4 +1,4 @@
-"""Commands that work on checkpoints: eval, bench, show, save."""
+"""Commands that work on checkpoints: eval, bench, show, save, fetch."""
 
 from pathlib import Path
 from typing import Any
@@ -103,6 +103,20 @@ def save(checkpoint: str, out: Path, /, *, portable: bool = False, packed: bool 
         from prunus.recipe.rewrite import rewrite
 
         found = rewrite(checkpoint, out, portable, packed)
+    say(f"model:     {out}", f"opened by: {found}")
+
+
+def fetch(model: str, out: Path, /) -> None:
+    """Store a model of the hub with its tokenizer, so that what follows needs no hub.
+
+    Args:
+        model: a hub id: google-t5/t5-small.
+        out: the folder to write; a checkpoint there is replaced.
+    """
+    with waiting("fetching"):
+        from prunus.recipe.rewrite import rewrite
+
+        found = rewrite(model, out)
     say(f"model:     {out}", f"opened by: {found}")
 
 

@@ -11,7 +11,7 @@ from pydantic import (
     model_validator,
 )
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load_model, save
 from torch import Tensor
 
 from prunus.adapt import Adaptation, attach, freeze, merge, trained_parameters
@@ -133,7 +133,7 @@ class Stepwise(Drive):
         plan = Plan.load(folder / PLAN)
         job.cut(plan)
         try:
-            job.student.load_state_dict(load_file(folder / STATE))
+            load_model(job.student, folder / STATE)
         except (SafetensorError, RuntimeError) as error:
             raise PrunusError(f"{folder}: not a network to go on with ({error})") from None
         return steps[-1], plan
@@ -174,5 +174,10 @@ def _dense(job: Job, name: str, own: Tensor | Curve) -> Tensor:
 def _keep(job: Job, folder: Path, plan: Plan) -> None:
     """Write the student, the network last: a step with one is whole."""
     plan.save(folder / PLAN)
-    state = {name: tensor.contiguous() for name, tensor in job.student.state_dict().items()}
-    write_bytes(folder / STATE, save(state))
+    state, owners = job.student.state_dict(), dict[int | str, str]()
+    once = {
+        name: tensor.contiguous()
+        for name, tensor in state.items()
+        if owners.setdefault(tensor.data_ptr() or name, name) == name  # tied names are one tensor
+    }
+    write_bytes(folder / STATE, save(once))

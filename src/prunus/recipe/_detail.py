@@ -26,6 +26,7 @@ def detail(
     return schema.Detail(
         calibration_error=_calibration(dense, pruned),
         recall=recall,
+        scored_by=prepared.scored_by,
         worst_class=min(seen, key=seen.__getitem__, default=None),
         changes={
             kind: schema.Changes(n=own.n, examples=tuple(map(_change, own.examples)))

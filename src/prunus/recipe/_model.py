@@ -13,7 +13,7 @@ from pydantic import (
 )
 
 from prunus.errors import PrunusError, unknown
-from prunus.registry import Many, Part, listed, named, spec_of
+from prunus.registry import Many, Part, listed, named, names, spec_of
 from prunus.tiling import Grid
 
 GRADUAL = "gradual"
@@ -24,7 +24,12 @@ FINETUNE = "finetune"
 """The touch-up that trains."""
 BY_DRIVE = {"epochs": "drive.recovery, before and after", "max_steps": "drive.recovery"}
 """Settings of a training that drive: stepwise says itself."""
-ELSEWHERE = {"max_length": "task.max_length", "evaluate": "evaluation.split"}
+ELSEWHERE = {
+    "max_length": "task.max_length",
+    "evaluate": "evaluation.split",
+    "label_smoothing": "losses, which have softer answers (logits)",
+    "averaging": "nothing: an average of weights would bring back what is pruned",
+}
 """Settings of a training that a recipe says in other places."""
 BASELINES = ("random", "narrower", "shallower", "bfloat16", "int8")
 KINDS = ("heads", "queries", "neurons", "sublayers", "layers", "channels")
@@ -39,8 +44,9 @@ def _site(value: Any) -> Any:
 
 
 def _source(value: Any) -> Any:
-    """A place is text; anything else stands for a new network."""
-    return value if isinstance(value, str) else spec_of("networks", value)
+    """A place is text; anything else stands for a new network, or a new one of a family."""
+    family = isinstance(value, Mapping) and value.get("name") in names("anatomy")
+    return value if isinstance(value, str) or family else spec_of("networks", value)
 
 
 def _vocabulary(value: Any) -> Any:
@@ -258,7 +264,8 @@ class TrainRecipe(Part):
 
     Attributes:
         model: the pretrained model: a folder, ``package:module/folder``, or a hub id; or a new
-            network for images: ``{name: cifar_resnet, depth: 20}``.
+            network for images: ``{name: cifar_resnet, depth: 20}``; or a new one of a family for
+            texts: ``{name: t5, config: {d_model: 256}}``, see :mod:`prunus.networks._fresh`.
         task: what it shall learn.
         training: how, see :class:`prunus.task.Training`.
         out: the folder of the result, where the command line names none.

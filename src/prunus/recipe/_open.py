@@ -67,14 +67,14 @@ def prepare(task: Task, model: PreTrainedModel, processor: Any, seed: int) -> Pr
     Raises:
         PrunusError: the model has no head for the task, or the data is missing or does not fit.
     """
-    if f"For{task.head}" not in type(model).__name__:
+    if not task.answered_by(model):
         raise PrunusError(
             f"a {type(model).__name__} has no head for the task, which needs one"
             f" For{task.head}; `prunus train` fine-tunes one (see `prunus ls recipes`)"
         )
     config: Any = model.config
     head = [str(config.id2label.get(index, index)) for index in range(config.num_labels)]
-    return task.prepare(processor, config.num_labels, seed, head)
+    return task.prepare(processor, config.num_labels, seed, head).fitted(config)
 
 
 def data_of(recipe: Recipe, chosen: Parts, model: PreTrainedModel, processor: Any) -> Prepared[Any]:

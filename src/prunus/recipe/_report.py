@@ -114,6 +114,7 @@ def _quality(dense: Quality, pruned: Quality, baselines: dict[str, float]) -> sc
         n=pruned.n,
         agreement=agreement(dense, pruned),
         baselines=dict(baselines),
+        signature=pruned.signature,
     )
 
 

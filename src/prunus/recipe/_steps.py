@@ -168,7 +168,7 @@ def prune(stage: Stage, opened: Opened) -> Cut:
     plan = Plan(plan, recipe.model)
     stage.bars.clear()
     stage.log.info("%r", plan)
-    every = job.sites | anatomy(opened.whole).of("vocab") if opened.vocab else job.sites
+    every = anatomy(opened.whole).of("vocab") | job.sites if opened.vocab else job.sites
     claims = Claims(opened.whole, every, opened.batches[0], opened.lengths)
     claims.check(small, plan | opened.vocab)
     apart = _masked_vs_shrunk(opened, job.sites, plan)

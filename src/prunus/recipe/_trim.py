@@ -2,7 +2,6 @@
 
 from collections import Counter
 from dataclasses import dataclass, replace
-from itertools import chain
 from math import prod
 from typing import Any
 
@@ -52,7 +51,8 @@ def trim(
     counts = sum((_counts(prepared, name) for name in seen), start=Counter())
     plan = plan_of(model, prepared.tokenizer, counts, settings.min_count)
     tokenizer = trimmed(prepared.tokenizer, plan[NAME])
-    after = replace(prepared, tokenizer=tokenizer)
+    small = shrink(model, plan)
+    after = replace(prepared, tokenizer=tokenizer).fitted(small.config)
     were, are = _counts(prepared, split), _counts(after, split)
     gone = sum(times for token, times in were.items() if not plan[NAME][token])
     kept, rows = plan.kept()[NAME]
@@ -65,11 +65,11 @@ def trim(
         changed=gone / were.total(),
         unknown=_unknown(are, tokenizer) - _unknown(were, prepared.tokenizer),
     )
-    return Trimmed(shrink(model, plan), tokenizer, after, plan, told)
+    return Trimmed(small, tokenizer, after, plan, told)
 
 
-def _counts(prepared: Prepared[Any], split: str) -> Counter[int]:
-    return Counter(chain.from_iterable(row["input_ids"] for row in prepared.examples(split)))
+def _counts(prepared: Tokenized[Any], split: str) -> Counter[int]:
+    return Counter(prepared.tokens(split))
 
 
 def _unknown(counts: Counter[int], tokenizer: PreTrainedTokenizerBase) -> float:

@@ -3,8 +3,11 @@
 import json
 from pathlib import Path
 
-from prunus.recipe._model import TrainRecipe
+from prunus.networks._fresh import Fresh
+from prunus.networks._network import Network
+from prunus.recipe._model import Settings, TrainRecipe
 from prunus.recipe._parts import build
+from prunus.registry import names, parse
 from prunus.task import train as fine_tune
 
 
@@ -23,12 +26,19 @@ def train(recipe: TrainRecipe, out: str | Path, quiet: bool = False) -> list[str
         PrunusError: see :func:`prunus.task.train`.
     """
     task, training = build("task", recipe.task), build("training", recipe.training)
-    model = recipe.model
-    network = model if isinstance(model, str) else build("networks", model)
-    folder = fine_tune(network, task, training, out, quiet)
+    folder = fine_tune(_source(recipe.model), task, training, out, quiet)
     quality = json.loads((folder / "training.json").read_text(encoding="utf-8"))["quality"]
     if quality is None:
         return []
     beside = ", ".join(f"{k.replace('_', ' ')} {v:.2f}" for k, v in quality["baselines"].items())
     value = f"{quality['metric']} {quality['value']:.2f} ± {quality['stderr']:.2f}"
     return [f"{value} (n = {quality['n']}; {beside})"]
+
+
+def _source(model: str | Settings) -> str | Network | Fresh:
+    """A place, or what is to be made."""
+    if isinstance(model, str):
+        return model
+    if model["name"] in names("networks"):
+        return build("networks", model)
+    return parse(Fresh, "model", model)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import yaml
 
@@ -61,7 +62,7 @@ def html(report: Report) -> str:
         facts=_facts(report.hardware),
         show=show,
         label=label,
-        said=_said,
+        said=partial(_said, report.detail.scored_by if report.detail else ""),
     )
 
 
@@ -117,11 +118,11 @@ def _bar(name: str, value: float | None, strong: bool = False) -> Bar:
     return Bar(name, show.points(value), min(max(value or 0.0, 0.0), 100.0), strong=strong)
 
 
-def _said(answer: Answer) -> str:
-    """An answer with its confidence, or its F1."""
+def _said(scored_by: str, answer: Answer) -> str:
+    """An answer with its confidence, or its score."""
     text = show.shortened(answer.text) or "no answer"
     if answer.score is not None:
-        return f"{text} (F1 {show.points(100 * answer.score)})"
+        return f"{text} ({scored_by} {show.points(100 * answer.score)})"
     return text if answer.confidence is None else f"{text} ({show.percent(answer.confidence)})"
 
 

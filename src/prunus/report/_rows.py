@@ -19,6 +19,7 @@ from prunus.report._schema import (
 )
 
 TURNS = ("right_to_wrong", "wrong_to_right")
+GRADES = ("worse", "better")
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,10 @@ def _detail(detail: Detail | None) -> Iterator[Row]:
     if detail.changes.keys() >= set(TURNS):
         net = f"{won - lost:+,} right".replace("-", show.MINUS)
         yield Row("flips", "right to wrong, wrong to right", "", f"{lost:,} lost, {won:,} won", net)
+    worse, better = (detail.changes.get(kind, Changes(n=0)).n for kind in GRADES)
+    if worse or better:
+        by = f"worse or better, by the {detail.scored_by} of each"
+        yield Row("changes", by, "", f"{worse:,} worse, {better:,} better", "")
     error = detail.calibration_error
     if error is not None:
         yield _both("calibration error", f"expected, %, {error.bins} bins", error)

@@ -20,6 +20,7 @@ class Quality(_Value):
         n: how many examples were asked.
         agreement: fraction of examples that both models answer alike (a correlation for numbers).
         baselines: what can be had without the model, such as the majority class, by name.
+        signature: how the values were counted, where that has a name.
     """
 
     metric: str
@@ -29,6 +30,7 @@ class Quality(_Value):
     n: Count
     agreement: Number = None
     baselines: dict[str, Number] = Field(default_factory=dict)
+    signature: str | None = None
 
 
 class Both(_Value):
@@ -56,7 +58,7 @@ class Answer(_Value):
     Attributes:
         text: the answer: a class, a number, or a text.
         confidence: the probability that the model gave to the class.
-        score: F1 of the text, from 0 to 1.
+        score: of the text, from 0 to 1, see ``Detail.scored_by``.
     """
 
     text: str
@@ -88,13 +90,15 @@ class Detail(_Value):
         recall: of each class.
         worst_class: the class that the pruned model finds least often.
         changes: by kind: ``right_to_wrong``, ``wrong_to_right``, ``wrong_otherwise``; of numbers
-            ``largest_change``.
+            ``largest_change``; of translations ``worse`` and ``better``.
+        scored_by: what the scores of answers that are texts are called.
     """
 
     calibration_error: Calibration | None = None
     recall: dict[str, Recall] = Field(default_factory=dict)
     worst_class: str | None = None
     changes: dict[str, Changes] = Field(default_factory=dict)
+    scored_by: str = "F1"
 
 
 class Pair(_Value):

@@ -8,6 +8,7 @@ from torch.optim import SGD, Optimizer, RMSprop
 from transformers import PreTrainedModel
 
 from prunus.errors import PrunusError
+from prunus.task._average import Averaged
 from prunus.task._prepared import Prepared
 from prunus.task._training import Training
 from prunus.trainer import train
@@ -35,11 +36,12 @@ def fit(
         The mean training loss.
 
     Raises:
-        PrunusError: embeddings are to be frozen, and the model has none.
+        PrunusError: something is said of embeddings, and the model has none that learn.
     """
     if training.freeze_embeddings:
         _embeddings(model).requires_grad_(False)
     examples: Any = prepared.examples("train")
+    callbacks = [Averaged(model, training.averaging)] if training.averaging else []
     return train(
         model,
         examples,
@@ -47,6 +49,8 @@ def fit(
         folder,
         optimizer=_optimizer(training),
         bar=not quiet,
+        groups=[*more.pop("groups", ()), *_groups(model, training)],
+        callbacks=callbacks,
         num_train_epochs=training.epochs,
         per_device_train_batch_size=training.batch_size,
         learning_rate=training.learning_rate,
@@ -57,6 +61,8 @@ def fit(
         lr_scheduler_type=training.scheduler,
         max_steps=training.max_steps or -1,
         seed=training.seed,
+        bf16=training.precision == "bfloat16",
+        label_smoothing_factor=training.label_smoothing,
         train_sampling_strategy=prepared.sampling,
         remove_unused_columns=True,
         use_cpu=model.device.type == "cpu",
@@ -71,6 +77,19 @@ def _optimizer(training: Training) -> tuple[type[Optimizer], dict[str, Any]] | N
     return cls and (cls, {"lr": training.learning_rate, "momentum": training.momentum})
 
 
+def _groups(model: PreTrainedModel, training: Training) -> list[dict[str, Any]]:
+    """The embeddings, where they learn at a rate of their own."""
+    if training.embedding_rate == 1:
+        return []
+    weights = [weight for weight in _embeddings(model).parameters() if weight.requires_grad]
+    if not weights:
+        raise PrunusError(
+            "embedding_rate: the embeddings of tokens do not learn here; leave it out"
+        )
+    rate = training.embedding_rate * training.learning_rate
+    return [{"params": weights, "lr": rate, "weight_decay": training.weight_decay}]
+
+
 def _embeddings(model: PreTrainedModel) -> nn.Embedding:
     try:
         found = model.get_input_embeddings()
@@ -78,6 +97,7 @@ def _embeddings(model: PreTrainedModel) -> nn.Embedding:
         found = None
     if not isinstance(found, nn.Embedding):
         raise PrunusError(
-            f"freeze_embeddings: a {type(model).__name__} has no embeddings of tokens; leave it out"
+            f"freeze_embeddings, embedding_rate: a {type(model).__name__} has no embeddings of"
+            " tokens; leave them out"
         )
     return found

@@ -91,4 +91,6 @@ def _of_body(model: PreTrainedModel, key: str) -> bool:
     """Whether a tensor is no part of the head, nor of the pooling before it."""
     if isinstance(model, ImageClassifier):
         return not key.startswith(f"{model.head}.")
+    if not hasattr(model, model.base_model_prefix):  # a model that writes texts is all body
+        return True
     return key.startswith(f"{model.base_model_prefix}.") and ".pooler." not in key

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, Literal, TypeVar, overload
+from typing import Any, ClassVar, Generic, Literal, Self, TypeVar, overload
 
 import torch
 from torch import Tensor, nn
@@ -57,12 +57,14 @@ class Prepared(ABC, Generic[Rows]):
         label_keys: what of a batch is a label; the rest is what a model answers to.
         outputs: what of a model's output is its answer, each ``[example, ...]``.
         sampling: how a training draws its examples, as transformers names it.
+        scored_by: what the scores of answers that are texts are called.
         splits: the rows by split name.
     """
 
     label_keys: ClassVar[tuple[str, ...]]
     outputs: ClassVar[tuple[str, ...]]
     sampling: ClassVar[str] = "random"
+    scored_by: ClassVar[str] = "F1"
     splits: Mapping[str, Rows]
 
     @abstractmethod
@@ -72,6 +74,11 @@ class Prepared(ABC, Generic[Rows]):
     def input_config(self) -> dict[str, Any]:
         """What a model's configuration must say of its inputs."""
         return {}
+
+    def fitted(self, config: PretrainedConfig) -> Self:
+        """The same for one model, where its configuration decides how batches are made."""
+        del config
+        return self
 
     @abstractmethod
     def baselines(self) -> dict[str, float]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from prunus.errors import PrunusError
+from prunus.task._bleu import bleu
 from prunus.task._metrics import (
     CLASSES,
     NUMBERS,
@@ -36,11 +37,13 @@ class Quality:
             the split.
         scores: ``[example]`` 1 where the class is right, else 0; F1 of a span, from 0 to 1; for a
             correlation each example's part in it. 100 times their mean is the accuracy, F1 or
-            correlation.
-        extra: the other metrics, in percent.
+            correlation. Of a translation its chrF, from 0 to 1.
+        extra: the other metrics, in percent; a loss in nats.
         labels: ``[example]`` what is right, where that is a class or a number.
         confidences: ``[example]`` the probability that the model gives to the class it says.
         said: the answers themselves, where they are texts.
+        counts: ``[example, count]`` what each example adds to a corpus, where ``value`` is of that.
+        signature: how ``value`` was counted, where that has a name.
     """
 
     metric: str
@@ -53,6 +56,8 @@ class Quality:
     labels: Tensor | None = None
     confidences: Tensor | None = None
     said: Sequence[str] = ()
+    counts: Tensor | None = None
+    signature: str | None = None
 
     def __str__(self) -> str:
         extra = "".join(f", {name} {value:.2f}" for name, value in self.extra.items())
@@ -131,7 +136,7 @@ def difference(a: Quality, b: Quality, seed: int = 0) -> Difference:
     """
     _require_paired("difference", a, b)
     metric = (CLASSES | NUMBERS)[a.metric] if a.labels is not None else None
-    if metric is None or metric is accuracy:
+    if a.counts is None and (metric is None or metric is accuracy):
         stderr = 100 * (a.scores - b.scores).std(correction=0).item() / a.n**0.5
     else:
         stderr = bootstrap(
@@ -140,7 +145,11 @@ def difference(a: Quality, b: Quality, seed: int = 0) -> Difference:
     return Difference(a.value - b.value, NORMAL * stderr)
 
 
-def _value(metric: Metric, quality: Quality, rows: Tensor) -> float:
+def _value(metric: Metric | None, quality: Quality, rows: Tensor) -> float:
+    """The metric on some of the examples."""
+    if quality.counts is not None:
+        return bleu(quality.counts[rows])
+    assert metric is not None
     assert quality.labels is not None
     return metric(quality.predictions[rows], quality.labels[rows])
 

@@ -7,7 +7,8 @@ import re
 import string
 from collections import Counter
 from collections.abc import Sequence
-from hashlib import blake2b
+
+from prunus.task import _fingerprint
 
 ARTICLES = re.compile(r"\b(a|an|the)\b")
 PUNCTUATION = str.maketrans("", "", string.punctuation)
@@ -40,8 +41,7 @@ def score(answer: str, golds: Sequence[str], no_answer: bool) -> tuple[float, fl
 
 def fingerprint(answer: str) -> int:
     """A signed 64-bit number that is the same for answers of the same normal form."""
-    digest = blake2b(normal(answer).encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big", signed=True)
+    return _fingerprint.fingerprint(normal(answer))
 
 
 def _f1(said: list[str], gold: list[str], no_answer: bool) -> float:

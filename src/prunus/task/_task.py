@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from pydantic import Field, PositiveInt
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from prunus.errors import PrunusError
+from prunus.networks._fresh import Fresh
 from prunus.registry import Part
 from prunus.task._network import open_tokenizer
 from prunus.task._prepared import Prepared
@@ -36,6 +37,10 @@ class Task(Part, ABC):
         Raises:
             PrunusError: there is none.
         """
+
+    def answered_by(self, model: PreTrainedModel) -> bool:
+        """Whether a model has the head that answers it."""
+        return f"For{self.head}" in type(model).__name__
 
     def cut_off(self, length: int) -> Self:
         """The same task with examples cut off at so many tokens.
@@ -87,7 +92,7 @@ class TextTask(Task):
         if where is None:
             raise PrunusError(
                 "a new network has no tokenizer: it can learn image_classification; name a"
-                " pretrained model for texts"
+                " pretrained model for texts, or a new t5 for translation"
             )
         try:
             return open_tokenizer(where)
@@ -95,6 +100,16 @@ class TextTask(Task):
             raise
         except Exception as error:  # a broken file makes transformers raise anything
             raise PrunusError(f"{where} holds no tokenizer that opens: {error}") from None
+
+    def tokenizer_for(self, network: Fresh) -> PreTrainedTokenizerBase:
+        """A tokenizer for a new network, learnt from the training split.
+
+        Raises:
+            PrunusError: the task is not learnt from scratch, or has no training split.
+        """
+        raise PrunusError(
+            f"a new {network.name} learns translation alone from scratch; name a pretrained model"
+        )
 
     def cut_off(self, length: int) -> Self:
         """The same task with texts cut off at so many tokens."""

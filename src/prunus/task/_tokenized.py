@@ -1,8 +1,9 @@
 """Texts made into tokens by one tokenizer."""
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, ClassVar
 
 import torch
@@ -54,6 +55,10 @@ class Tokenized(Prepared[Rows]):
     def lengths(self, split: str) -> Tensor:
         """Number of tokens ``[example]`` int64 of each example, in the order of the split."""
         return torch.tensor([len(row["input_ids"]) for row in self.examples(split)])
+
+    def tokens(self, split: str) -> Iterator[int]:
+        """The tokens of a split's texts, one after another."""
+        return chain.from_iterable(row["input_ids"] for row in self.examples(split))
 
     def longest(self, config: PretrainedConfig) -> int:
         """How many tokens a padded text of the task has, as far as a model has positions."""

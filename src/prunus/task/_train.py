@@ -8,23 +8,24 @@ from typing import Any
 
 from rich.progress import track
 from torch import nn
-from transformers import PreTrainedModel, set_seed
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 
 from prunus.errors import PrunusError
 from prunus.files import folder_beside
+from prunus.networks._fresh import Fresh
 from prunus.networks._network import Network
 from prunus.registry import spelt
 from prunus.task._locate import resolve
 from prunus.task._network import hushed, open_network
 from prunus.task._prepared import Prepared
-from prunus.task._task import Task
+from prunus.task._task import Task, TextTask
 from prunus.task._training import Training
 
 RECORD = "training.json"
 
 
 def train(
-    model: str | Path | Network,
+    model: str | Path | Network | Fresh,
     task: Task,
     training: Training,
     out: str | Path,
@@ -34,7 +35,7 @@ def train(
 
     Args:
         model: a folder, ``package:module/folder``, or a hub id; a head that does not fit the task
-            is made anew; or a network to be made.
+            is made anew; or a network to be made, with its tokenizer where it reads texts.
         task: what to learn.
         training: how.
         out: the folder to be written; it appears complete, at the end.
@@ -50,18 +51,20 @@ def train(
     from prunus.task._fit import fit  # the Trainer takes two seconds to import
 
     _require_ours(Path(out))
-    where, started = None if isinstance(model, Network) else resolve(model), time.perf_counter()
-    processor = task.processor(where)
+    made = isinstance(model, Network | Fresh)
+    where, started = None if made else resolve(model), time.perf_counter()
     if training.max_length is not None:
         task = task.cut_off(training.max_length)
+    processor = _learnt(model, task) if isinstance(model, Fresh) else task.processor(where)
     prepared = task.prepare(processor)
     prepared.require("train", *(["validation"] if training.evaluate else []))
     set_seed(training.seed)
-    network = _network(model, where, prepared, task)
+    network = _network(model, where, prepared, task, processor)
+    prepared = prepared.fitted(network.config)
     with folder_beside(Path(out)) as folder:
         loss = fit(network, prepared, training, folder, quiet)
         record = {
-            "model": spelt(model) if isinstance(model, Network) else str(model),
+            "model": spelt(model) if made else str(model),
             "task": task.model_dump(mode="json"),
             "training": training.model_dump(mode="json"),
             "loss": loss,
@@ -75,11 +78,25 @@ def train(
     return Path(out)
 
 
+def _learnt(model: Fresh, task: Task) -> PreTrainedTokenizerBase:
+    """The tokenizer of a network that is to be made."""
+    if not isinstance(task, TextTask):
+        raise PrunusError(f"a new {model.name} reads texts, which this task has not")
+    return task.tokenizer_for(model)
+
+
 def _network(
-    model: str | Path | Network, where: str | Path | None, prepared: Prepared[Any], task: Task
+    model: str | Path | Network | Fresh,
+    where: str | Path | None,
+    prepared: Prepared[Any],
+    task: Task,
+    processor: Any,
 ) -> PreTrainedModel:
+    said = {**prepared.head_config(), **prepared.input_config()}
     if isinstance(model, Network):
-        return model.build({**prepared.head_config(), **prepared.input_config()})
+        return model.build(said)
+    if isinstance(model, Fresh):
+        return model.build(task.head, processor, said)
     assert where is not None
     return open_network(where, prepared, task.head)
 
@@ -95,5 +112,5 @@ def _require_ours(out: Path) -> None:
 def _quality(model: nn.Module, prepared: Prepared, quiet: bool) -> dict[str, Any]:
     shown = None if quiet else partial(track, description="validation")
     quality = prepared.evaluate(model, progress=shown)
-    kept = ("metric", "value", "stderr", "n", "extra")
+    kept = ("metric", "value", "stderr", "n", "extra", "signature")
     return {name: getattr(quality, name) for name in kept} | {"baselines": prepared.baselines()}

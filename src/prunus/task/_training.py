@@ -1,7 +1,7 @@
 """The settings of a fine-tuning."""
 
 from math import ceil
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     Field,
@@ -10,10 +10,11 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     field_validator,
+    model_validator,
 )
 from transformers import SchedulerType
 
-from prunus.errors import unknown
+from prunus.errors import PrunusError, unknown
 from prunus.registry import Part
 
 Beta = Annotated[float, Field(ge=0, lt=1)]
@@ -35,6 +36,13 @@ class Training(Part):
         scheduler: how it falls: linear, cosine, constant or another of transformers' names.
         max_length: tokens at which a text is cut off; None is the task's.
         freeze_embeddings: leave the token embeddings as they are.
+        embedding_rate: the learning rate of the token embeddings, and of what is tied to them, as a
+            multiple of the others'.
+        label_smoothing: how much of a label's probability is spread over all classes or tokens
+            (Szegedy et al., arXiv 1512.00567, section 7).
+        averaging: how much of the average of the weights each step keeps; the average is what is
+            saved. 0 saves the last weights.
+        precision: of the products; weights and optimizer are float32.
         seed: of the new head, the order of the examples and dropout.
         max_steps: stop after so many steps; None is all of them.
         evaluate: measure the trained model on the validation split.
@@ -52,6 +60,10 @@ class Training(Part):
     scheduler: str = "linear"
     max_length: PositiveInt | None = None
     freeze_embeddings: bool = False
+    embedding_rate: PositiveFloat = 1.0
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    averaging: Beta = 0.0
+    precision: Literal["float32", "bfloat16"] = "float32"
     seed: int = 0
     max_steps: PositiveInt | None = None
     evaluate: bool = True
@@ -68,6 +80,12 @@ class Training(Part):
     def warmup(self) -> float:
         """As the Trainer takes it: steps, or a share of them below 1."""
         return self.warmup_ratio if self.warmup_steps is None else self.warmup_steps
+
+    @model_validator(mode="after")
+    def _embeds(self) -> Self:
+        if self.freeze_embeddings and self.embedding_rate != 1:
+            raise PrunusError("freeze_embeddings: embeddings that stay have no embedding_rate")
+        return self
 
     def steps(self, examples: int) -> tuple[int, int]:
         """Steps of the whole training, and of an epoch, with so many examples."""
