@@ -103,7 +103,7 @@ def test_every_method_has_its_code_and_its_recipe(name, book):
     splopa = "splopa" in name
     assert (recipe.adapt is not None) == splopa
     if splopa:
-        own = {"name": "splopa", "prototypes": 8, "rank": 2, "block": "32x32"}
+        own = {"prototypes": 8, "rank": 2, "block": "32x32", "learning_rate": 1e-3}
         assert own.items() <= recipe.adapt.items()
     scope = recipe.budget["scope"]
     assert scope == ("global" if name[:2] in ("b2", "d2", "d4") else "local")

@@ -9,6 +9,8 @@ from prunus.table import Cell, Line
 
 METHOD, DENSITY, FIRST = "pruning_method", "final_threshold", "initial_threshold"
 DISTILS, PROTOTYPES, SCORES = "alpha_distil", "num_splopa_prototypes", "mask_scores_learning_rate"
+RATE, POSITIONS_RATE = "adapter_learning_rate", 1e-3
+"""What the published script takes where it is not told."""
 NEEDED = (
     METHOD, FIRST, DENSITY, "per_gpu_train_batch_size", "warmup_steps", "num_train_epochs",
     "learning_rate", "initial_warmup", "final_warmup",
@@ -27,7 +29,7 @@ SAME = {
     PROTOTYPES: "adapt.prototypes",
     "splopa_prototype_rank": "adapt.rank",
     "splopa_init_range": "adapt.init_range",
-    "adapter_learning_rate": "adapt.learning_rate",
+    RATE: "adapt.learning_rate",
 }
 """Arguments that are settings."""
 CRITERIA = {
@@ -90,6 +92,8 @@ class Run:
         cells = self.line.said
         yield "score", self._score()
         yield from ((key, cells[title]) for title, key in SAME.items() if title in cells)
+        if self.adapts and RATE not in cells:
+            yield SAME[RATE], cells[PROTOTYPES].of(POSITIONS_RATE)
         yield from self._amount()
         scope = "global" if self._method == GLOBAL else "local"
         yield "budget.scope", cells[METHOD].of(scope)
