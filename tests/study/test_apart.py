@@ -118,8 +118,8 @@ def test_a_row_whose_process_dies_fails_alone_and_an_interrupted_study_leaves_no
     until(lambda: counted(out, "started")["row-2"], process)
     children = psutil.Process(process.pid).children(recursive=True)
     os.killpg(process.pid, signal.SIGINT)
-    process.communicate(timeout=LONG)
-    assert process.returncode == 130
+    said = process.communicate(timeout=LONG)
+    assert process.returncode == 130, said
     until(lambda: not alive(children))
     left = [path.name for path in out.iterdir() if re.search(r"\.[0-9a-f]{8}$", path.name)]
     assert all(name.startswith(".row-0.") for name in left)

@@ -22,6 +22,8 @@ from prunus.study._row import Row
 
 PRELOADED = ["prunus.study._job"]
 """What is imported once; each process begins as a copy of one that has it."""
+INTERRUPTED = 128 + signal.SIGINT
+"""How a process that is interrupted ends."""
 GRACE = 20.0
 """Seconds in which a process that is told to end may tidy up."""
 LONGEST = 20_000
@@ -59,6 +61,9 @@ def apart(rows: Sequence[Row], out: Path, log: Path, workers: int) -> Iterator[E
 
     Yields:
         What happened.
+
+    Raises:
+        KeyboardInterrupt: a process was interrupted.
     """
     context = _context()
     threads = max(1, torch.get_num_threads() // workers)
@@ -72,6 +77,9 @@ def apart(rows: Sequence[Row], out: Path, log: Path, workers: int) -> Iterator[E
             over = set(wait([worker.process.sentinel for worker in busy]))
             for worker in [one for one in busy if one.process.sentinel in over]:
                 busy.remove(worker)
+                worker.process.join()
+                if worker.process.exitcode == INTERRUPTED:  # Ctrl-C is for all of them
+                    raise KeyboardInterrupt
                 yield Event(worker.row, ended=True, why=_why(worker))
     finally:
         _end([worker.process for worker in busy])
@@ -98,7 +106,7 @@ def _start(context: Any, row: Row, out: Path, log: Path, threads: int) -> Worker
 
 def _work(row: Row, out: Path, log: Path, threads: int, telling: Connection) -> None:
     """What a process does."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, _terminated)
     threading.Thread(target=_watch_parent, daemon=True).start()
     os.environ["OMP_NUM_THREADS"] = str(threads)  # for processes that this one starts
     torch.set_num_threads(threads)
@@ -110,7 +118,11 @@ def _work(row: Row, out: Path, log: Path, threads: int, telling: Connection) -> 
             why = carry_out(row, out, logger, quiet=True)
         telling.send(why[:LONGEST])
     except KeyboardInterrupt:
-        sys.exit(128 + signal.SIGINT)
+        sys.exit(INTERRUPTED)
+
+
+def _terminated(number: int, _: Any) -> None:
+    sys.exit(128 + number)
 
 
 def _watch_parent() -> None:
@@ -125,7 +137,6 @@ def _watch_parent() -> None:
 
 def _why(worker: Worker) -> str:
     """Why the row of a process that is over failed."""
-    worker.process.join()
     try:
         return worker.told.recv() if worker.told.poll() else _death(worker.process.exitcode)
     except EOFError:
