@@ -62,6 +62,7 @@ class Gates:
         self.stays = {n: torch.ones(s.shape, dtype=torch.bool) for n, s in self.sites.items()}
         self.scores: dict[str, nn.Parameter] = {}
         self.lessons: dict[int, Lesson] = {}
+        self._criteria: dict[str, Learned] = {}
         for place, course in enumerate(courses):
             if isinstance(course.criterion, Learned):
                 self._begin(place, course, course.criterion, model)
@@ -127,7 +128,7 @@ class Gates:
         self._asked = False
 
     def values(self, training: bool = False) -> dict[str, Tensor]:
-        """{site: [*grid]} what units are multiplied by: bool where they stay as they are, or go."""
+        """{site: [*grid]} what units are multiplied by, in a pass that trains or does not."""
         return {name: self._value(name, training) for name in self.sites}
 
     def close(self) -> dict[str, Tensor]:
@@ -140,6 +141,7 @@ class Gates:
         for name, site in course.sites.items():
             device = model.get_parameter(site.slices[0].tensor).device
             self.scores[name] = nn.Parameter(criterion.start(site.shape).to(device))
+            self._criteria[name] = criterion
         bounded = course.budget.density < 1
         self.lessons[place] = Lesson(
             criterion, tuple(course.sites), bounded, criterion.strength(0.0, bounded)
@@ -161,10 +163,7 @@ class Gates:
         if scores is None:
             return self.stays[name].float()
         stays = self.stays[name].to(scores)
-        return self._criterion(name).value(scores, stays, training)
-
-    def _criterion(self, name: str) -> Learned:
-        return next(own.criterion for own in self.lessons.values() if name in own.sites)
+        return self._criteria[name].value(scores, stays, training)
 
     def state(self) -> Iterator[tuple[str, Tensor]]:
         """(key, scores), by which a later training goes on."""

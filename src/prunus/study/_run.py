@@ -60,7 +60,7 @@ def study(
     out, rows = Path(out), list(rows)
     turn = chosen(rows, only)
     out.mkdir(parents=True, exist_ok=True)
-    failed: dict[str, str] = {}
+    failed, known = dict[str, str](), dict[str, Result]()
     with study_lock(out):
         finished = _finished(rows, out)
         turn = [row for row in turn if row.name not in finished]
@@ -71,8 +71,8 @@ def study(
                 if event.why:
                     failed[event.row.name] = event.why
                 if event.ended:
-                    _written(rows, out, failed)
-        return _written(rows, out, failed)
+                    _written(rows, out, failed, known)
+        return _written(rows, out, failed, known)
 
 
 def _here(rows: Sequence[Row], out: Path, quiet: bool) -> Iterator[Event]:
@@ -101,17 +101,18 @@ def _finished(rows: Sequence[Row], out: Path) -> set[str]:
     return finished
 
 
-def _written(rows: Sequence[Row], out: Path, failed: dict[str, str]) -> Study:
-    """What became of the rows so far, also as files."""
-    results = list[Result]()
+def _written(
+    rows: Sequence[Row], out: Path, failed: dict[str, str], known: dict[str, Result]
+) -> Study:
+    """What became of the rows so far, also as files; each row's report is read once."""
     for row in rows:
-        if row.name in failed or not (out / row.name / REPORT).is_file():
+        if row.name in failed or row.name in known or not (out / row.name / REPORT).is_file():
             continue
         try:
-            results.append(result(row, out / row.name))
+            known[row.name] = result(row, out / row.name)
         except PrunusError as error:
             failed[row.name] = str(error)
-    done = {*failed, *(one.name for one in results)}
-    waiting = tuple(row.name for row in rows if row.name not in done)
-    write(tuple(results), out, failed, waiting)
-    return Study(tuple(results), failed, waiting)
+    results = tuple(known[row.name] for row in rows if row.name in known)
+    waiting = tuple(row.name for row in rows if row.name not in {*failed, *known})
+    write(results, out, failed, waiting)
+    return Study(results, failed, waiting)
