@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterable, Iterator
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from rich.console import Console
 from rich.progress import (
@@ -19,7 +19,25 @@ EVERY = 0.1
 """Seconds between two drawings."""
 
 
-class Bars:
+class Shown:
+    """What is shown while a block runs."""
+
+    _progress: Progress
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self._progress.stop()
+
+
+class Bars(Shown):
     """Bars that are drawn as work is done, and gone when it is over.
 
     They are drawn by the work itself: a thread that draws would count as computing time where
@@ -44,18 +62,6 @@ class Bars:
         )
         self._tasks: dict[str, Any] = {}
         self._drawn = 0.0
-
-    def __enter__(self) -> "Bars":
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
-        self._progress.stop()
 
     def step(self, what: str, done: int, of: int) -> None:
         """``done`` of ``of`` steps of ``what`` are over; the bar goes with the last one."""

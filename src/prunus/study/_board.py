@@ -1,14 +1,15 @@
 """What runs, what is done and what failed, on standard error."""
 
-from types import TracebackType
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from prunus.recipe._bars import Shown
 
-class Board:
+
+class Board(Shown):
     """A line for every row that is over and, on a terminal, a clock for every one that runs."""
 
     def __init__(self, rows: int, quiet: bool, live: bool) -> None:
@@ -27,18 +28,6 @@ class Board:
         self._all = self._progress.add_task("rows", total=rows)
         self._running: dict[str, Any] = {}
         self._over, self._rows = 0, rows
-
-    def __enter__(self) -> "Board":
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
-        self._progress.stop()
 
     def show(self, name: str, ended: bool, why: str) -> None:
         """A row began; or it ended, and failed where there is a reason."""
