@@ -5,6 +5,7 @@ from prunus.edit._resize import PORTABLE, drop_adapter, emptiable, mixed, own_cl
 from prunus.edit.dead import dead, remove_dead
 from prunus.edit.group_lasso import group_lasso
 from prunus.edit.mask import mask
+from prunus.edit.partly import partly
 from prunus.edit.proof import prove
 from prunus.edit.settle import settle
 from prunus.edit.shrink import reshape, shrink
@@ -19,6 +20,7 @@ __all__ = [
     "mask",
     "mixed",
     "own_classes",
+    "partly",
     "prove",
     "remove_dead",
     "reshape",

@@ -79,11 +79,12 @@ class Repair(Part):
     Attributes:
         reads: statistics that it wants of the scoring pass.
         at: whether it mends the reader, what the sublayer makes of its own input ("entry"), or a
-            linear layer whose single weights go ("weights").
+            linear layer whose single weights go ("weights"), or a whole sublayer apart from the
+            others ("module").
     """
 
     reads: ClassVar[tuple[str, ...]] = ()
-    at: ClassVar[Literal["reader", "entry", "weights"]] = "reader"
+    at: ClassVar[Literal["reader", "entry", "weights", "module"]] = "reader"
 
     def pool(self, kept: int, units: int) -> int:
         """How many units of a site must be there for it to choose ``kept`` of ``units`` from."""
