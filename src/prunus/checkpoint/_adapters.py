@@ -1,6 +1,5 @@
 """Adapter-only checkpoints: what differs from a dense model that is cut by a plan."""
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +16,7 @@ from prunus.anatomy._tensors import Tensors
 from prunus.checkpoint._files import require_ours, seal, verify
 from prunus.checkpoint._start import Start
 from prunus.checkpoint._whole import align
+from prunus.digest import digest
 from prunus.errors import PrunusError
 from prunus.files import folder_beside
 from prunus.plan import Plan
@@ -103,11 +103,7 @@ def load_adapters(base: PreTrainedModel, folder: str | Path) -> PreTrainedModel:
 
 def fingerprint(model: nn.Module) -> str:
     """Hex SHA-256 of a model's tensors, with their names, types and shapes."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(_tensors(model).items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
+    return digest(_tensors(model))
 
 
 def _more(model: nn.Module, start: nn.Module) -> dict[str, Tensor]:

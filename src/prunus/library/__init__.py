@@ -1,0 +1,12 @@
+"""Tuned modules, kept under the hash of what they depend on: made once, used in every model."""
+
+from prunus.library._entry import Entry
+from prunus.library._fill import Filled, fill
+from prunus.library._hashes import data_hash, weights_hash
+from prunus.library._key import Key
+from prunus.library._library import Library, place
+from prunus.library._module import Module
+
+__all__ = [
+    "Entry", "Filled", "Key", "Library", "Module", "data_hash", "fill", "place", "weights_hash",
+]  # fmt: skip

@@ -1,0 +1,41 @@
+"""Hashes of what modules are tuned for and on: the dense model and the data."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from prunus.anatomy._tensors import Tensors
+from prunus.digest import digest
+from prunus.library._key import sha256
+
+VOLATILE = {"architectures", "dtype", "torch_dtype", "transformers_version"}
+"""Keys of a configuration that say how it was saved, or what the tensors themselves say."""
+
+
+def weights_hash(model: PreTrainedModel) -> str:
+    """Hex SHA-256 of what a model computes: its class, configuration, parameters and buffers.
+
+    Neither the order of the parameters nor which of tied names comes first matters, nor where the
+    model was opened from or with which version.
+    """
+    least: dict[str, str] = {}
+    for name, owner in sorted(Tensors.of(model).aliases.items()):
+        least.setdefault(owner, name)
+    state = model.state_dict()
+    tensors = {name: state[name] for name in least.values() if name in state}
+    return sha256([type(model).__name__, _lasting(model.config.to_dict()), digest(tensors)])
+
+
+def data_hash(batches: Iterable[Mapping[str, Tensor]]) -> str:
+    """Hex SHA-256 of batches in their order: names, types, shapes and content of their tensors."""
+    return sha256([digest(batch) for batch in batches])
+
+
+def _lasting(config: Any) -> Any:
+    """What of a configuration is the same after it was saved and opened again."""
+    if not isinstance(config, dict):
+        return config
+    kept = {str(key): _lasting(value) for key, value in config.items()}
+    return {key: kept[key] for key in kept if key not in VOLATILE and not key.startswith("_")}
