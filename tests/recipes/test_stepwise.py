@@ -46,7 +46,7 @@ def trained(monkeypatch, in_process, quick_gc):
     seen, train = [], Learning.train
 
     def watched(self, model, *args):
-        train(self, model, *args)
+        history = train(self, model, *args)
         dead = sum(
             int((own.flatten(1).abs().sum(1) == 0).sum())
             for name, own in model.named_parameters()
@@ -54,6 +54,7 @@ def trained(monkeypatch, in_process, quick_gc):
         )
         learnt = sum(own.numel() for own in model.parameters() if own.requires_grad)
         seen.append((parameters(model), learnt, dead, len(adapted(model))))
+        return history
 
     monkeypatch.setattr(Learning, "train", watched)
     return seen
@@ -108,7 +109,7 @@ def test_a_run_that_broke_off_goes_on_to_the_same_end(trained, tmp_path, monkeyp
     def broken(self, model, *args):
         if len(trained) == 5:  # three of the whole run, two of this one
             raise KeyboardInterrupt
-        train(self, model, *args)
+        return train(self, model, *args)
 
     with monkeypatch.context() as patch:
         patch.setattr(Learning, "train", broken)

@@ -29,6 +29,7 @@ from prunus.recover import Reader, Repair, TouchUp, Trained
 from prunus.score import Criterion, look
 from prunus.select import Budget, Cost, Selector, select
 from prunus.site import Site, along
+from prunus.task import History
 
 Found = dict[str, Tensor | Curve]
 
@@ -62,6 +63,7 @@ class Job:
         found: what the criterion made of it.
         trained: what the touch-up did.
         learnt: how many parameters drive: stepwise has trained, of what stayed.
+        history: of every training of a drive, in order.
     """
 
     model: Any
@@ -89,6 +91,7 @@ class Job:
     teacher: Teacher = field(init=False)
     trained: Trained | None = field(init=False, default=None)
     learnt: int | None = field(init=False, default=None)
+    history: list[History] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
         """The student begins as a copy of the dense model, the teacher is the dense model.
@@ -275,9 +278,8 @@ class Job:
         for name in names:
             if name in plan:
                 stays &= along(here[name].inlet, plan[name][self.alive[name]], width)
-        evidence = self.evidence.get(names[0])
         return Reader(
-            self.student, site, stays, seen, evidence,
+            self.student, site, stays, seen, self.evidence.get(names[0]),
             alone=len(names) == 1, lowest=names[0] == next(iter(self.sites)),
         )  # fmt: skip
 

@@ -12,7 +12,7 @@ from prunus import adapt
 from prunus.errors import PrunusError
 from prunus.loss import Objective
 from prunus.probe.loss import Batch
-from prunus.task import Prepared, Training
+from prunus.task import History, Prepared, Training
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Learning:
         told: Callable[[int, int], None],
         save: int | None,
         groups: Sequence[Mapping[str, Any]] = (),
-    ) -> None:
+    ) -> History:
         """Train a model in place.
 
         Args:
@@ -70,6 +70,9 @@ class Learning:
             told: of progress.
             save: steps between checkpoints; None makes none.
             groups: see :func:`prunus.trainer.train`; adapters have theirs in any case.
+
+        Returns:
+            How it went.
 
         Raises:
             PrunusError: a term of the loss does not fit the model or its teacher.
@@ -80,7 +83,7 @@ class Learning:
         self.check(model)
         kept = None if save is None else Checkpoints(self.checkpoints, save)
         with TemporaryDirectory() as folder:
-            fit(
+            return fit(
                 model, self.prepared, self.training, Path(folder), True,
                 loss=self._loss, enter=enter, told=told, checkpoints=kept,
                 groups=[*groups, *adapt.groups(model)],

@@ -72,9 +72,10 @@ class Gradual(Drive):
             return pruners[-1]
 
         with job.phase("train"):
-            learning.with_penalty(gates.penalty).train(
+            history = learning.with_penalty(gates.penalty).train(
                 job.student, enter, partial(job.step, "train"), self.save, gates.groups()
             )
+        job.history.append(history)
         job.student.eval()
         plan = self._merged(job, pruners[-1], sites)
         torn = any(site.among for site in job.sites.values())

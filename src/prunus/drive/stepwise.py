@@ -1,5 +1,7 @@
 """Train, rank, cut a little, recover; and again."""
 
+import json
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Self
@@ -8,6 +10,7 @@ import torch
 from pydantic import (
     NonNegativeFloat,
     PositiveInt,
+    TypeAdapter,
     model_validator,
 )
 from safetensors import SafetensorError
@@ -28,9 +31,11 @@ from prunus.plan import Plan
 from prunus.registry import spelt
 from prunus.schedule.linear import Linear
 from prunus.select import masks
+from prunus.task import History
 
 STATE = "student.safetensors"
 PLAN = "plan.safetensors"
+HISTORY = "history.json"
 
 
 class Stepwise(Drive):
@@ -84,12 +89,13 @@ class Stepwise(Drive):
             job.reread()
         done, plan = self._resumed(job, learning)
         if not done:
-            self._train(job, learning, self.before)
+            self._train(job, learning, "before", self.before)
         for step in range(done + 1, self.steps + 1):
             job.step("step", step - 1, self.steps)
             plan = self._cut(job, plan, step / self.steps)
             last = step == self.steps and self.after is not None
-            self._train(job, learning, (self.after or 0.0) if last else self.recovery)
+            epochs = (self.after or 0.0) if last else self.recovery
+            self._train(job, learning, f"step {step}", epochs)
             if self.save and step < self.steps:
                 _keep(job, learning.checkpoints / f"step-{step}", plan)
         job.learnt = trained_parameters(job.student)
@@ -112,11 +118,13 @@ class Stepwise(Drive):
         job.cut(plan)
         return plan
 
-    def _train(self, job: Job, learning: Learning, epochs: float) -> None:
+    def _train(self, job: Job, learning: Learning, name: str, epochs: float) -> None:
         if not epochs:
             return
         with job.phase("train"):
-            learning.lasting(epochs).train(job.student, None, partial(job.step, "train"), None)
+            told = partial(job.step, "train")
+            history = learning.lasting(epochs).train(job.student, None, told, None)
+        job.history.append(replace(history, name=name))
         job.student.eval()
 
     def _resumed(self, job: Job, learning: Learning) -> tuple[int, Plan]:
@@ -131,6 +139,8 @@ class Stepwise(Drive):
             return 0, Plan()
         folder = learning.checkpoints / f"step-{steps[-1]}"
         plan = Plan.load(folder / PLAN)
+        said = json.loads((folder / HISTORY).read_text(encoding="utf-8"))
+        job.history = TypeAdapter(list[History]).validate_python(said)
         job.cut(plan)
         try:
             load_model(job.student, folder / STATE)
@@ -174,6 +184,7 @@ def _dense(job: Job, name: str, own: Tensor | Curve) -> Tensor:
 def _keep(job: Job, folder: Path, plan: Plan) -> None:
     """Write the student, the network last: a step with one is whole."""
     plan.save(folder / PLAN)
+    write_bytes(folder / HISTORY, json.dumps([asdict(own) for own in job.history]).encode())
     state, owners = job.student.state_dict(), dict[int | str, str]()
     once = {
         name: tensor.contiguous()

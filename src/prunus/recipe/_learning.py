@@ -27,12 +27,12 @@ def learning(
         checkpoints: where the training is saved as it goes on, if it is.
 
     Raises:
-        PrunusError: the task has no training split, or a teacher is named that is not asked or
-            cannot be opened.
+        PrunusError: the task lacks a split that the training needs, or a teacher is named that is
+            not asked or cannot be opened.
     """
     if recipe.drive["name"] not in TRAINING:
         return None
-    prepared.require("train")
+    prepared.require(*chosen.training.splits)
     named = recipe.teacher
     teacher = dense if named is None else open_model(folder_of(named), recipe.device)
     objective = Objective(chosen.losses, teacher)

@@ -22,8 +22,11 @@ TRAINING = {GRADUAL: "snip_momentum", STEPWISE: "taylor"}
 """The drives that train, and what they score by unless told otherwise."""
 FINETUNE = "finetune"
 """The touch-up that trains."""
-BY_DRIVE = {"epochs": "drive.recovery, before and after", "max_steps": "drive.recovery"}
-"""Settings of a training that drive: stepwise says itself."""
+BY_DRIVE = {
+    GRADUAL: {"patience": "nothing: weights of an earlier look are those of less pruning"},
+    STEPWISE: {"epochs": "drive.recovery, before and after", "max_steps": "drive.recovery"},
+}
+"""Settings of a training that a drive says itself."""
 ELSEWHERE = {
     "max_length": "task.max_length",
     "evaluate": "evaluation.split",
@@ -252,7 +255,7 @@ class Recipe(Method):
                 "adapt: nothing trains the adapters; add finetune to recover, or use drive:"
                 f" {' or '.join(TRAINING)}"
             )
-        elsewhere = ELSEWHERE | (BY_DRIVE if self.drive["name"] == STEPWISE else {})
+        elsewhere = ELSEWHERE | BY_DRIVE.get(self.drive["name"], {})
         for key, where in elsewhere.items():
             if key in self.training:
                 raise PrunusError(f"training.{key} is for `prunus train`; here say {where}")

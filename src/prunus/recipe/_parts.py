@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from prunus.errors import PrunusError
-from prunus.recipe._model import BY_DRIVE, ELSEWHERE, GRADUAL, STEPWISE, TRAINING, Recipe, Settings
+from prunus.recipe._model import BY_DRIVE, ELSEWHERE, GRADUAL, TRAINING, Recipe, Settings
 from prunus.registry import Part, find, parse, spelt
 
 MADE = ("random", "narrower", "shallower")
@@ -141,7 +141,7 @@ def resolved(recipe: Recipe, chosen: Parts) -> Settings:
         full["adapt"] = spelt(chosen.adapt)
     if full["drive"]["name"] in TRAINING:
         said = chosen.training.model_dump(mode="json", exclude_none=True)
-        other = ELSEWHERE | (BY_DRIVE if full["drive"]["name"] == STEPWISE else {})
+        other = ELSEWHERE | BY_DRIVE.get(full["drive"]["name"], {})
         full["training"] = {key: value for key, value in said.items() if key not in other}
         full["losses"] = list(map(spelt, chosen.losses))
     else:

@@ -1,6 +1,6 @@
 """From what a run found to its report."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from transformers import PreTrainedModel
@@ -15,7 +15,7 @@ from prunus.recipe._zeros import zeros
 from prunus.report import Report
 from prunus.report import _schema as schema
 from prunus.select import Cost
-from prunus.task import Quality, agreement
+from prunus.task import History, Quality, agreement
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ class Findings:
         touch_up: what training after pruning gave back, if it was asked for.
         compared: what could have been done instead.
         frontier: how the density was found, where it had to be.
+        histories: of the trainings of a drive.
         models: both models.
         trained: parameters that a drive trained, where one did.
         claims: the costs.
@@ -51,6 +52,7 @@ class Findings:
     touch_up: schema.TouchUp | None
     compared: list[schema.Baseline]
     frontier: schema.Frontier | None
+    histories: list[History]
     models: tuple[PreTrainedModel, PreTrainedModel]
     trained: int | None
     claims: Claims
@@ -81,6 +83,7 @@ def report_of(recipe: Recipe, found: Findings) -> Report:
         touch_up=found.touch_up,
         compared=tuple(found.compared),
         frontier=found.frontier,
+        histories=_histories(found.histories),
         density=density(found.cost, found.plan),
         zeros=zeros(*found.models, single(found.claims.batch, found.lengths[0])),
         params=_pair(parameters, found.models),
@@ -116,6 +119,11 @@ def _quality(dense: Quality, pruned: Quality, baselines: dict[str, float]) -> sc
         baselines=dict(baselines),
         signature=pruned.signature,
     )
+
+
+def _histories(found: list[History]) -> tuple[schema.History, ...]:
+    """The trainings that were looked at."""
+    return tuple(schema.History.model_validate(asdict(own)) for own in found if own.points)
 
 
 def _metrics(dense: Quality, pruned: Quality) -> dict[str, dict[str, float]]:

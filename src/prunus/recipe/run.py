@@ -102,6 +102,7 @@ def _carry_out(stage: Stage, source: Path, peak: Peak) -> Report:
         touch_up=touched_up(stage, cut, pruned),
         compared=compare_all(stage, opened, cut, pruned),
         frontier=frontier(stage, cut, qualities),
+        histories=cut.job.history,
         models=(opened.whole, cut.model),
         trained=cut.job.learnt,
         claims=cut.claims,

@@ -27,7 +27,22 @@ def train(recipe: TrainRecipe, out: str | Path, quiet: bool = False) -> list[str
     """
     task, training = build("task", recipe.task), build("training", recipe.training)
     folder = fine_tune(_source(recipe.model), task, training, out, quiet)
-    quality = json.loads((folder / "training.json").read_text(encoding="utf-8"))["quality"]
+    record = json.loads((folder / "training.json").read_text(encoding="utf-8"))
+    return [*_looked(record, training.eval_split), *_judged(record["quality"])]
+
+
+def _looked(record: Settings, split: str) -> list[str]:
+    """The loss that was left, where there were looks at it."""
+    points, kept = record["history"], record["kept"]
+    left = [point for point in points if kept in (None, point["step"])][-1:]
+    return [
+        f"loss on {split} {point['validation']:.4f} after {point['step']} steps"
+        f" of {points[-1]['step']}"
+        for point in left
+    ]
+
+
+def _judged(quality: Settings | None) -> list[str]:
     if quality is None:
         return []
     beside = ", ".join(f"{k.replace('_', ' ')} {v:.2f}" for k, v in quality["baselines"].items())

@@ -2,6 +2,8 @@
 
 from pydantic import ConfigDict, Field, JsonValue
 
+from prunus.report._history import History
+from prunus.report._library import Library
 from prunus.report._searched import Frontier
 from prunus.report._touched import TouchUp
 from prunus.report._value import Count, Number
@@ -268,6 +270,8 @@ class Report(_Value):
     touch_up: TouchUp | None = None
     compared: tuple[Baseline, ...] = ()
     frontier: Frontier | None = None
+    histories: tuple[History, ...] = ()
+    library: Library | None = None
     density: Density
     zeros: Zeros | None = None
     params: Pair

@@ -2,6 +2,7 @@
 
 from prunus.task._changes import Change, Changes
 from prunus.task._confidence import Recall, calibration_error
+from prunus.task._history import History, Point
 from prunus.task._locate import resolve
 from prunus.task._prepared import Batches, Prepared
 from prunus.task._quality import Difference, Quality, agreement, assess, difference
@@ -14,6 +15,8 @@ __all__ = [
     "Change",
     "Changes",
     "Difference",
+    "History",
+    "Point",
     "Prepared",
     "Quality",
     "Recall",

@@ -18,6 +18,11 @@ class Averaged(TrainerCallback):
         """The average of a model that is about to be trained."""
         self._average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay))
 
+    @property
+    def average(self) -> nn.Module:
+        """The model with the average of its weights so far."""
+        return self._average.module
+
     def on_step_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         """Take the weights of a step in."""
         self._average.update_parameters(given["model"])

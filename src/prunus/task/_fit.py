@@ -9,6 +9,8 @@ from transformers import PreTrainedModel
 
 from prunus.errors import PrunusError
 from prunus.task._average import Averaged
+from prunus.task._history import History
+from prunus.task._looks import Looks
 from prunus.task._prepared import Prepared
 from prunus.task._training import Training
 from prunus.trainer import train
@@ -21,7 +23,7 @@ def fit(
     folder: Path,
     quiet: bool,
     **more: Any,
-) -> float:
+) -> History:
     """Train ``model`` in place.
 
     Args:
@@ -33,16 +35,20 @@ def fit(
         **more: for :func:`prunus.trainer.train`: a loss, a guest, checkpoints.
 
     Returns:
-        The mean training loss.
+        How it went.
 
     Raises:
-        PrunusError: something is said of embeddings, and the model has none that learn.
+        PrunusError: something is said of embeddings, and the model has none that learn; or the
+            task lacks a split.
     """
     if training.freeze_embeddings:
         _embeddings(model).requires_grad_(False)
     examples: Any = prepared.examples("train")
-    callbacks = [Averaged(model, training.averaging)] if training.averaging else []
-    return train(
+    prepared.require(*training.splits)
+    averaged = [Averaged(model, training.averaging)] if training.averaging else []
+    seen = averaged[0].average if averaged else model
+    looks = [Looks(seen, prepared, training)] if training.eval_steps else []
+    loss = train(
         model,
         examples,
         prepared.collate("train"),
@@ -50,7 +56,7 @@ def fit(
         optimizer=_optimizer(training),
         bar=not quiet,
         groups=[*more.pop("groups", ()), *_groups(model, training)],
-        callbacks=callbacks,
+        callbacks=[*averaged, *looks],
         num_train_epochs=training.epochs,
         per_device_train_batch_size=training.batch_size,
         learning_rate=training.learning_rate,
@@ -68,6 +74,8 @@ def fit(
         use_cpu=model.device.type == "cpu",
         **more,
     )
+    points, kept = (looks[0].points, looks[0].kept) if looks else ((), None)
+    return History("training", loss, tuple(points), kept)
 
 
 def _optimizer(training: Training) -> tuple[type[Optimizer], dict[str, Any]] | None:

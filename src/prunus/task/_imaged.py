@@ -126,7 +126,7 @@ class Imaged(Labelled[Images]):
         if len(self.label_names) < MANY:
             return quality
         first = torch.stack([row[0] for row in answers]).topk(TOP).indices
-        found = (first == self.labels(split)[:, None]).any(1).double().mean()
+        found = (first == self.labels(split)[: len(first), None]).any(1).double().mean()
         return replace(quality, extra={**quality.extra, "top5": 100 * found.item()})
 
     def _shown(self, split: str, row: int) -> tuple[str, ...]:

@@ -77,15 +77,16 @@ class Labelled(Prepared[LabelledRows]):
 
     def _judge(self, split: str, answers: list[Tensor]) -> Quality:
         logits = torch.stack([row[0] for row in answers])
+        labels = self.labels(split)[: len(logits)]
         if logits.shape[-1] < len(self.label_names):
             raise PrunusError(
                 f"the model's head has {logits.shape[-1]} outputs, the task"
                 f" {len(self.label_names)} labels: {', '.join(self.label_names)}"
             )
         if self.regression:
-            return assess(logits.squeeze(-1), self.labels(split), self.metrics, self.seed)
+            return assess(logits.squeeze(-1), labels, self.metrics, self.seed)
         confidences, said = logits.softmax(-1).max(-1)
-        return assess(said, self.labels(split), self.metrics, self.seed, confidences)
+        return assess(said, labels, self.metrics, self.seed, confidences)
 
     def _asked(self, split: str, row: int) -> Asked:
         return Asked(self._shown(split, row), self._called(self.labels(split)[row]))

@@ -129,7 +129,7 @@ class Prepared(ABC, Generic[Rows]):
 
     @abstractmethod
     def _judge(self, split: str, answers: list[Tensor]) -> Quality:
-        """The quality of answers ``[output, ...]``, one an example in the order of the split."""
+        """The quality of answers ``[output, ...]``, one an example: the first of the split."""
 
     @abstractmethod
     def _asked(self, split: str, row: int) -> Asked:
@@ -173,6 +173,7 @@ class Prepared(ABC, Generic[Rows]):
         split: str = "validation",
         batch_size: int = 32,
         progress: Progress | None = None,
+        limit: int | None = None,
     ) -> Quality:
         """The quality of a model on a split.
 
@@ -182,17 +183,51 @@ class Prepared(ABC, Generic[Rows]):
             split: its name.
             batch_size: examples in a batch.
             progress: wraps the batches as they are gone through, as ``tqdm.tqdm`` does.
+            limit: ask only the first so many examples of the split.
 
         Raises:
             PrunusError: the head does not fit the task, or its answers are not finite.
         """
-        batches = self.batches(split, batch_size)
+        batches = self.batches(split, batch_size, limit)
         with evaluating(model):
             shown = progress(batches) if progress else batches
             answers = [row for batch in shown for row in self._answers(model, batch)]
         if not all(row.isfinite().all() for row in answers):
             raise PrunusError(f"the model's outputs on {split!r} are not finite: is it broken?")
         return self._judge(split, [answers[i] for i in batches.order.argsort().tolist()])
+
+    def loss(
+        self,
+        model: nn.Module,
+        split: str = "validation",
+        batch_size: int = 32,
+        limit: int | None = None,
+    ) -> float:
+        """The mean of a model's own loss on a split, in nats.
+
+        Args:
+            model: ``model(**batch)`` gives a loss, the mean over a batch; it is run in evaluation
+                mode and left in the mode it was in.
+            split: its name.
+            batch_size: examples in a batch, of which the result does not depend.
+            limit: take only the first so many examples of the split.
+
+        Raises:
+            PrunusError: the task has no such split, or the model gives no loss.
+        """
+        total, count, device = 0.0, 0, next(model.parameters()).device
+        with evaluating(model):
+            for batch in self.batches(split, batch_size, limit):
+                lost = model(**{name: value.to(device) for name, value in batch.items()}).loss
+                if lost is None:
+                    raise PrunusError(f"a {type(model).__name__} gives no loss of its own")
+                count += self._terms(batch)
+                total += self._terms(batch) * float(lost)
+        return total / count
+
+    def _terms(self, batch: Batch) -> int:
+        """How many terms a model's loss on a batch is the mean of: the examples."""
+        return len(batch[self.label_keys[0]])
 
     def require(self, *splits: str) -> None:
         """Check that the task has these splits.

@@ -89,7 +89,7 @@ class Spans(Tokenized[Questions]):
         return {name: self.assess("validation", answers).value for name, answers in said.items()}
 
     def assess(self, split: str, answers: Sequence[str]) -> Quality:
-        """The quality of answers, one a question in the order of the split.
+        """The quality of answers to the first questions of a split, in its order.
 
         Returns:
             F1 with the standard error of its mean over the questions, and ``exact_match``.
@@ -99,7 +99,7 @@ class Spans(Tokenized[Questions]):
         Raises:
             PrunusError: the task has no such split.
         """
-        golds = self._split(split).golds
+        golds = self._split(split).golds[: len(answers)]
         found = [score(a, right, self.no_answer) for a, right in zip(answers, golds, strict=True)]
         exact, f1 = torch.tensor(found, dtype=torch.float64).T
         return Quality(
@@ -123,7 +123,8 @@ class Spans(Tokenized[Questions]):
 
         Args:
             split: its name.
-            logits: ``[2, token]`` of starts and ends for each window, padded as in a batch.
+            logits: ``[2, token]`` of starts and ends for each of the first windows, padded as in a
+                batch.
 
         Raises:
             PrunusError: the task has no such split.
@@ -131,7 +132,7 @@ class Spans(Tokenized[Questions]):
         rows = self._split(split)
         best, said = [-torch.inf] * len(rows.questions), [""] * len(rows.questions)
         null = [torch.inf] * len(rows.questions)
-        for window, padded in zip(self.windows(split), logits, strict=True):
+        for window, padded in zip(self.windows(split), logits, strict=False):
             row, asked = self._unpadded(window, padded), window.question
             value, (begin, end) = window.best(row, self.max_answer_length)
             if value > best[asked]:
@@ -150,7 +151,10 @@ class Spans(Tokenized[Questions]):
         return [window.inputs | window.label(spans[window.question]) for window in cut]
 
     def _judge(self, split: str, answers: list[Tensor]) -> Quality:
-        return self.assess(split, self.answers(split, answers))
+        """Questions of which not every window is answered do not count."""
+        left = self.windows(split)[len(answers) :]
+        asked = max(1, left[0].question) if left else None
+        return self.assess(split, self.answers(split, answers)[:asked])
 
     def _asked(self, split: str, row: int) -> Asked:
         rows = self._split(split)

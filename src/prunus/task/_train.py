@@ -2,6 +2,7 @@
 
 import json
 import time
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -42,8 +43,8 @@ def train(
         quiet: show no progress.
 
     Returns:
-        ``out``. Its ``training.json`` holds the settings, the seconds, and the quality on the
-        validation split (in percent) unless ``training.evaluate`` is off.
+        ``out``. Its ``training.json`` holds the settings, the seconds, the history, and the quality
+        on the validation split (in percent) unless ``training.evaluate`` is off.
 
     Raises:
         PrunusError: the model, the data or a split is missing, or ``out`` holds something else.
@@ -57,17 +58,19 @@ def train(
         task = task.cut_off(training.max_length)
     processor = _learnt(model, task) if isinstance(model, Fresh) else task.processor(where)
     prepared = task.prepare(processor)
-    prepared.require("train", *(["validation"] if training.evaluate else []))
+    prepared.require(*training.splits, *(["validation"] if training.evaluate else []))
     set_seed(training.seed)
     network = _network(model, where, prepared, task, processor)
     prepared = prepared.fitted(network.config)
     with folder_beside(Path(out)) as folder:
-        loss = fit(network, prepared, training, folder, quiet)
+        history = fit(network, prepared, training, folder, quiet)
         record = {
             "model": spelt(model) if made else str(model),
             "task": task.model_dump(mode="json"),
             "training": training.model_dump(mode="json"),
-            "loss": loss,
+            "loss": history.loss,
+            "history": [asdict(point) for point in history.points],
+            "kept": history.kept,
             "seconds": time.perf_counter() - started,
             "quality": _quality(network, prepared, quiet) if training.evaluate else None,
         }

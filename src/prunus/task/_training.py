@@ -46,6 +46,13 @@ class Training(Part):
         seed: of the new head, the order of the examples and dropout.
         max_steps: stop after so many steps; None is all of them.
         evaluate: measure the trained model on the validation split.
+        eval_steps: look at the loss on held-out examples before the first step, every so many
+            steps, and after the last; None never looks.
+        eval_split: the split of those examples.
+        eval_samples: how many of them, the first of the split; None is all of them.
+        eval_metric: also measure the task's headline metric at each look.
+        patience: stop after so many looks without a lower loss; the weights of the lowest are left,
+            of all looks where none was too many. None goes on to the end, and leaves the last.
     """
 
     epochs: PositiveFloat = 3
@@ -67,6 +74,11 @@ class Training(Part):
     seed: int = 0
     max_steps: PositiveInt | None = None
     evaluate: bool = True
+    eval_steps: PositiveInt | None = None
+    eval_split: str = "development"
+    eval_samples: PositiveInt | None = None
+    eval_metric: bool = False
+    patience: PositiveInt | None = None
 
     @field_validator("scheduler")
     @classmethod
@@ -86,6 +98,24 @@ class Training(Part):
         if self.freeze_embeddings and self.embedding_rate != 1:
             raise PrunusError("freeze_embeddings: embeddings that stay have no embedding_rate")
         return self
+
+    @model_validator(mode="after")
+    def _looks(self) -> Self:
+        for key in ("eval_split", "eval_samples", "eval_metric", "patience"):
+            if (
+                self.eval_steps is None
+                and getattr(self, key) != type(self).model_fields[key].default
+            ):
+                raise PrunusError(
+                    f"{key}: nothing looks at the training; say after how many steps to look:"
+                    " eval_steps: 10"
+                )
+        return self
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The task's splits that a training needs."""
+        return ("train",) if self.eval_steps is None else ("train", self.eval_split)
 
     def steps(self, examples: int) -> tuple[int, int]:
         """Steps of the whole training, and of an epoch, with so many examples."""

@@ -119,7 +119,7 @@ class Translated(Tokenized[Pairs]):
         return {"copied_source": bleu(bleu_counts(rows.sources, rows.targets))}
 
     def assess(self, split: str, said: Sequence[str], loss: float | None = None) -> Quality:
-        """The quality of translations, one a row in the order of the split.
+        """The quality of translations of the first rows of a split, in its order.
 
         Args:
             split: its name.
@@ -135,7 +135,7 @@ class Translated(Tokenized[Pairs]):
         Raises:
             PrunusError: the task has no such split.
         """
-        right = self._split(split).targets
+        right = self._split(split).targets[: len(said)]
         counts = bleu_counts(said, right)
         return Quality(
             metric="bleu",
@@ -186,6 +186,10 @@ class Translated(Tokenized[Pairs]):
         of = (labels != IGNORED).sum(1)
         ids = self.translate(model, inputs)
         return torch.cat([torch.stack([lost.double(), of.double()], 1), ids.double()], 1).cpu()
+
+    def _terms(self, batch: Batch) -> int:
+        """The tokens of the references."""
+        return int((batch["labels"] != IGNORED).sum())
 
     def _judge(self, split: str, answers: list[Tensor]) -> Quality:
         lost, of = torch.stack([row[:2] for row in answers]).sum(0).tolist()
