@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +14,16 @@ from torch import Tensor
 from prunus.adapt import Adaptation
 from prunus.anatomy import Anatomy
 from prunus.curve import Curve
+from prunus.drive._composed import Composed
 from prunus.drive._learning import Learning
-from prunus.drive._readers import readers, widened
+from prunus.drive._readers import readers, require_together, widened
 from prunus.drive._watch import Phase, Step, unseen, untimed
 from prunus.edit.shrink import cut, shrink
-from prunus.errors import PrunusError
 from prunus.gram import Moments
 from prunus.measure.target import correct, paired
 from prunus.plan import Plan
 from prunus.probe import Evidence, March, Room, Teacher
-from prunus.probe.loss import Batch
+from prunus.probe.loss import Batch, spaced
 from prunus.recover import Reader, Repair, TouchUp, Trained
 from prunus.score import Criterion, look
 from prunus.select import Budget, Cost, Selector, select
@@ -64,6 +63,7 @@ class Job:
         trained: what the touch-up did.
         learnt: how many parameters drive: stepwise has trained, of what stayed.
         history: of every training of a drive, in order.
+        composed: what drive: library made the student of.
     """
 
     model: Any
@@ -92,6 +92,7 @@ class Job:
     trained: Trained | None = field(init=False, default=None)
     learnt: int | None = field(init=False, default=None)
     history: list[History] = field(init=False, default_factory=list)
+    composed: Composed | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         """The student begins as a copy of the dense model, the teacher is the dense model.
@@ -100,12 +101,8 @@ class Job:
             PrunusError: repairs are asked for where they cannot mend (see :meth:`readers`), or
                 curves of losses of a criterion that only ranks.
         """
-        if self.selector.reads == "curve" and not self.criterion.adds_up:
-            name = type(self.criterion).__name__.lower()
-            raise PrunusError(
-                f"score: {name} only ranks units, its scores do not add up to a loss that select:"
-                " curves could split a budget by (normalised scores never do); use select: greedy"
-            )
+        if self.selector.reads == "curve":
+            self.criterion.require_curves()
         if self.repairs:
             self.readers()
         self.student = copy.deepcopy(self.model)
@@ -140,7 +137,12 @@ class Job:
         also = [name for repair in self.repairs for name in repair.reads]
         with self.phase("score"), self.computing():
             self.evidence = look(
-                self.student, self._scored(), undecided, self.criterion, self.teacher, also
+                self.student,
+                spaced(self.batches, self.scored),
+                undecided,
+                self.criterion,
+                self.teacher,
+                also,
             )
         with self.phase("score"):
             judge = getattr(self.criterion, self.selector.reads)
@@ -164,13 +166,6 @@ class Job:
             found, self.sites, budget, self.cost, given,
             per_cost=self.criterion.adds_up, selector=self.selector, aim=aim,
         )  # fmt: skip
-
-    def _scored(self) -> Iterable[Batch]:
-        """The batches that scoring sees."""
-        if self.scored == 1:
-            return self.batches
-        steps = enumerate(self.batches, 1)
-        return [b for i, b in steps if ceil(i * self.scored) > ceil((i - 1) * self.scored)]
 
     def _aim(self, plan: Plan) -> float:
         """By how much to miss a latency on purpose, so that it is met: predicted / measured."""
@@ -210,7 +205,12 @@ class Job:
         self.cut(masks)
 
     def march(self) -> March:
-        """Student and teacher side by side, to be entered."""
+        """Student and teacher side by side, to be entered.
+
+        Raises:
+            PrunusError: a repair mends sublayers apart from each other.
+        """
+        require_together(self.repairs)
         return March(
             self.student, self.model, self.batches, self.readers(),
             entries=any(repair.at == "entry" for repair in self.repairs),
@@ -227,12 +227,11 @@ class Job:
         if not reader.has_inlet:
             return self._mend_weights(march, reader, plan)
         with self.phase("recover"):
-            entry = [repair for repair in self.repairs if repair.at == "entry"]
-            if entry:
-                self._apply(entry, self._waiting(march.entry(reader), names, plan))
+            if any(repair.at == "entry" for repair in self.repairs):
+                self._apply("entry", self._waiting(march.entry(reader), names, plan))
             seen = march.reader(reader)
             waiting = self._waiting(seen, names, plan)
-            self._apply([repair for repair in self.repairs if repair.at == "reader"], waiting)
+            self._apply("reader", waiting)
             march.advance(waiting.stays)
             if waiting.alone:
                 plan = plan | {names[0]: self._dense_mask(names[0], waiting.units)}
@@ -243,7 +242,7 @@ class Job:
         with self.phase("recover"):
             evidence = self.evidence.get(site.name)
             waiting = Reader(self.student, site, plan[site.name], march.inputs(site), evidence)
-            self._apply(self.repairs, waiting)
+            self._apply("weights", waiting)
             plan = plan | {site.name: waiting.stays}
             self.cut({site.name: plan[site.name]})
         return plan
@@ -283,9 +282,10 @@ class Job:
             alone=len(names) == 1, lowest=names[0] == next(iter(self.sites)),
         )  # fmt: skip
 
-    def _apply(self, repairs: Iterable[Repair], reader: Reader) -> None:
-        for repair in repairs:
-            repair.mend(reader)
+    def _apply(self, at: str, reader: Reader) -> None:
+        for repair in self.repairs:
+            if repair.at == at:
+                repair.mend(reader)
 
     def _dense_mask(self, name: str, units: Tensor) -> Tensor:
         """A mask on the student's units as one on the dense grid."""

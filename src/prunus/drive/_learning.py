@@ -42,6 +42,10 @@ class Learning:
         """The same for another number of epochs."""
         return replace(self, training=self.training.model_copy(update={"epochs": epochs}))
 
+    def limited(self, steps: int) -> "Learning":
+        """The same for a number of steps."""
+        return replace(self, training=self.training.model_copy(update={"max_steps": steps}))
+
     def with_penalty(self, penalty: Callable[[], Tensor]) -> "Learning":
         """The same with something added to the loss of every batch."""
         return replace(self, penalty=penalty)

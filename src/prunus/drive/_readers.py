@@ -31,7 +31,6 @@ def readers(
         PrunusError: a site that no single module reads, that the repairs do not mend, or that a
             forward pass does not reach.
     """
-    mends = {repair.at == "weights" for repair in repairs}
     found: dict[str, Site] = {}
     for site in sites.values():
         if not (site.has_inlet or site.in_linear):
@@ -39,9 +38,12 @@ def readers(
                 f"site {site.name!r} of kind {site.kind!r} has no single reader to mend or"
                 " sweep by; use drive: oneshot with recover: []"
             )
-        if mends - {site.in_linear}:
-            raise PrunusError(_unmended(site, repairs))
+        if repairs and not any(_mends(repair, site) for repair in repairs):
+            raise PrunusError(_unmended(site, repairs[0]))
         found.setdefault(site.reader, site)
+    for repair in repairs:
+        if not any(_mends(repair, site) for site in sites.values()):
+            raise PrunusError(_unmended(next(iter(sites.values())), repair))
     if not any(site.in_linear for site in sites.values()):
         return list(found.values())
     order = called(model, single(next(iter(batches))), list(found))
@@ -53,9 +55,30 @@ def readers(
     return [found[reader] for reader in order]
 
 
-def _unmended(site: Site, repairs: Sequence[Repair]) -> str:
-    other = next(repair for repair in repairs if (repair.at == "weights") != site.in_linear)
-    name = type(other).__module__.rpartition(".")[2]
+def require_together(repairs: Iterable[Repair]) -> None:
+    """Check that repairs go through a model from the bottom up.
+
+    Raises:
+        PrunusError: one mends sublayers apart from each other.
+    """
+    for repair in repairs:
+        if repair.at == "module":
+            raise PrunusError(
+                f"recover: {_named(repair)} tunes every sublayer apart from the others, on the"
+                " dense model's inputs; use drive: library"
+            )
+
+
+def _mends(repair: Repair, site: Site) -> bool:
+    return repair.at == "module" or (repair.at == "weights") == site.in_linear
+
+
+def _named(repair: Repair) -> str:
+    return type(repair).__module__.rpartition(".")[2]
+
+
+def _unmended(site: Site, repair: Repair) -> str:
+    name = _named(repair)
     if site.in_linear:
         return (
             f"site {site.name!r}: recover: {name} mends the readers of units that can be removed;"

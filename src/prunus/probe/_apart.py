@@ -53,18 +53,25 @@ def block_of(site: Site) -> str:
 
 
 class Listener:
-    """Notes the first call of a sublayer in each pass."""
+    """Notes the first call of a sublayer in each pass.
+
+    Attributes:
+        call: what was noted; None before a pass comes to the sublayer.
+    """
 
     def __init__(self, model: nn.Module, site: Site) -> None:
         """Hear nothing yet."""
         self._site, block = site, block_of(site)
-        self._call: Call | None = None
+        self.call: Call | None = None
         self._begun = self._done = False
         module, reader = model.get_submodule(block), model.get_submodule(site.reader)
         own = [f"{path}." for path in (*site.producers, site.reader)]
         self._hooks = [
             module.register_forward_pre_hook(self._open, with_kwargs=True, prepend=True),
-            *(model.get_submodule(p).register_forward_pre_hook(self._begin) for p in site.producers),
+            *(
+                model.get_submodule(p).register_forward_pre_hook(self._begin)
+                for p in site.producers
+            ),
             *(
                 child.register_forward_hook(partial(self._ran, name))
                 for name, child in module.named_children()
@@ -80,7 +87,7 @@ class Listener:
 
     def hear(self) -> None:
         """A new pass begins."""
-        self._call, self._begun, self._done = None, False, False
+        self.call, self._begun, self._done = None, False, False
 
     def heard(self, batch: Batch) -> Call:
         """What was heard in the pass over a batch.
@@ -88,29 +95,29 @@ class Listener:
         Raises:
             PrunusError: nothing.
         """
-        if self._call is None or not self._done:
+        if self.call is None or not self._done:
             raise PrunusError(
                 f"site {self._site.name!r}: no forward pass reaches {self._site.reader}; leave it"
                 " out of the sites"
             )
-        self._call.real = real_tokens(batch, self._site.name, self._call.y)
-        return self._call
+        self.call.real = real_tokens(batch, self._site.name, self.call.y)
+        return self.call
 
     def _open(self, _: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        if self._call is None:
+        if self.call is None:
             given = {name: _uncached(value) for name, value in kwargs.items()}
-            self._call = Call(tuple(map(_uncached, args)), given)
+            self.call = Call(tuple(map(_uncached, args)), given)
 
     def _begin(self, *_: Any) -> None:
         self._begun = True
 
     def _ran(self, name: str, _: nn.Module, __: Any, out: Any) -> None:
-        if self._call is not None and not self._begun:
-            self._call.before[name] = out
+        if self.call is not None and not self._begun:
+            self.call.before[name] = out
 
     def _read(self, _: nn.Module, args: tuple[Any, ...], out: Tensor) -> None:
-        if self._call is not None and not self._done:
-            self._call.x, self._call.y, self._done = args[0].detach(), out.detach(), True
+        if self.call is not None and not self._done:
+            self.call.x, self.call.y, self._done = args[0].detach(), out.detach(), True
 
 
 def _uncached(value: Any) -> Any:

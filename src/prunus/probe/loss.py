@@ -1,6 +1,7 @@
 """The losses whose gradients criteria ask for: on labels, or against the dense model."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from math import ceil
 from typing import Any
 
 import torch
@@ -18,6 +19,14 @@ Loss = Callable[[nn.Module, Batch], Tensor]
 def samples_of(batch: Batch) -> int:
     """How many samples a batch holds."""
     return next(iter(batch.values())).shape[0]
+
+
+def spaced(batches: Iterable[Batch], share: float) -> Iterable[Batch]:
+    """A fraction of the batches, evenly spaced; all of them where it is 1."""
+    if share == 1:
+        return batches
+    steps = enumerate(batches, 1)
+    return [batch for i, batch in steps if ceil(i * share) > ceil((i - 1) * share)]
 
 
 def labelled(model: nn.Module, batch: Batch) -> Tensor:

@@ -6,7 +6,7 @@ from prunus.drive import Learning
 from prunus.errors import PrunusError
 from prunus.files import write_bytes
 from prunus.loss import Objective
-from prunus.recipe._model import TRAINING, Recipe
+from prunus.recipe._model import Recipe
 from prunus.recipe._open import folder_of, open_model
 from prunus.recipe._parts import Parts
 from prunus.task import Prepared
@@ -30,7 +30,7 @@ def learning(
         PrunusError: the task lacks a split that the training needs, or a teacher is named that is
             not asked or cannot be opened.
     """
-    if recipe.drive["name"] not in TRAINING:
+    if not recipe.trains:
         return None
     prepared.require(*chosen.training.splits)
     named = recipe.teacher

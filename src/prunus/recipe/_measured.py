@@ -15,7 +15,7 @@ from prunus.measure.size import parameters
 from prunus.plan import Plan
 from prunus.probe.work import flops, single
 from prunus.recipe._bars import Bars
-from prunus.recipe._model import Latency
+from prunus.recipe._settings import Latency
 from prunus.report import _schema as schema
 from prunus.select import Cost
 from prunus.select._budget import At

@@ -1,23 +1,24 @@
 """What a recipe may say, checked without importing torch."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import (
     BeforeValidator,
     Field,
-    NonNegativeInt,
-    PositiveInt,
     field_validator,
     model_validator,
 )
 
 from prunus.errors import PrunusError, unknown
+from prunus.recipe._settings import Calibration, Evaluation, Latency, Vocabulary
 from prunus.registry import Many, Part, listed, named, names, spec_of
+from prunus.schedule._span import Length
 from prunus.tiling import Grid
 
 GRADUAL = "gradual"
 STEPWISE = "stepwise"
+LIBRARY = "library"
 TRAINING = {GRADUAL: "snip_momentum", STEPWISE: "taylor"}
 """The drives that train, and what they score by unless told otherwise."""
 FINETUNE = "finetune"
@@ -25,6 +26,7 @@ FINETUNE = "finetune"
 BY_DRIVE = {
     GRADUAL: {"patience": "nothing: weights of an earlier look are those of less pruning"},
     STEPWISE: {"epochs": "drive.recovery, before and after", "max_steps": "drive.recovery"},
+    LIBRARY: {"epochs": "drive.recovery", "max_steps": "drive.recovery"},
 }
 """Settings of a training that a drive says itself."""
 ELSEWHERE = {
@@ -34,9 +36,10 @@ ELSEWHERE = {
     "averaging": "nothing: an average of weights would bring back what is pruned",
 }
 """Settings of a training that a recipe says in other places."""
+WHOLE = {"density": 1.0}
+"""The budget of a recipe whose drive says itself what stays."""
 BASELINES = ("random", "narrower", "shallower", "bfloat16", "int8")
 KINDS = ("heads", "queries", "neurons", "sublayers", "layers", "channels")
-Split = Literal["train", "calibration", "development", "validation"]
 Settings = dict[str, Any]
 
 
@@ -67,75 +70,19 @@ def _baselines(value: Any) -> Any:
     return names
 
 
-class Vocabulary(Part):
-    """Which tokens stay in embeddings, output layers and tokenizer.
+def _as_configured(settings: Settings) -> Settings:
+    """The budget of a recipe whose drive names the models that shall be made.
 
-    Attributes:
-        keep: ``seen`` are those that the data uses, and those that any other text needs.
-        splits: the task's splits that are looked at, those that it has.
-        min_count: how often a token must be seen there; a row of two splits counts twice.
+    Raises:
+        PrunusError: it says otherwise.
     """
-
-    keep: Literal["seen"] = "seen"
-    splits: Annotated[Many[Split], Field(min_length=1)] = ("train", "calibration")
-    min_count: PositiveInt = 1
-
-
-class Calibration(Part):
-    """The data that scores and repairs see.
-
-    Attributes:
-        samples: examples taken from the split, fewer where it has fewer.
-        batch_size: examples in a batch; some criteria (knowledge) depend on it.
-        split: the task's split.
-        order: ``length`` puts examples of like lengths into one batch, so that little is padded;
-            ``equal`` those of equal lengths, so that nothing is; ``drawn`` leaves them as drawn.
-        scored: the fraction of the batches that scores are made of; repairs see all of them.
-        precision: what the models compute in while they are looked at.
-        memory: MiB that may wait in memory while a repair goes through the model; the rest waits in
-            files of the run's folder.
-    """
-
-    samples: PositiveInt = 512
-    batch_size: PositiveInt = 32
-    split: str = "calibration"
-    order: Literal["length", "equal", "drawn"] = "length"
-    scored: Annotated[float, Field(gt=0, le=1)] = 1.0
-    precision: Literal["float32", "bfloat16"] = "float32"
-    memory: PositiveInt = 1024
-
-
-class Evaluation(Part):
-    """How quality is measured.
-
-    Attributes:
-        split: the task's split.
-        batch_size: examples in a batch.
-        baselines: also measure the majority class and a bag of words, where there is a training
-            split to learn them from.
-        examples: how many examples of each kind of change the report lists, with their texts.
-    """
-
-    split: str = "validation"
-    batch_size: PositiveInt = 32
-    baselines: bool = True
-    examples: NonNegativeInt = 20
-
-
-class Latency(Part):
-    """How latency is measured.
-
-    Attributes:
-        batch: sequences in a call; one measurement each.
-        length: tokens of each sequence; None is the length at which the task cuts texts off.
-        threads: how many threads torch computes with.
-        pairs: how many pairs of runs are timed.
-    """
-
-    batch: Many[PositiveInt] = (1, 8)
-    length: PositiveInt | None = None
-    threads: PositiveInt = 1
-    pairs: PositiveInt = 15
+    budget = settings.get("budget", WHOLE)
+    if not isinstance(budget, Mapping) or budget.get("density") != 1:
+        raise PrunusError(
+            "budget: drive: library composes the configurations that it names, and they say how"
+            " much stays; leave the budget out, or name densities to search among"
+        )
+    return dict(budget)
 
 
 class Method(Part):
@@ -172,6 +119,10 @@ class Method(Part):
             frozen = name == GRADUAL and found.get("adapt") is not None
             score = "magnitude" if frozen else TRAINING[name]
             found = {"score": score, "select": "greedy", "recover": [], **found}
+        if name == LIBRARY:
+            found = {"recover": ["least_squares", "modulewise"], **found}
+            if isinstance(drive, Mapping) and drive.get("configurations") is not None:
+                found = {**found, "budget": _as_configured(found)}
         budget = found.get("budget", {"density": 0.5})
         grids = isinstance(sites, list | tuple) and all(not isinstance(s, str) for s in sites)
         if grids and isinstance(budget, Mapping) and "max_bytes" not in budget:
@@ -230,6 +181,13 @@ class Recipe(Method):
     seed: int = 0
     out: str | None = None
 
+    @property
+    def trains(self) -> bool:
+        """Whether the drive trains a network with labels."""
+        name = self.drive["name"]
+        recovery = Length.parse(self.drive.get("recovery", 0))
+        return name in TRAINING or (name == LIBRARY and recovery.number > 0)
+
     @model_validator(mode="after")
     def _opened(self) -> Self:
         if self.portable and self.packed:
@@ -243,11 +201,12 @@ class Recipe(Method):
     def _trains(self) -> Self:
         """Nothing is said of a training that does not take place."""
         said = self.model_fields_set & {"training", "losses", "teacher"}
-        trains = self.drive["name"] in TRAINING
+        trains = self.trains
         if said and not trains:
             raise PrunusError(
                 f"{', '.join(sorted(said))}: only drive: {' and '.join(TRAINING)} train while they"
-                " prune; use one of them, or leave it out (`prunus train` fine-tunes a dense model)"
+                " prune, and drive: library where it has a recovery; use one of them, or leave it"
+                " out (`prunus train` fine-tunes a dense model)"
             )
         touched_up = any(spec["name"] == FINETUNE for spec in self.recover)
         if self.adapt is not None and not trains and not touched_up:

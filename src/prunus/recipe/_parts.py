@@ -1,10 +1,11 @@
 """The parts that a recipe names, built; torch is imported when the first one is."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from prunus.errors import PrunusError
-from prunus.recipe._model import BY_DRIVE, ELSEWHERE, GRADUAL, TRAINING, Recipe, Settings
+from prunus.recipe._model import BY_DRIVE, ELSEWHERE, GRADUAL, LIBRARY, TRAINING, Recipe, Settings
 from prunus.registry import Part, find, parse, spelt
 
 MADE = ("random", "narrower", "shallower")
@@ -87,6 +88,9 @@ def parts(recipe: Recipe) -> Parts:
                 f"drive: {name} trains the weights that stay; repairs are for what goes at once:"
                 " say recover: [] (finetune may follow)"
             )
+    if name == LIBRARY:
+        _require_once(recipe, budget)
+    _require_at(mended, name)
     if name != GRADUAL:
         _require_common(budget)
         _require_known(score, name)
@@ -106,9 +110,25 @@ def _require_once(recipe: Recipe, budget: Any) -> None:
         what = f"compare: {', '.join(many)}" if many else "budget.max_loss"
         raise PrunusError(
             f"{what} makes further models in the recipe's own way, and drive:"
-            f" {recipe.drive['name']} would train each of them; leave it out, or run recipes of"
-            " their own"
+            f" {recipe.drive['name']} would train or compose each of them; leave it out, or run"
+            " recipes of their own"
         )
+
+
+def _require_at(repairs: Sequence[Any], drive: str) -> None:
+    """Check that repairs mend where the drive lets them."""
+    for repair in repairs:
+        name = spelt(repair)["name"]
+        if repair.at == "module" and drive != LIBRARY:
+            raise PrunusError(
+                f"recover: {name} tunes every sublayer apart from the others, on the dense model's"
+                f" inputs; use drive: library, not {drive}"
+            )
+        if repair.at == "entry" and drive == LIBRARY:
+            raise PrunusError(
+                f"recover: {name} mends what a sublayer reads, and in drive: library every one"
+                " reads what it does in the dense model; leave it out"
+            )
 
 
 def _require_common(budget: Any) -> None:
@@ -139,7 +159,7 @@ def resolved(recipe: Recipe, chosen: Parts) -> Settings:
     full["recover"] = list(map(spelt, chosen.recover))
     if chosen.adapt is not None:
         full["adapt"] = spelt(chosen.adapt)
-    if full["drive"]["name"] in TRAINING:
+    if recipe.trains:
         said = chosen.training.model_dump(mode="json", exclude_none=True)
         other = ELSEWHERE | BY_DRIVE.get(full["drive"]["name"], {})
         full["training"] = {key: value for key, value in said.items() if key not in other}

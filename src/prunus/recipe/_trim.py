@@ -11,7 +11,7 @@ from prunus.anatomy import anatomy
 from prunus.drive import shrink
 from prunus.errors import PrunusError
 from prunus.plan import Plan
-from prunus.recipe._model import Vocabulary
+from prunus.recipe._settings import Vocabulary
 from prunus.report import _schema as schema
 from prunus.task import Prepared
 from prunus.task._tokenized import Tokenized

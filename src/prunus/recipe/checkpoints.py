@@ -22,9 +22,10 @@ from prunus.plan import Plan
 from prunus.probe.work import flops
 from prunus.recipe._bars import Bars
 from prunus.recipe._measured import latencies
-from prunus.recipe._model import Latency, Settings
+from prunus.recipe._model import Settings
 from prunus.recipe._open import REPORT, folder_of, open_model, prepare, processor_of
 from prunus.recipe._parts import build
+from prunus.recipe._settings import Latency
 from prunus.recipe._zeros import zeros
 from prunus.recipe.rewrite import opener
 from prunus.report import _schema as schema

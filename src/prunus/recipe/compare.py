@@ -12,8 +12,8 @@ from prunus.probe._tokens import mean_length
 from prunus.probe.work import flops, single
 from prunus.recipe._bars import Bars
 from prunus.recipe._measured import latencies
-from prunus.recipe._model import Evaluation, Latency
 from prunus.recipe._rivals import Rival, Rivals
+from prunus.recipe._settings import Evaluation, Latency
 from prunus.report import _schema as schema
 from prunus.task import Prepared, Quality, difference
 

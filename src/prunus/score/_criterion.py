@@ -39,6 +39,19 @@ class Criterion(Part):
         """Whether scores, as they are set up, add up to a loss; normalised they only rank."""
         return self.per_cost and self.normalize == "none"
 
+    def require_curves(self) -> None:
+        """Check that scores add up to a loss, so that there are curves of losses.
+
+        Raises:
+            PrunusError: they only rank units.
+        """
+        if not self.adds_up:
+            raise PrunusError(
+                f"score: {type(self).__name__.lower()} only ranks units, its scores do not add up"
+                " to a loss that select: curves could split a budget by (normalised scores never"
+                " do); use select: greedy"
+            )
+
     def score(self, evidence: Evidence) -> Tensor:
         """[*grid]: how much each unit of a site matters."""
         raise NotImplementedError

@@ -12,6 +12,7 @@ from torch import Tensor
 from prunus.curve import Curve
 from prunus.errors import PrunusError
 from prunus.plan import Plan
+from prunus.select._best import Point, best
 from prunus.select._blocks import blocks, keep
 from prunus.select._budget import Budget, Rule
 from prunus.select._cost import Cost, flops, params, units, weights
@@ -24,8 +25,10 @@ from prunus.site import Site
 __all__ = [
     "Budget",
     "Cost",
+    "Point",
     "Rule",
     "Selector",
+    "best",
     "flops",
     "masks",
     "params",

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
+from math import gcd, lcm
 from typing import ClassVar, Literal
 
 import torch
@@ -49,7 +50,8 @@ def spread(
 ) -> dict[str, int]:
     """Choose one point of every curve: the least summed loss whose summed cost is within a limit.
 
-    Exact but for costs, which are rounded up to a bin, so that the limit always holds.
+    Exact where costs have a common measure that goes into the limit no more often than there are
+    bins; elsewhere costs are rounded up to a bin, so that the limit always holds.
 
     Args:
         losses: for each curve, the loss of its points.
@@ -67,6 +69,7 @@ def spread(
     room = Fraction(limit) - sum(floors.values())
     if room < 0:
         raise PrunusError(f"the cheapest points together cost more than the limit {float(limit):g}")
+    bins = _measured([cost - floors[name] for name in costs for cost in costs[name]], room, bins)
     best, picks = torch.zeros(bins + 1, dtype=torch.float64), []
     for name, own in costs.items():
         steps = [_bin(cost - floors[name], room, bins) for cost in own]
@@ -80,6 +83,14 @@ def spread(
         found[name] = int(pick[place])
         place -= steps[found[name]]
     return {name: found[name] for name in costs}
+
+
+def _measured(costs: Sequence[Fraction], room: Fraction, bins: int) -> int:
+    """How often the common measure of all costs goes into the room, if that is within ``bins``."""
+    scale = lcm(*(Fraction(cost).denominator for cost in costs))
+    measure = Fraction(gcd(*(int(cost * scale) for cost in costs)), scale)
+    count = room // measure if measure else 0
+    return int(count) if 0 < count <= bins else bins
 
 
 def _bin(cost: Fraction | int, room: Fraction, bins: int) -> int:

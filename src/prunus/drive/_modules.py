@@ -1,0 +1,214 @@
+"""The distinct modules of a library, and how they are tuned apart from each other."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from prunus.curve import Curve
+from prunus.drive._job import Found, Job
+from prunus.errors import PrunusError
+from prunus.gram import Moments
+from prunus.library import Key, Module, data_hash, weights_hash
+from prunus.plan import Plan
+from prunus.probe._apart import Calls, passes
+from prunus.probe.loss import Batch
+from prunus.recover import Repair
+from prunus.recover._variant import Variant
+from prunus.recover.modulewise import Look, Modulewise, held_out
+from prunus.registry import spelt
+from prunus.select import Budget, masks, units
+from prunus.select.greedy import Greedy
+from prunus.site import Site
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A site under a mask.
+
+    Attributes:
+        site: its name.
+        mask: [*grid] bool.
+    """
+
+    site: str
+    mask: Tensor
+
+    @property
+    def kept(self) -> int:
+        """Units that stay."""
+        return int(self.mask.sum())
+
+    @property
+    def density(self) -> float:
+        """The fraction of the units that stays."""
+        return self.kept / self.mask.numel()
+
+    def __str__(self) -> str:
+        """Site and units; masks of a site are nested, so that their number tells which."""
+        return f"{self.site} {self.kept} of {self.mask.numel()}"
+
+
+def wanted(job: Job, densities: Iterable[float]) -> dict[float, dict[str, Wanted]]:
+    """{density: {site: the best of its units}}, by what the criterion makes of the dense model.
+
+    Every site keeps so many of its units, rounded down; some must stay in any case.
+    """
+    found = job.found or job.score(Plan())
+    return {density: _best(job, found, density) for density in dict.fromkeys(densities)}
+
+
+def _best(job: Job, found: Found, density: float) -> dict[str, Wanted]:
+    ranks = {
+        name: own.scores.reshape(job.sites[name].shape) if isinstance(own, Curve) else own
+        for name, own in found.items()
+    }
+    budget = Budget(density=density, metric="units", scope="local")
+    chosen = masks(
+        ranks, job.sites, budget, units(job.sites), Plan(), per_cost=False, selector=Greedy()
+    )
+    return {name: Wanted(name, mask.cpu()) for name, mask in chosen.items()}
+
+
+@dataclass
+class Tuning:
+    """How a job's modules are tuned, whichever are asked for.
+
+    Attributes:
+        job: its dense model, data and repairs; those in closed form come first, in their order.
+        held: the fraction of the batches that no module learns from.
+    """
+
+    job: Job
+    held: float
+
+    @cached_property
+    def batches(self) -> tuple[list[Batch], list[Batch]]:
+        """Those to learn from, and those held out, evenly spaced.
+
+        Raises:
+            PrunusError: there are too few for both.
+        """
+        every = list(self.job.batches)
+        count = max(1, round(self.held * len(every)))
+        out = {(2 * place + 1) * len(every) // (2 * count) for place in range(count)}
+        if len(every) <= count:
+            raise PrunusError(
+                f"drive: library holds {count} of {len(every)} batches out; give it more data, or"
+                " smaller batches (calibration.samples, calibration.batch_size)"
+            )
+        parts = [[], []]
+        for place, batch in enumerate(every):
+            parts[place in out].append(batch)
+        return parts[0], parts[1]
+
+    def keys(self, modules: Mapping[str, Wanted]) -> dict[str, Key]:
+        """What each of some modules depends on."""
+        base, data = weights_hash(self.job.model), data_hash(self.job.batches)
+        objective = {
+            "repairs": [spelt(repair) for repair in self.job.repairs],
+            "held": self.held,
+            "precision": str(self.job.precision),
+        }
+        return {
+            name: Key.of(base, data, self.job.sites[own.site], own.mask, objective)
+            for name, own in modules.items()
+        }
+
+    def tune(self, modules: Mapping[str, Wanted], model: str) -> Iterator[tuple[str, Module]]:
+        """Tune modules, all in one pass over the data at a time.
+
+        Args:
+            modules: by any name.
+            model: what the dense model is called.
+        """
+        job = self.job
+        with job.phase("tune"):
+            seen = self._moments({own.site for own in modules.values()})
+            bare = {name: self._variant(own) for name, own in modules.items()}
+            pruned = held_out(bare, self.passes(bare.values()), job.computing)
+            variants = {name: self._variant(own, seen) for name, own in modules.items()}
+            closed = held_out(variants, self.passes(variants.values()), job.computing)
+            looks = self._trained(variants)
+        for name, own in variants.items():
+            history = looks.get(name, [])
+            figures = {
+                "model": model,
+                "pruned": pruned[name],
+                "closed": closed[name] if seen else None,
+                "tuned": min([closed[name], *(look.validation for look in history)]),
+                "history": [asdict(look) for look in history],
+            }
+            density = modules[name].density
+            yield (
+                name,
+                Module(own.site.name, own.site.kind, density, own.mask, own.tensors(), figures),
+            )
+
+    def passes(
+        self, variants: Iterable[Variant], order: Sequence[int] | None = None
+    ) -> Iterator[tuple[Batch, Calls]]:
+        """Passes of the dense model, heard at the sites of some variants.
+
+        Args:
+            variants: whose sites.
+            order: of the batches to learn from; None are those held out.
+        """
+        learnt, out = self.batches
+        sites = {own.site.name: own.site for own in variants}
+        batches = out if order is None else [learnt[place] for place in order]
+        return passes(self.job.model, sites.values(), batches, self.job.computing)
+
+    def variant(self, module: Module) -> Variant:
+        """A tuned module, ready to run."""
+        own = self._variant(Wanted(module.site, module.mask))
+        own.write(module.tensors)
+        return own
+
+    def _variant(self, own: Wanted, seen: Mapping[str, Moments] | None = None) -> Variant:
+        job, site = self.job, self.job.sites[own.site]
+        return Variant(
+            job.model, job.sites, site, own.mask,
+            repairs=_mending(job.repairs, site),
+            seen=(seen or {}).get(own.site), evidence=job.evidence.get(own.site),
+        )  # fmt: skip
+
+    def _moments(self, names: Iterable[str]) -> dict[str, Moments]:
+        """Of the readers' inputs and outputs, where something is mended by them."""
+        job = self.job
+        sites = {name: job.sites[name] for name in names if _mending(job.repairs, job.sites[name])}
+        found: dict[str, Moments] = {}
+        for _, calls in passes(job.model, sites.values(), self.batches[0], job.computing):
+            for name, call in calls.items():
+                x, y = call.flat(call.x), call.flat(call.y)
+                y = y if sites[name].has_inlet else y[:, :0]
+                if name not in found:
+                    found[name] = Moments.zeros(x.shape[-1], y.shape[-1], x.device)
+                found[name].add(x, y)
+        return {name: own.flush() for name, own in found.items()}
+
+    def _trained(self, variants: Mapping[str, Variant]) -> dict[str, list[Look]]:
+        parts = [repair for repair in self.job.repairs if isinstance(repair, Modulewise)]
+        if not parts:
+            return {}
+        return parts[0].tune(
+            variants,
+            lambda order: self.passes(variants.values(), order),
+            len(self.batches[0]), self.job.computing,
+            lambda done, of: self.job.step("tune", done, of),
+        )  # fmt: skip
+
+
+def _mending(repairs: Iterable[Repair], site: Site) -> list[Repair]:
+    """The repairs in closed form that mend a site."""
+    at = "reader" if site.has_inlet else "weights"
+    return [repair for repair in repairs if repair.at == at]
+
+
+def write(model: torch.nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Write tensors into a model's parameters of their names."""
+    with torch.no_grad():
+        for name, tensor in tensors.items():
+            model.get_parameter(name).copy_(tensor)

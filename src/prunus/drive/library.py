@@ -1,0 +1,193 @@
+"""Many models of one: every distinct pruned module is tuned once, and kept for all of them."""
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import Field, NonNegativeInt, model_validator
+
+from prunus.anatomy import Anatomy
+from prunus.drive._composed import Composed
+from prunus.drive._configurations import Told
+from prunus.drive._drive import Drive
+from prunus.drive._job import Job
+from prunus.drive._learning import learning_of
+from prunus.drive._modules import Tuning, Wanted, wanted, write
+from prunus.drive._searched import losses, search
+from prunus.errors import PrunusError
+from prunus.library import Filled, Module, fill, place
+from prunus.library import Library as Store
+from prunus.plan import Plan
+from prunus.recover._learning import held as zeros_held
+from prunus.registry import Many
+from prunus.schedule._span import Length, Span
+from prunus.select._budget import Density
+
+
+class Library(Drive):
+    """Tune each pruned module once against the dense one, and compose models of them.
+
+    A module is what a site's units live in, from what its producers read to what its reader gives:
+    an attention, a feed-forward part, a linear layer. Each is pruned by the criterion's scores of
+    the dense model, mended by ``recover`` on the dense model's inputs and outputs, and kept under
+    the hash of all that it depends on; so any configuration of known modules is composed at once
+    (Guan, Shen and Lim, PLDI 2019). With ``densities``, those are chosen that meet the budget and
+    lose least (ZipLM, arXiv 2302.04089; SPDY, arXiv 2201.13096).
+
+    Attributes:
+        configurations: models to be composed; they say how much stays, and the budget does not
+            count. See :class:`prunus.drive._configurations.Configurations`.
+        pick: which of them this run composes; all of their modules are tuned.
+        densities: instead, what modules of every site there shall be to choose from.
+        folder: of the library; None is $PRUNUS_LIBRARY, or ``~/.cache/prunus/library``.
+        held: the fraction of the calibration data that no module learns from; errors are measured
+            on it.
+        tune: make modules that the library lacks; or else their lack is an error.
+        recovery: how long the composed model is then trained as a whole, with labels.
+    """
+
+    configurations: Told = None
+    pick: NonNegativeInt = 0
+    densities: Many[Density] = ()
+    folder: str | None = None
+    held: Annotated[float, Field(gt=0, lt=1)] = 0.125
+    tune: bool = True
+    recovery: Span = Length(0)
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if (self.configurations is None) == (not self.densities):
+            raise PrunusError(
+                "drive: library: say either configurations (the models that shall be composed), or"
+                " densities (of modules among which a budget is searched)"
+            )
+        if self.configurations is not None and self.pick >= len(self.configurations.every):
+            raise PrunusError(
+                f"drive: library: pick: {self.pick}: there are {len(self.configurations.every)}"
+                " configurations, counted from 0"
+            )
+        return self
+
+    def run(self, job: Job) -> Plan:
+        """Fill the library, compose a model of it, train it where that is asked for.
+
+        Raises:
+            PrunusError: sites that cannot be tuned apart, a configuration of sites that the model
+                lacks, a budget that no choice of modules meets, or modules that are missing.
+        """
+        _require_apart(job.sites)
+        notes: list[str] = []
+        store, tuning = self.store(notes.append), Tuning(job, self.held)
+        every = self.modules(job)
+        filled = self.filled(
+            tuning, {str(own): own for one in every for own in one.values()}, store
+        )
+        if self.configurations is None:
+            measured = _measured(tuning, filled, store)
+            used, picked = search(job, filled.modules, measured), None
+        else:
+            used, picked, measured = [str(own) for own in every[self.pick].values()], self.pick, {}
+        count = 0 if picked is None else len(every)
+        job.composed = Composed(
+            store.folder, count, picked, filled, frozenset(used), measured, tuple(notes)
+        )
+        plan = _compose(job, [filled.modules[name] for name in used])
+        self._train(job)
+        return plan
+
+    def store(self, told: Callable[[str], object]) -> Store:
+        """The folder of tuned modules; ``told`` hears of broken ones."""
+        folder = Path(self.folder).expanduser() if self.folder else place(os.environ)
+        return Store(folder, told)
+
+    def modules(self, job: Job) -> list[dict[str, Wanted]]:
+        """The modules of every configuration; where there are densities, of each of them.
+
+        Raises:
+            PrunusError: a configuration of sites that the model lacks.
+        """
+        if self.configurations is None:
+            return list(wanted(job, self.densities).values())
+        every = self.configurations.on(job.sites)
+        found = wanted(job, (density for one in every for density in one.values()))
+        return [{site: found[density][site] for site, density in one.items()} for one in every]
+
+    def filled(self, tuning: Tuning, modules: Mapping[str, Wanted], store: Store) -> Filled:
+        """Every module, from the library or made.
+
+        Raises:
+            PrunusError: one is missing, and none shall be made.
+        """
+        name = type(tuning.job.model).__name__
+
+        def tune(missing: list[str]) -> Iterator[tuple[str, Module]]:
+            if not self.tune:
+                raise PrunusError(
+                    f"drive: library: tune: false: {store.folder} lacks {len(missing)} of"
+                    f" {len(modules)} modules, such as {missing[0]}; tune them first (prunus"
+                    " library tune), or leave tune out"
+                )
+            return tuning.tune({own: modules[own] for own in missing}, name)
+
+        return fill(store, tuning.keys(modules), tune)
+
+    def _train(self, job: Job) -> None:
+        """Train the composed model; single weights that went stay away."""
+        if not self.recovery.number:
+            return
+        learning = learning_of(job, "library")
+        steps = self.recovery.steps(learning.steps[1])
+        masked = {
+            part.tensor for site in job.sites.values() if not site.removable for part in site.slices
+        }
+        job.student.requires_grad_(True)
+        with job.phase("train"), zeros_held(job.student, masked):
+            told = partial(job.step, "train")
+            history = learning.limited(steps).train(job.student, None, told, None)
+        job.history.append(history)
+        job.student.eval()
+
+
+def _measured(tuning: Tuning, filled: Filled, store: Store) -> dict[str, float]:
+    """{module: loss}; what had to be measured is kept with the module."""
+    modules, figures = filled.modules, {n: own.figures for n, own in filled.modules.items()}
+    rest = {name: own for name, own in modules.items() if "loss" not in figures[name]}
+    with tuning.job.phase("measure"):
+        found = losses(tuning, rest)
+    for name, key in tuning.keys(
+        {n: Wanted(own.site, own.mask) for n, own in rest.items()}
+    ).items():
+        store.put(key, replace(rest[name], figures={**figures[name], "loss": found[name]}))
+    return {name: found[name] if name in found else own["loss"] for name, own in figures.items()}
+
+
+def _compose(job: Job, modules: Sequence[Module]) -> Plan:
+    """Cut the student, and write the modules' weights."""
+    plan = Plan({own.site: own.mask for own in modules})
+    with job.phase("recover"):
+        job.cut(plan)
+        for own in modules:
+            write(job.student, own.tensors)
+    return plan
+
+
+def _require_apart(sites: Anatomy) -> None:
+    """Check that every site has one reader, and weights that no other site has."""
+    owners: dict[str, str] = {}
+    for name, site in sites.items():
+        if not (site.has_inlet or site.in_linear):
+            raise PrunusError(
+                f"site {name!r} of kind {site.kind!r} is no module by itself: nothing but one"
+                " linear layer must read its units; a library is made of heads, neurons, or grids"
+                " in linear layers"
+            )
+        for tensor in {part.tensor for part in site.slices}:
+            other = owners.setdefault(tensor, name)
+            if other != name:
+                raise PrunusError(
+                    f"sites {other!r} and {name!r} share {tensor}, so that they cannot be tuned"
+                    " apart; narrow the sites"
+                )

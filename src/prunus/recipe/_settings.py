@@ -1,0 +1,80 @@
+"""What a recipe says of tokens, data and measurements."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeInt, PositiveInt
+
+from prunus.registry import Many, Part
+
+Split = Literal["train", "calibration", "development", "validation"]
+
+
+class Vocabulary(Part):
+    """Which tokens stay in embeddings, output layers and tokenizer.
+
+    Attributes:
+        keep: ``seen`` are those that the data uses, and those that any other text needs.
+        splits: the task's splits that are looked at, those that it has.
+        min_count: how often a token must be seen there; a row of two splits counts twice.
+    """
+
+    keep: Literal["seen"] = "seen"
+    splits: Annotated[Many[Split], Field(min_length=1)] = ("train", "calibration")
+    min_count: PositiveInt = 1
+
+
+class Calibration(Part):
+    """The data that scores and repairs see.
+
+    Attributes:
+        samples: examples taken from the split, fewer where it has fewer.
+        batch_size: examples in a batch; some criteria (knowledge) depend on it.
+        split: the task's split.
+        order: ``length`` puts examples of like lengths into one batch, so that little is padded;
+            ``equal`` those of equal lengths, so that nothing is; ``drawn`` leaves them as drawn.
+        scored: the fraction of the batches that scores are made of; repairs see all of them.
+        precision: what the models compute in while they are looked at.
+        memory: MiB that may wait in memory while a repair goes through the model; the rest waits in
+            files of the run's folder.
+    """
+
+    samples: PositiveInt = 512
+    batch_size: PositiveInt = 32
+    split: str = "calibration"
+    order: Literal["length", "equal", "drawn"] = "length"
+    scored: Annotated[float, Field(gt=0, le=1)] = 1.0
+    precision: Literal["float32", "bfloat16"] = "float32"
+    memory: PositiveInt = 1024
+
+
+class Evaluation(Part):
+    """How quality is measured.
+
+    Attributes:
+        split: the task's split.
+        batch_size: examples in a batch.
+        baselines: also measure the majority class and a bag of words, where there is a training
+            split to learn them from.
+        examples: how many examples of each kind of change the report lists, with their texts.
+    """
+
+    split: str = "validation"
+    batch_size: PositiveInt = 32
+    baselines: bool = True
+    examples: NonNegativeInt = 20
+
+
+class Latency(Part):
+    """How latency is measured.
+
+    Attributes:
+        batch: sequences in a call; one measurement each.
+        length: tokens of each sequence; None is the length at which the task cuts texts off.
+        threads: how many threads torch computes with.
+        pairs: how many pairs of runs are timed.
+    """
+
+    batch: Many[PositiveInt] = (1, 8)
+    length: PositiveInt | None = None
+    threads: PositiveInt = 1
+    pairs: PositiveInt = 15
