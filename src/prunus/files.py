@@ -10,6 +10,7 @@ from pathlib import Path
 
 RANDOM = 4
 """Bytes by which the names of fresh files differ."""
+FRESH = re.compile(rf"\.(.+)\.[0-9a-f]{{{2 * RANDOM}}}")
 
 
 def cache(environment: Mapping[str, str]) -> Path:
@@ -56,10 +57,15 @@ def clear(path: Path) -> None:
 
     Nobody may be writing there.
     """
-    abandoned = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{{2 * RANDOM}}}")
     for fresh in path.absolute().parent.iterdir():
-        if abandoned.fullmatch(fresh.name):
+        if meant(fresh) == path.name:
             shutil.rmtree(fresh, ignore_errors=True)
+
+
+def meant(fresh: Path) -> str | None:
+    """The name of what is being written in a fresh file or folder, or None where it is no such."""
+    found = FRESH.fullmatch(fresh.name)
+    return found and found[1]
 
 
 def sync(path: Path) -> None:

@@ -1,14 +1,13 @@
-"""Cheap modules and their keys; run as a program, it fills a library with them."""
+"""Cheap modules and their keys."""
 
 import os
-import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import torch
 
-from prunus.library import Key, Library, Module, fill
+from prunus.library import Key, Module
 from prunus.site import Site, Slice
 
 UNITS = 6
@@ -47,15 +46,18 @@ def equal(one: Module, other: Module) -> bool:
     )
 
 
-def slowly(log: Path, seconds: float):
-    """Tunes by sleeping; what was begun, and what was handed over, is appended to a log."""
+def quickly(names: list[str]) -> Iterable[tuple[str, Module]]:
+    return [(name, module(int(name))) for name in names]
+
+
+def slowly(log: Path, seconds: float) -> Callable[[list[str]], Iterator[tuple[str, Module]]]:
+    """Tunes by sleeping; what is begun is appended to a log."""
 
     def tune(names: list[str]) -> Iterator[tuple[str, Module]]:
         for name in names:
-            note(log, f"begun {name}")
+            note(log, name)
             time.sleep(seconds)
             yield name, module(int(name))
-            note(log, f"kept {name}")
 
     return tune
 
@@ -64,12 +66,3 @@ def note(log: Path, line: str) -> None:
     handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.write(handle, f"{os.getpid()} {line}\n".encode())
     os.close(handle)
-
-
-if __name__ == "__main__":
-    folder, log, count, seconds = sys.argv[1:]
-    filled = fill(
-        Library(Path(folder), print), wanted(int(count)), slowly(Path(log), float(seconds))
-    )
-    assert list(filled.modules) == list(wanted(int(count)))
-    print("reused", len(filled.reused), "tuned", len(filled.tuned))

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from prunus.errors import PrunusError
 from prunus.library import Key, Library, Module, fill, place
 from prunus.site import Site, Slice
-from tests.library.modules import equal, key, mask, module, site, wanted
+from tests.library.modules import equal, key, mask, module, quickly, site, wanted
 
 ROOT = os.geteuid() == 0
 
@@ -107,7 +107,7 @@ def test_a_broken_entry_is_told_and_made_anew(library, told, how):
     assert library.find(key()) is None
     assert len(told) == 1
     assert str(path) in told[0]
-    found = fill(library, wanted(2), lambda names: [(n, module(int(n))) for n in names])
+    found = fill(library, wanted(2), quickly)
     assert (found.reused, found.tuned, found.redone) == ([], ["1"], ["0"])
     assert len(told) == 2
     assert "made anew" in told[1]

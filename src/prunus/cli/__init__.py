@@ -10,6 +10,7 @@ from cyclopts import App, CycloptsError, Parameter
 from prunus.cli._checkpoints import bench, evaluate, fetch, save, show
 from prunus.cli._doctor import doctor
 from prunus.cli._inc import import_inc
+from prunus.cli._library import library
 from prunus.cli._recipes import check, copy, listing, run, train
 from prunus.cli._study import study
 from prunus.errors import PrunusError
@@ -38,6 +39,7 @@ for command, name in (
 ):
     app.command(command, name=name)
 app.command(study)
+app.command(library)
 app.meta.suppress_keyboard_interrupt = False  # not taken over from the app
 
 

@@ -8,6 +8,8 @@ from filelock import FileLock, Timeout
 
 from prunus.errors import PrunusError
 
+LOCK = ".lock"
+
 
 @contextmanager
 def claim(entry: Path) -> Iterator[bool]:
@@ -16,7 +18,7 @@ def claim(entry: Path) -> Iterator[bool]:
     Raises:
         PrunusError: the folder cannot be written.
     """
-    path = entry.with_suffix(".lock")
+    path = entry.with_suffix(LOCK)
     lock = FileLock(path)
     try:
         entry.parent.mkdir(parents=True, exist_ok=True)

@@ -85,7 +85,7 @@ class _Filling:
                 self._tune(self._claim(missing, claims))
             if self._missing() == missing:  # all of them are others'
                 if not told:
-                    self.library.told(_awaited(missing))
+                    self.library.told(f"waiting for {_first(missing)}, which others are tuning")
                 told = True
                 time.sleep(POLL)
 
@@ -127,9 +127,8 @@ class _Filling:
         self.seconds += time.perf_counter() - began
         self.cpu += time.process_time() - cpu
         if left := [name for name in names if name not in self.modules]:
-            raise PrunusError(f"{len(left)} modules were to be tuned and are not: {left[0]}, ...")
+            raise PrunusError(f"tuning gave no module for {_first(left)}")
 
 
-def _awaited(names: list[str]) -> str:
-    others = f" and {len(names) - 1} others" if len(names) > 1 else ""
-    return f"waiting for {names[0]}{others}, which another process is tuning"
+def _first(names: list[str]) -> str:
+    return names[0] + (f" and {len(names) - 1} more" if len(names) > 1 else "")

@@ -10,8 +10,10 @@ from prunus.anatomy._tensors import Tensors
 from prunus.digest import digest
 from prunus.library._key import sha256
 
-VOLATILE = {"architectures", "dtype", "torch_dtype", "transformers_version"}
+SAVED = {"architectures", "dtype", "torch_dtype", "transformers_version"}
 """Keys of a configuration that say how it was saved, or what the tensors themselves say."""
+CALLED = {"output_attentions", "output_hidden_states", "return_dict", "use_cache"}
+"""Keys of a configuration that say what calls return, and not what is computed."""
 
 
 def weights_hash(model: PreTrainedModel) -> str:
@@ -38,4 +40,5 @@ def _lasting(config: Any) -> Any:
     if not isinstance(config, dict):
         return config
     kept = {str(key): _lasting(value) for key, value in config.items()}
-    return {key: kept[key] for key in kept if key not in VOLATILE and not key.startswith("_")}
+    passing = SAVED | CALLED
+    return {key: kept[key] for key in kept if key not in passing and not key.startswith("_")}
