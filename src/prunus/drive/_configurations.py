@@ -29,7 +29,7 @@ class Configurations:
     every: tuple[Configuration, ...]
 
     @classmethod
-    def parse(cls, value: Any) -> "Configurations":
+    def parse(cls, value: Any) -> "Configurations | None":
         """From how people write them.
 
         Args:

@@ -31,19 +31,10 @@ def readers(
         PrunusError: a site that no single module reads, that the repairs do not mend, or that a
             forward pass does not reach.
     """
+    _require_mended(sites, repairs)
     found: dict[str, Site] = {}
     for site in sites.values():
-        if not (site.has_inlet or site.in_linear):
-            raise PrunusError(
-                f"site {site.name!r} of kind {site.kind!r} has no single reader to mend or"
-                " sweep by; use drive: oneshot with recover: []"
-            )
-        if repairs and not any(_mends(repair, site) for repair in repairs):
-            raise PrunusError(_unmended(site, repairs[0]))
         found.setdefault(site.reader, site)
-    for repair in repairs:
-        if not any(_mends(repair, site) for site in sites.values()):
-            raise PrunusError(_unmended(next(iter(sites.values())), repair))
     if not any(site.in_linear for site in sites.values()):
         return list(found.values())
     order = called(model, single(next(iter(batches))), list(found))
@@ -53,6 +44,20 @@ def readers(
                 f"site {site.name!r}: no forward pass reaches {reader}; leave it out of the sites"
             )
     return [found[reader] for reader in order]
+
+
+def _require_mended(sites: Mapping[str, Site], repairs: Sequence[Repair]) -> None:
+    for site in sites.values():
+        if not (site.has_inlet or site.in_linear):
+            raise PrunusError(
+                f"site {site.name!r} of kind {site.kind!r} has no single reader to mend or"
+                " sweep by; use drive: oneshot with recover: []"
+            )
+        if repairs and not any(_mends(repair, site) for repair in repairs):
+            raise PrunusError(_unmended(site, repairs[0]))
+    for repair in repairs:
+        if not any(_mends(repair, site) for site in sites.values()):
+            raise PrunusError(_unmended(next(iter(sites.values())), repair))
 
 
 def require_together(repairs: Iterable[Repair]) -> None:

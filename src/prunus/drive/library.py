@@ -7,12 +7,12 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import Field, NonNegativeInt, model_validator
+from pydantic import BeforeValidator, Field, NonNegativeInt, PlainSerializer, model_validator
 
 from prunus.anatomy import Anatomy
 from prunus.drive._composed import Composed
 from prunus.drive._configurations import Told
-from prunus.drive._drive import Drive
+from prunus.drive._drive import Drive, mended
 from prunus.drive._job import Job
 from prunus.drive._learning import learning_of
 from prunus.drive._modules import Tuning, Wanted, wanted, write
@@ -21,10 +21,19 @@ from prunus.errors import PrunusError
 from prunus.library import Filled, Module, fill, place
 from prunus.library import Library as Store
 from prunus.plan import Plan
+from prunus.recover import Repair
 from prunus.recover._learning import held as zeros_held
-from prunus.registry import Many
+from prunus.registry import Many, build, listed, spelt
 from prunus.schedule._span import Length, Span
 from prunus.select._budget import Density
+
+
+Repairs = Annotated[
+    tuple[Repair, ...],
+    BeforeValidator(lambda specs: tuple(build("recover", spec) for spec in listed(specs))),
+    PlainSerializer(lambda repairs: list(map(spelt, repairs))),
+]
+"""Repairs, by their names or settings."""
 
 
 class Library(Drive):
@@ -46,6 +55,8 @@ class Library(Drive):
         held: the fraction of the calibration data that no module learns from; errors are measured
             on it.
         tune: make modules that the library lacks; or else their lack is an error.
+        finish: repairs in closed form that go through the composed model from the bottom up, on what
+            its sublayers then really read.
         recovery: how long the composed model is then trained as a whole, with labels.
     """
 
@@ -55,6 +66,7 @@ class Library(Drive):
     folder: str | None = None
     held: Annotated[float, Field(gt=0, lt=1)] = 0.125
     tune: bool = True
+    finish: Repairs = ()
     recovery: Span = Length(0)
 
     @model_validator(mode="after")
@@ -95,6 +107,9 @@ class Library(Drive):
             store.folder, count, picked, filled, frozenset(used), measured, tuple(notes)
         )
         plan = _compose(job, [filled.modules[name] for name in used])
+        if self.finish:
+            job.repairs = self.finish
+            plan = mended(job, plan)
         self._train(job)
         return plan
 
@@ -166,7 +181,7 @@ def _measured(tuning: Tuning, filled: Filled, store: Store) -> dict[str, float]:
 
 def _compose(job: Job, modules: Sequence[Module]) -> Plan:
     """Cut the student, and write the modules' weights."""
-    plan = Plan({own.site: own.mask for own in modules})
+    plan = Plan.dense(job.sites) | {own.site: own.mask for own in modules}
     with job.phase("recover"):
         job.cut(plan)
         for own in modules:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
-from os.path import commonprefix
+from itertools import takewhile
 from typing import Any
 
 import torch
@@ -49,7 +49,8 @@ Calls = dict[str, Call]
 def block_of(site: Site) -> str:
     """The smallest module that holds all modules of a site: its producers and its reader."""
     paths = [path.split(".") for path in (*site.producers, site.reader)]
-    return ".".join(commonprefix(paths))
+    shared = takewhile(lambda steps: len(set(steps)) == 1, zip(*paths, strict=False))
+    return ".".join(steps[0] for steps in shared)
 
 
 class Listener:

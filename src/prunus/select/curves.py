@@ -85,7 +85,7 @@ def spread(
     return {name: found[name] for name in costs}
 
 
-def _measured(costs: Sequence[Fraction], room: Fraction, bins: int) -> int:
+def _measured(costs: Sequence[Fraction | int], room: Fraction, bins: int) -> int:
     """How often the common measure of all costs goes into the room, if that is within ``bins``."""
     scale = lcm(*(Fraction(cost).denominator for cost in costs))
     measure = Fraction(gcd(*(int(cost * scale) for cost in costs)), scale)
