@@ -52,7 +52,7 @@ def html(report: Report) -> str:
         compared=lines(report),
         columns=COLUMNS,
         search=search,
-        plot=search.plot(report),
+        searched=search.plot(report),
         timed=timed(report),
         zeros=_zeros,
         heats=heats(report.kept),
