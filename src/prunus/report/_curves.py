@@ -17,16 +17,18 @@ class Series:
     """A line.
 
     Attributes:
-        name: what it is; series of one name have one style.
+        name: what it is; series of one name have one style, told once below the picture.
         style: how it looks.
         points: what it goes through.
         marked: one of these that is shown as a dot, and its title.
+        told: whether its name stands below; else it shows when the line is pointed at.
     """
 
     name: str
     style: str
     points: Sequence[tuple[float, float]]
     marked: tuple[tuple[float, float], str] | None = None
+    told: bool = True
 
 
 def curves(
@@ -61,8 +63,8 @@ def curves(
         lines=(*standing, *lines),
         dots=tuple(Dot(across(x), up(y), "strong", said) for (x, y), said in marks),
     )
-    styles = {own.name: own.style for own in series if own.name}
-    return keyed(made, [Key(f"{style} line", name) for name, style in styles.items()])
+    styles = {own.name: own.style for own in series if own.told}
+    return keyed(made, [Key(style, name) for name, style in styles.items()])
 
 
 def _upwards(values: Sequence[float], box: Box) -> tuple[Scale, tuple[Tick, ...]]:

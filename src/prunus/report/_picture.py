@@ -7,6 +7,8 @@ from prunus.report._axes import Scale, Tick
 
 LETTER, LINE = 6.2, 18.0
 """Width of a letter and height of a line, about."""
+EDGE = 8.0
+"""What stays free at the sides."""
 COLOURS = tuple(f"c{n}" for n in range(8))
 """Styles of what is told apart by colour."""
 
@@ -156,10 +158,10 @@ def keyed(picture: Picture, keys: Sequence[Key]) -> Picture:
 
 def _flowing(keys: Sequence[Key], box: Box) -> Iterator[Key]:
     """Keys side by side, ``y`` the number of their line."""
-    x, line = box.left, 0
+    x, line = EDGE, 0
     for key in keys:
         wide = 26 + LETTER * len(key.text) + 18
-        if x > box.left and x + wide > box.width:
-            x, line = box.left, line + 1
+        if x > EDGE and x + wide > box.width:
+            x, line = EDGE, line + 1
         yield replace(key, x=x, y=float(line))
         x += wide
