@@ -18,7 +18,7 @@ class Series:
 
     Attributes:
         name: what it is; series of one name have one style, told once below the picture.
-        style: how it looks.
+        style: how it looks, its colour first.
         points: what it goes through.
         marked: one of these that is shown as a dot, and its title.
         told: whether its name stands below; else it shows when the line is pointed at.
@@ -50,7 +50,7 @@ def curves(
     rights = ticks(min(x for x, _ in points), max(x for x, _ in points))
     across = scale(rights[0], rights[-1], box.left, box.end)
     up, ups = _upwards([y for _, y in points], box)
-    marks = [own.marked for own in series if own.marked is not None]
+    marks = [(own.style.split()[0], *own.marked) for own in series if own.marked is not None]
     lines = [Line(path(placed(own.points, across, up)), own.style, own.name) for own in series]
     standing = [Line(path([(across(x), box.top), (across(x), box.floor)]), "wall") for x in walls]
     made = Picture(
@@ -61,9 +61,9 @@ def curves(
         below=below,
         above=above,
         lines=(*standing, *lines),
-        dots=tuple(Dot(across(x), up(y), "strong", said) for (x, y), said in marks),
+        dots=tuple(Dot(across(x), up(y), colour, said) for colour, (x, y), said in marks),
     )
-    styles = {own.name: own.style for own in series if own.told}
+    styles = {own.name: own.style for own in series if own.told and own.points}
     return keyed(made, [Key(style, name) for name, style in styles.items()])
 
 

@@ -28,22 +28,25 @@ def told(found: Library) -> str:
     )
 
 
-def errors(found: Library) -> list[Picture]:
+def errors(found: Library) -> dict[str, Picture]:
     """For every kind of module the errors before and after, one module below the other."""
-    return [
-        dumbbells(f"Errors of {label(kind)}", levels, ERROR, _keys(own))
+    return {
+        kind: dumbbells(f"Errors of {label(kind)}", levels, ERROR, _keys(own))
         for kind, own in _kinds(found).items()
         if (levels := [level for one in own if (level := _level(one)).parts])
-    ]
+    }
 
 
-def tuning(found: Library) -> list[Picture]:
+def tuning(found: Library) -> dict[str, Picture]:
     """For every kind whose modules were trained, how their errors fell."""
-    made = (
-        curves(f"{label(kind).capitalize()} while they were tuned", list(_curves(own)), "epochs", "relative error")
+    made = {
+        kind: curves(
+            f"{label(kind).capitalize()} while they were tuned", list(_curves(own)), "epochs",
+            "relative error",
+        )
         for kind, own in _kinds(found).items()
-    )
-    return [own for own in made if own is not None]
+    }  # fmt: skip
+    return {kind: own for kind, own in made.items() if own is not None}
 
 
 def rows(found: Library) -> Iterator[tuple[str, tuple[str, ...], bool]]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from prunus.report._axes import Scale, Tick
 
-LETTER, LINE = 6.2, 18.0
+LETTER, LINE = 7.0, 18.0
 """Width of a letter and height of a line, about."""
 EDGE = 8.0
 """What stays free at the sides."""

@@ -10,6 +10,7 @@ from prunus.report._history import History, Point
 from prunus.report._picture import COLOURS, Picture
 
 SECONDS = "CPU seconds of training"
+ALL = "CPU seconds, tuning of modules included"
 LOSS = "loss"
 COLUMNS = ("steps", "CPU time", "training loss", "validation before", "after", "quality", "")
 SOLID, THIN = "line", "line thin"
@@ -74,7 +75,7 @@ def compared(
         for place, (name, trainings) in enumerate(runs.items())
         for series in _run(name, place, trainings, what)
     ]
-    return curves(title, found, SECONDS, above)
+    return curves(title, found, ALL, above)
 
 
 def rows(histories: Sequence[History]) -> list[tuple[str, tuple[str, ...]]]:

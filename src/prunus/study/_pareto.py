@@ -5,13 +5,13 @@ from dataclasses import replace
 
 from prunus.report import _units as show
 from prunus.report._axes import Tick, scale, ticks
-from prunus.report._picture import LETTER, Box, Dot, Line, Picture, path
+from prunus.report._picture import Box, Dot, Line, Picture, path
 from prunus.study._result import Result
 
 BOX = Box(width=440, height=300, left=48, right=20, top=14, bottom=46)
 STRONG = "strong"
-HIGH = 13.0
-"""Height of a letter, about."""
+WIDE, HIGH = 6.2, 13.0
+"""Width and height of a letter, about."""
 Around = tuple[float, float, float, float]
 Label = tuple[float, float]
 Cost = Callable[[Result], float | None]
@@ -101,7 +101,7 @@ def _labelled(dots: Sequence[Dot]) -> list[Dot]:
 
 def _places(dot: Dot) -> Iterator[tuple[Around, Label]]:
     """Where a name could stand: right of its dot, left, above, below."""
-    wide = LETTER * len(dot.name)
+    wide = WIDE * len(dot.name)
     for left, down in ((8, 0), (-8 - wide, 0), (-wide / 2, -HIGH), (-wide / 2, HIGH)):
         x, y = dot.x + left, dot.y + down
         yield (x, y - HIGH / 2, x + wide, y + HIGH / 2), (x + wide / 2, y + 4)
