@@ -65,7 +65,7 @@ def _laid(
 ) -> tuple[Box, Scale, tuple[Tick, ...], tuple[Tick, ...]]:
     """The box, the axis from 0 to the right, the names on the left, the numbers below."""
     names = [_end_of(level.name) for level in levels]
-    left = 14 + LETTER * max(map(len, names), default=0)
+    left = 18 + LETTER * max(map(len, names), default=0)
     box = Box(WIDTH, TOP + LINE * len(levels) + BOTTOM, left, RIGHT, TOP, BOTTOM)
     marks = [value for value in ticks(0.0, most or 1.0) if value >= 0]
     across = scale(0.0, marks[-1], box.left, box.end)

@@ -12,7 +12,7 @@ from prunus.report._rows import label
 
 COLUMNS = ("density", "pruned", "closed form", "tuned", "loss alone", "")
 SUMMARY = ("modules", "reused", "error pruned", "closed form", "tuned")
-ERROR = "relative error of what the module puts out"
+ERROR = "relative error of the output"
 KEYS = (Key("missed", "pruned"), Key("", "repaired in closed form"), Key("strong", "tuned"))
 
 

@@ -8,7 +8,7 @@ from prunus.report._axes import Tick, scale, ticks
 from prunus.report._picture import Box, Dot, Line, Picture, path
 from prunus.study._result import Result
 
-BOX = Box(width=440, height=300, left=48, right=20, top=14, bottom=46)
+BOX = Box(width=440, height=300, left=48, right=28, top=14, bottom=46)
 STRONG = "strong"
 WIDE, HIGH = 6.2, 13.0
 """Width and height of a letter, about."""
