@@ -5,6 +5,38 @@ from typing import Any
 from prunus.report import Report
 
 
+def history(
+    name: str,
+    looks: list[tuple[int, float | None, float]],
+    kept: int | None = None,
+    quality: float | None = None,
+) -> dict[str, Any]:
+    """A training of looks (step, training loss, validation loss), a second of work a step."""
+    points = [
+        {
+            "step": step,
+            "epoch": step / 10,
+            "cpu": float(step),
+            "seconds": step / 2,
+            "training": training,
+            "validation": validation,
+            "quality": quality,
+        }
+        for step, training, validation in looks
+    ]
+    return {"name": name, "loss": 1.8, "points": points, "kept": kept}
+
+
+def module(
+    site: str, density: float, pruned: float, tuning: tuple[float, ...] = (), **more: Any
+) -> dict[str, Any]:
+    """A module whose error falls to a tenth."""
+    history = [{"epoch": float(n), "validation": error} for n, error in enumerate(tuning)]
+    kind = site.rpartition(":")[2]
+    said = {"site": site, "kind": kind, "density": density, "pruned": pruned, "history": history}
+    return said | {"tuned": pruned / 10, "loss": 0.02} | more
+
+
 def sample(**changes: Any) -> Report:
     """The report of an invented run; ``changes`` replace whole fields."""
     wall = {"dense": 48.2, "pruned": 26.1, "speedup": 1.85, "speedup_iqr": [1.75, 2.03]}
@@ -104,6 +136,28 @@ def sample(**changes: Any) -> Report:
             "held": "validation",
             "ahead": -1.3,
             "margin": 0.95,
+        },
+        "histories": [
+            history("step 1", [(0, None, 2.5), (10, 1.9, 2.0), (15, 1.7, 2.125)], kept=10),
+            history("step 2", [(0, None, 3.0), (10, 2.0, 2.25)], quality=71.5),
+        ],
+        "library": {
+            "folder": "runs/library",
+            "configurations": 4,
+            "pick": 1,
+            "modules": 3,
+            "used": 2,
+            "reused": 1,
+            "tuned": 2,
+            "redone": 1,
+            "seconds": 61.2,
+            "cpu": 118.0,
+            "notes": ["2 masks were edited by hand"],
+            "rows": [
+                module("encoder.layer.0:heads", 0.25, 0.5, closed=0.3, used=True),
+                module("encoder.layer.1:heads", 0.5, 0.25, reused=True),
+                module("encoder.layer.0:neurons", 0.5, 0.4, tuning=(0.3, 0.2, 0.1), used=True),
+            ],
         },
         "density": {"metric": "flops", "of_sites": 0.472, "of_model": 0.4998},
         "zeros": {

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from prunus.report import Report, frontier, html, tables
-from prunus.report._frontier import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, held, plot, told, tried
+from prunus.report._frontier import held, plot, told, tried
 from prunus.report._units import MINUS
 from tests.report.sample import sample
 
@@ -17,12 +17,13 @@ def changed(**changes):
 
 def test_a_report_without_a_search_reads_and_shows_none():
     old = json.loads(sample().model_dump_json())
-    del old["frontier"]
+    for key in ("frontier", "histories", "library"):
+        del old[key]
     report = Report.model_validate(old)
     assert report.frontier is None
     assert (plot(report), frontier(report), tried(report)) == (None, None, [])
     assert "<svg" not in html(report)
-    assert len(tables(report)) == len(tables(sample())) - 1
+    assert len(tables(report)) == len(tables(sample())) - 3
 
 
 def test_a_report_with_a_search_reads_again():
@@ -61,10 +62,11 @@ def test_numbers_that_are_none_are_not_shown_as_such():
 @pytest.mark.parametrize("max_loss", [0.0, 1.0, 40.0])
 def test_everything_lies_within_the_plot(max_loss):
     found = plot(changed(max_loss=max_loss))
+    box, (dense, bound) = found.box, found.rules
     for dot in found.dots:
-        assert LEFT <= dot.x <= WIDTH - RIGHT
-        assert TOP - 0.1 <= dot.high <= dot.y <= dot.low <= HEIGHT - BOTTOM + 0.1
-    assert TOP <= found.dense <= found.bound <= HEIGHT - BOTTOM + 0.1
+        assert box.left <= dot.x <= box.end
+        assert box.top - 0.1 <= dot.high <= dot.y <= dot.low <= box.floor + 0.1
+    assert box.top <= dense.at <= bound.at <= box.floor + 0.1
     assert 3 <= len(found.up) <= 12
     assert "0" in [tick.text for tick in found.up]
     assert [dot.x for dot in found.dots] == sorted((dot.x for dot in found.dots), reverse=True)

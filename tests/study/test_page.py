@@ -10,7 +10,7 @@ import pytest
 from prunus.cli import main
 from prunus.errors import PrunusError
 from prunus.study import Published
-from prunus.study._pareto import BOTTOM, HEIGHT, LEFT, WIDTH, pareto, plots
+from prunus.study._pareto import pareto, plots
 from prunus.study._result import Result, read_results
 from prunus.study._table import write
 
@@ -84,7 +84,7 @@ def test_no_other_result_is_as_good_and_costs_less():
     found = plots(RESULTS)["sst2, accuracy"]
     assert len(found) == 4
     for plot in found[:3]:
-        assert {dot.name for dot in plot.dots if dot.best} == {"obs-half", "mag-tenth"}
+        assert {dot.name for dot in plot.dots if dot.style == "strong"} == {"obs-half", "mag-tenth"}
     assert "mag-half" not in {dot.name for dot in found[3].dots}
     assert pareto([(1, 1), (1, 1), (2, 1), (1, 0)]) == [True, True, False, False]
 
@@ -93,10 +93,10 @@ def test_dots_and_names_lie_within_the_plot():
     for plot in plots(RESULTS)["sst2, accuracy"]:
         low, high = (sorted(tick.at for tick in plot.up)[end] for end in (0, -1))
         for dot in plot.dots:
-            assert LEFT <= dot.x <= WIDTH
-            assert low <= dot.y <= high <= HEIGHT - BOTTOM
-            assert dot.label is None or LEFT <= dot.label[0] <= WIDTH
-        assert all(dot.label for dot in plot.dots if dot.best)
+            assert plot.box.left <= dot.x <= plot.box.width
+            assert low <= dot.y <= high <= plot.box.floor
+            assert dot.label is None or plot.box.left <= dot.label[0] <= plot.box.width
+        assert all(dot.label for dot in plot.dots if dot.style == "strong")
 
 
 def test_tasks_and_metrics_have_plots_of_their_own():

@@ -130,6 +130,13 @@ def test_the_lowest_is_left_though_patience_lasted(learn, losses):
     assert same(weights(out), seen[1])
 
 
+def test_what_is_no_number_is_not_the_lowest(learn, losses):
+    seen = losses(float("nan"), 3.0, float("nan"), 2.5)
+    out, record = learn(eval_steps=3, patience=2)
+    assert record["kept"] == 7
+    assert same(weights(out), seen[3])
+
+
 def test_without_patience_the_last_weights_are_left(learn, losses):
     seen = losses(1.0, 2.0, 3.0, 4.0)
     out, record = learn(eval_steps=3)

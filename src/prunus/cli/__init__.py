@@ -11,6 +11,7 @@ from prunus.cli._checkpoints import bench, evaluate, fetch, save, show
 from prunus.cli._doctor import doctor
 from prunus.cli._inc import import_inc
 from prunus.cli._library import library
+from prunus.cli._plot import plot
 from prunus.cli._recipes import check, copy, listing, run, train
 from prunus.cli._study import study
 from prunus.errors import PrunusError
@@ -31,6 +32,7 @@ for command, name in (
     (show, "show"),
     (save, "save"),
     (fetch, "fetch"),
+    (plot, "plot"),
     (check, "check"),
     (listing, "ls"),
     (copy, "cp"),

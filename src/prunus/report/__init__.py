@@ -2,8 +2,10 @@
 
 from prunus.report._console import comparison as comparison
 from prunus.report._console import frontier as frontier
+from prunus.report._console import library as library
 from prunus.report._console import table as table
 from prunus.report._console import tables as tables
+from prunus.report._console import training as training
 from prunus.report._console import zeroed as zeroed
 from prunus.report._console import zeros as zeros
 from prunus.report._files import read as read

@@ -4,7 +4,7 @@ from rich.table import Table
 from rich.text import Text
 
 from prunus.report import _frontier as search
-from prunus.report import _zeros
+from prunus.report import _modules, _trainings, _zeros
 from prunus.report._compared import COLUMNS, lines, timed
 from prunus.report._rows import Row, removed, rows
 from prunus.report._schema import Report
@@ -13,7 +13,8 @@ from prunus.report._zeroed import Zeros
 
 def tables(report: Report) -> list[Table]:
     """Every table that the report fills."""
-    return [table(report), *filter(None, (frontier(report), zeros(report), comparison(report)))]
+    others = (frontier, training, library, zeros, comparison)
+    return [table(report), *filter(None, (made(report) for made in others))]
 
 
 def table(report: Report) -> Table:
@@ -57,6 +58,32 @@ def frontier(report: Report) -> Table | None:
     for row in search.tried(report):
         style = "bold" if row.chosen else "" if row.met else "dim"
         made.add_row(row.density, *map(Text, row.cells), style=style)
+    return made
+
+
+def training(report: Report) -> Table | None:
+    """A row for each training that was looked at; None where there was none."""
+    if not report.histories:
+        return None
+    made = Table(title="Training", title_justify="left")
+    for name in ("", *_trainings.COLUMNS):
+        made.add_column(name, justify="right" if name else "left")
+    for name, cells in _trainings.rows(report.histories):
+        made.add_row(*map(Text, (name, *cells)))
+    return made
+
+
+def library(report: Report) -> Table | None:
+    """A row for each kind of module; None where the model was not composed."""
+    found = report.library
+    if found is None:
+        return None
+    made = Table(title="Library", title_justify="left")
+    made.caption = Text("\n".join((_modules.told(found), *found.notes)))
+    for name in ("", *_modules.SUMMARY):
+        made.add_column(name, justify="right" if name else "left")
+    for kind, cells in _modules.kinds(found):
+        made.add_row(*map(Text, (kind, *cells)))
     return made
 
 

@@ -1,16 +1,15 @@
 """How far the model could be pruned: the densities that were tried, as rows and as a plot."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from prunus.report import _units as show
-from prunus.report._axes import Tick, scale, ticks
+from prunus.report._axes import Scale, Tick, scale, ticks
+from prunus.report._picture import Box, Dot, Line, Picture, Rule, path
 from prunus.report._schema import Report
 from prunus.report._searched import Frontier, Step
 
 COLUMNS = ("FLOPs stay", "parameters", "development", "change", "")
-WIDTH, HEIGHT = 760, 320
-LEFT, RIGHT, TOP, BOTTOM = 48, 28, 16, 52
+BOX = Box(width=760, height=320, left=48, right=28, top=16, bottom=52)
 
 
 @dataclass(frozen=True)
@@ -21,31 +20,6 @@ class Tried:
     cells: tuple[str, ...]
     met: bool
     chosen: bool
-
-
-@dataclass(frozen=True)
-class Dot:
-    """A density in the plot: its place, the ends of its 95 % interval, what it is."""
-
-    x: float
-    y: float
-    high: float
-    low: float
-    met: bool
-    chosen: bool
-    title: str
-
-
-@dataclass(frozen=True)
-class Plot:
-    """A plot in a box of WIDTH by HEIGHT: FLOPs that stay to the right, points lost downwards."""
-
-    dots: tuple[Dot, ...]
-    line: str
-    bound: float
-    dense: float
-    across: tuple[Tick, ...]
-    up: tuple[Tick, ...]
 
 
 def tried(report: Report) -> list[Tried]:
@@ -81,8 +55,11 @@ def held(found: Frontier) -> str:
     )
 
 
-def plot(report: Report) -> Plot | None:
-    """The search as a picture; None where there was none."""
+def plot(report: Report) -> Picture | None:
+    """The search as a picture; None where there was none.
+
+    FLOPs that stay go to the right, points lost downwards.
+    """
     found = report.frontier
     if found is None:
         return None
@@ -90,17 +67,19 @@ def plot(report: Report) -> Plot | None:
     least = min([-found.max_loss, *(_number(s.ahead) - _number(s.margin) for s in steps)])
     most = max([0.0, *(_number(s.ahead) + _number(s.margin) for s in steps)])
     ups = ticks(least, most)
-    up = scale(min(least, ups[0]), max(most, ups[-1]), HEIGHT - BOTTOM, TOP)
-    across = scale(0.0, 1.0, LEFT, WIDTH - RIGHT)
+    up = scale(min(least, ups[0]), max(most, ups[-1]), BOX.floor, BOX.top)
+    across = scale(0.0, 1.0, BOX.left, BOX.end)
     dots = tuple(_dot(report, found, step, across, up) for step in steps)
     points = [(across(1.0), up(0.0)), *((dot.x, dot.y) for dot in dots)]
-    return Plot(
-        dots=dots,
-        line=" ".join(f"{x:.1f},{y:.1f}" for x, y in points),
-        bound=up(-found.max_loss),
-        dense=up(0.0),
+    return Picture(
+        title="Points lost against the FLOPs that stay",
+        box=BOX,
         across=tuple(Tick(across(x / 4), f"{25 * x} %") for x in range(5)),
         up=tuple(Tick(up(value), f"{value:g}".replace("-", show.MINUS)) for value in ups),
+        below="FLOPs that stay",
+        rules=(Rule(up(0.0), "zero"), Rule(up(-found.max_loss), "bound", bound(found).lower())),
+        lines=(Line(path(points), "path"),),
+        dots=dots,
     )
 
 
@@ -126,19 +105,19 @@ def _dot(
     report: Report,
     found: Frontier,
     step: Step,
-    across: Callable[[float], float],
-    up: Callable[[float], float],
+    across: Scale,
+    up: Scale,
 ) -> Dot:
     ahead, margin = _number(step.ahead), _number(step.margin)
     row = _row(report, found, step)
     return Dot(
         x=across(step.flops / report.flops.dense),
         y=up(ahead),
+        style="strong" if row.chosen else "" if row.met else "missed",
+        title=f"density {row.density}: {row.cells[0]} of the FLOPs, {row.cells[3]} points",
+        radius=6.0 if row.chosen else 4.5,
         high=up(ahead + margin),
         low=up(ahead - margin),
-        met=row.met,
-        chosen=row.chosen,
-        title=f"density {row.density}: {row.cells[0]} of the FLOPs, {row.cells[3]} points",
     )
 
 

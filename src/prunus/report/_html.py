@@ -7,8 +7,8 @@ from functools import partial
 import yaml
 
 from prunus.report import _frontier as search
+from prunus.report import _modules, _trainings, _zeros
 from prunus.report import _units as show
-from prunus.report import _zeros
 from prunus.report._compared import COLUMNS, lines, timed
 from prunus.report._heat import heats
 from prunus.report._page import page
@@ -52,8 +52,10 @@ def html(report: Report) -> str:
         compared=lines(report),
         columns=COLUMNS,
         search=search,
-        plot=search.plot(report),
+        searched=search.plot(report),
         timed=timed(report),
+        trainings=_trainings,
+        modules=_modules,
         zeros=_zeros,
         heats=heats(report.kept),
         phases=_phases(report),

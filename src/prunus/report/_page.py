@@ -4,10 +4,13 @@ from typing import Any
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
+from prunus.report._picture import Picture
+
 TEMPLATE = "template.html.jinja"
+PICTURE = "picture.svg.jinja"
 
 
-def page(package: str = "prunus.report", **values: Any) -> str:
+def page(package: str = "prunus.report", template: str = TEMPLATE, **values: Any) -> str:
     """The template of a package, filled; it shares the style of reports."""
     environment = Environment(
         loader=ChoiceLoader([PackageLoader(package, ""), PackageLoader("prunus.report", "")]),
@@ -16,4 +19,9 @@ def page(package: str = "prunus.report", **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template(TEMPLATE).render(**values)
+    return environment.get_template(template).render(**values)
+
+
+def svg(picture: Picture) -> str:
+    """A picture as a file of its own, light or dark."""
+    return page(template=PICTURE, own=picture)

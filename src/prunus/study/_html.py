@@ -38,7 +38,6 @@ def html(
         results=results,
         columns=columns,
         plots=_pareto.plots(results),
-        box=_pareto,
         failed=failed,
         waiting=waiting,
         spent=show.duration(sum(one.seconds for one in results)),

@@ -1,17 +1,18 @@
 """Plots of quality against what it costs, one for every cost, with the results nothing beats."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from prunus.report import _units as show
 from prunus.report._axes import Tick, scale, ticks
+from prunus.report._picture import Box, Dot, Line, Picture, path
 from prunus.study._result import Result
 
-WIDTH, HEIGHT = 440, 300
-LEFT, RIGHT, TOP, BOTTOM = 48, 20, 14, 46
-LETTER, LINE = 6.2, 13.0
+BOX = Box(width=440, height=300, left=48, right=28, top=14, bottom=46)
+STRONG = "strong"
+WIDE, HIGH = 6.2, 13.0
 """Width and height of a letter, about."""
-Box = tuple[float, float, float, float]
+Around = tuple[float, float, float, float]
 Label = tuple[float, float]
 Cost = Callable[[Result], float | None]
 COSTS: dict[str, tuple[Cost, Callable[[float], str]]] = {
@@ -25,35 +26,7 @@ COSTS: dict[str, tuple[Cost, Callable[[float], str]]] = {
 }
 
 
-@dataclass(frozen=True)
-class Dot:
-    """A result: its place, whether no other is better and cheaper, what it is.
-
-    Attributes:
-        label: the middle of its name; None where there is no room for it.
-    """
-
-    x: float
-    y: float
-    best: bool
-    name: str
-    title: str
-    label: Label | None = None
-
-
-@dataclass(frozen=True)
-class Plot:
-    """Quality, upwards, against one cost, to the right."""
-
-    cost: str
-    metric: str
-    dots: tuple[Dot, ...]
-    line: str
-    across: tuple[Tick, ...]
-    up: tuple[Tick, ...]
-
-
-def plots(results: Sequence[Result]) -> dict[str, list[Plot]]:
+def plots(results: Sequence[Result]) -> dict[str, list[Picture]]:
     """The plots of every task and metric, whose values alone can be compared."""
     groups: dict[str, list[Result]] = {}
     for one in results:
@@ -73,31 +46,36 @@ def pareto(points: Sequence[tuple[float, float]]) -> list[bool]:
     ]
 
 
-def _plots(results: Sequence[Result]) -> Iterator[Plot]:
+def _plots(results: Sequence[Result]) -> Iterator[Picture]:
     for cost, (value, text) in COSTS.items():
         found = [(own, one) for one in results if (own := value(one)) is not None]
         if len({own for own, _ in found}) > 1:
             yield _plot(cost, found, text)
 
 
-def _plot(cost: str, found: Sequence[tuple[float, Result]], text: Callable[[float], str]) -> Plot:
+def _plot(
+    cost: str, found: Sequence[tuple[float, Result]], text: Callable[[float], str]
+) -> Picture:
     costs, values = [own for own, _ in found], [one.pruned for _, one in found]
     rights, ups = ticks(min(costs), max(costs)), ticks(min(values), max(values))
-    across = scale(rights[0], rights[-1], LEFT, WIDTH - RIGHT)
-    up = scale(ups[0], ups[-1], HEIGHT - BOTTOM, TOP)
+    across = scale(rights[0], rights[-1], BOX.left, BOX.end)
+    up = scale(ups[0], ups[-1], BOX.floor, BOX.top)
     best = pareto(list(zip(costs, values, strict=True)))
     dots = [
-        Dot(across(own), up(one.pruned), first, one.name, _title(one, cost, text(own)))
+        Dot(
+            across(own), up(one.pruned), STRONG if first else "missed",
+            _title(one, cost, text(own)), name=one.name,
+        )
         for (own, one), first in zip(found, best, strict=True)
-    ]
-    line = sorted((dot.x, dot.y) for dot in dots if dot.best)
-    return Plot(
-        cost=cost,
-        metric=found[0][1].metric,
-        dots=tuple(_labelled(dots)),
-        line=" ".join(f"{x:.1f},{y:.1f}" for x, y in line),
+    ]  # fmt: skip
+    return Picture(
+        title=f"{found[0][1].metric} against {cost}",
+        box=BOX,
         across=tuple(Tick(across(value), text(value)) for value in rights),
         up=tuple(Tick(up(value), f"{value:g}") for value in ups),
+        below=cost,
+        lines=(Line(path(sorted((dot.x, dot.y) for dot in dots if dot.style == STRONG)), "path"),),
+        dots=tuple(_labelled(dots)),
     )
 
 
@@ -109,10 +87,10 @@ def _labelled(dots: Sequence[Dot]) -> list[Dot]:
     """Names beside dots, the best ones' first, where they cover no other name and no dot."""
     taken = [(dot.x - 5, dot.y - 5, dot.x + 5, dot.y + 5) for dot in dots]
     found = []
-    for dot in sorted(dots, key=lambda dot: not dot.best):
+    for dot in sorted(dots, key=lambda dot: dot.style != STRONG):
         label = None
         for box, place in _places(dot):
-            inside = box[0] >= LEFT and box[2] <= WIDTH and box[1] >= 0
+            inside = box[0] >= BOX.left and box[2] <= BOX.width and box[1] >= 0
             if inside and not any(_cover(box, other) for other in taken):
                 label = place
                 taken.append(box)
@@ -121,13 +99,13 @@ def _labelled(dots: Sequence[Dot]) -> list[Dot]:
     return found[::-1]
 
 
-def _places(dot: Dot) -> Iterator[tuple[Box, Label]]:
+def _places(dot: Dot) -> Iterator[tuple[Around, Label]]:
     """Where a name could stand: right of its dot, left, above, below."""
-    wide = LETTER * len(dot.name)
-    for left, down in ((8, 0), (-8 - wide, 0), (-wide / 2, -LINE), (-wide / 2, LINE)):
+    wide = WIDE * len(dot.name)
+    for left, down in ((8, 0), (-8 - wide, 0), (-wide / 2, -HIGH), (-wide / 2, HIGH)):
         x, y = dot.x + left, dot.y + down
-        yield (x, y - LINE / 2, x + wide, y + LINE / 2), (x + wide / 2, y + 4)
+        yield (x, y - HIGH / 2, x + wide, y + HIGH / 2), (x + wide / 2, y + 4)
 
 
-def _cover(one: Box, other: Box) -> bool:
+def _cover(one: Around, other: Around) -> bool:
     return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]

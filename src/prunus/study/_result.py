@@ -13,6 +13,7 @@ from prunus.study._row import Published, Row
 
 REPORT = "report.json"
 RESULTS = "study.json"
+UNPUBLISHED = Published()
 
 
 class Result(Part):
@@ -64,10 +65,23 @@ def result(row: Row, folder: Path) -> Result:
     Raises:
         PrunusError: its report lacks the metric that is published.
     """
-    report = read(folder)
-    metric, dense, pruned = _quality(report, row.published.metric)
+    return result_of(row.name, read(folder), row.published, row.columns)
+
+
+def result_of(
+    name: str,
+    report: Report,
+    published: Published = UNPUBLISHED,
+    columns: Mapping[str, Any] | None = None,
+) -> Result:
+    """What a report says, beside what is published.
+
+    Raises:
+        PrunusError: the report lacks the metric that is published.
+    """
+    metric, dense, pruned = _quality(report, published.metric)
     return Result(
-        name=row.name,
+        name=name,
         task=report.task,
         metric=metric,
         dense=dense,
@@ -79,8 +93,8 @@ def result(row: Row, folder: Path) -> Result:
         flops=report.flops.pruned,
         speedup=report.latency_ms[-1].speedup if report.latency_ms else None,
         seconds=report.seconds.total,
-        columns=dict(row.columns),
-        published=row.published,
+        columns=dict(columns or {}),
+        published=published,
         recipe=report.recipe,
     )
 

@@ -113,12 +113,19 @@ def markdown(results: Sequence[Result]) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in lines) + f"\n{TOLD}\n"
 
 
-def comma_separated(results: Sequence[Result]) -> str:
-    """The results with all their digits."""
-    text, shown = StringIO(), columns(results)
+def figures(results: Sequence[Result]) -> tuple[list[str], list[list[Any]]]:
+    """The titles, and the results with all their digits."""
+    shown = columns(results)
+    head = ["name", *(column.title for column in shown[1:])]
+    return head, [[column.value(one) for column in shown] for one in results]
+
+
+def comma_separated(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """A table as a .csv file has it."""
+    text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["name", *(column.title for column in shown[1:])])
-    writer.writerows([column.value(one) for column in shown] for one in results)
+    writer.writerow(head)
+    writer.writerows(rows)
     return text.getvalue()
 
 
@@ -129,7 +136,7 @@ def write(
     shown = columns(results) if results else []
     files = {
         RESULTS: f"{dumps(saved(results), indent=1)}\n",
-        "study.csv": comma_separated(results) if results else "",
+        "study.csv": comma_separated(*figures(results)) if results else "",
         "study.md": markdown(results) if results else "",
         "study.html": html(folder.absolute().name, results, shown, failed, waiting),
     }

@@ -3,6 +3,7 @@
 import time
 from copy import deepcopy
 from dataclasses import asdict
+from math import inf, isnan
 from typing import Any
 
 from torch import Tensor, nn
@@ -87,7 +88,7 @@ class Looks(TrainerCallback):
 
     @property
     def _lowest(self) -> Point:
-        return min(self.points, key=lambda point: point.validation)
+        return min(self.points, key=lambda own: inf if isnan(own.validation) else own.validation)
 
     @property
     def _waited(self) -> int:
