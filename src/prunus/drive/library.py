@@ -27,7 +27,6 @@ from prunus.registry import Many, build, listed, spelt
 from prunus.schedule._span import Length, Span
 from prunus.select._budget import Density
 
-
 Repairs = Annotated[
     tuple[Repair, ...],
     BeforeValidator(lambda specs: tuple(build("recover", spec) for spec in listed(specs))),

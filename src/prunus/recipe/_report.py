@@ -5,10 +5,12 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
+from prunus.drive._composed import Composed
 from prunus.measure.hardware import hardware, versions
 from prunus.measure.size import bytes, parameters
 from prunus.plan import Plan
 from prunus.probe.work import single
+from prunus.recipe._composed import library
 from prunus.recipe._measured import Claims, Lengths, density
 from prunus.recipe._model import Recipe, Settings
 from prunus.recipe._zeros import zeros
@@ -31,6 +33,7 @@ class Findings:
         compared: what could have been done instead.
         frontier: how the density was found, where it had to be.
         histories: of the trainings of a drive.
+        composed: what a model was composed of, where it was.
         models: both models.
         trained: parameters that a drive trained, where one did.
         claims: the costs.
@@ -53,6 +56,7 @@ class Findings:
     compared: list[schema.Baseline]
     frontier: schema.Frontier | None
     histories: list[History]
+    composed: Composed | None
     models: tuple[PreTrainedModel, PreTrainedModel]
     trained: int | None
     claims: Claims
@@ -84,6 +88,7 @@ def report_of(recipe: Recipe, found: Findings) -> Report:
         compared=tuple(found.compared),
         frontier=found.frontier,
         histories=_histories(found.histories),
+        library=library(found.composed),
         density=density(found.cost, found.plan),
         zeros=zeros(*found.models, single(found.claims.batch, found.lengths[0])),
         params=_pair(parameters, found.models),

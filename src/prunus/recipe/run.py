@@ -103,6 +103,7 @@ def _carry_out(stage: Stage, source: Path, peak: Peak) -> Report:
         compared=compare_all(stage, opened, cut, pruned),
         frontier=frontier(stage, cut, qualities),
         histories=cut.job.history,
+        composed=cut.job.composed,
         models=(opened.whole, cut.model),
         trained=cut.job.learnt,
         claims=cut.claims,
