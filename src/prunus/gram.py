@@ -14,6 +14,8 @@ PANEL = 256
 CHUNK = 2048
 EPSILON = 1e-12
 """Keeps the factor defined where no input varies at all."""
+TOLERANCE = 1e-8
+"""Of a residual, relative to the right-hand side."""
 
 
 @dataclass
@@ -156,6 +158,39 @@ def fit(seen: Moments, weight: Tensor, ridge: float, *, centred: bool) -> tuple[
         weight = weight + torch.cholesky_solve(about.cross - about.gram @ weight, factor)
     bias = (seen.y - seen.x @ weight) / seen.tokens
     return weight, bias if centred else torch.zeros_like(bias)
+
+
+def fit_within(gram: Tensor, weight: Tensor, stays: Tensor, ridge: float) -> Tensor:
+    """The weights on a support that come nearest to x W, for every output by itself.
+
+    W' minimises tr((W' - W)^T H (W' - W)) + r |W' - W|^2 over the support among all that is zero
+    elsewhere, r = ridge * mean(diag H): conjugate gradients on the normal equations of all outputs
+    at once (Hestenes and Stiefel 1952), with the diagonal as preconditioner, begun at W.
+
+    Args:
+        gram: [inputs, inputs] H, float64.
+        weight: [inputs, outputs] W, float64.
+        stays: [inputs, outputs] bool, the support.
+        ridge: relative, above 0.
+    """
+    shift = ridge * gram.diagonal().mean() + EPSILON
+    scale = (gram.diagonal() + shift)[:, None]
+    found = weight * stays
+    residual = (gram @ (weight - found)) * stays
+    direction = residual / scale
+    size = (residual * direction).sum(0)
+    enough = TOLERANCE**2 * ((gram @ weight).square() / scale).sum(0)
+    for _ in range(2 * len(gram)):
+        if (size <= enough).all():
+            break
+        moved = (gram @ direction + shift * direction) * stays
+        step = size / (direction * moved).sum(0).clamp_min(EPSILON**4)
+        found = found + step * direction
+        residual = residual - step * moved
+        steepest = residual / scale
+        before, size = size, (residual * steepest).sum(0)
+        direction = steepest + size / before.clamp_min(EPSILON**4) * direction
+    return found
 
 
 def factor_of(gram: Tensor, ridge: float) -> Tensor:
