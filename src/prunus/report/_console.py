@@ -7,6 +7,7 @@ from prunus.report import _frontier as search
 from prunus.report import _modules, _trainings, _zeros
 from prunus.report._compared import COLUMNS, lines, timed
 from prunus.report._rows import Row, removed, rows
+from prunus.report._library import Library
 from prunus.report._schema import Report
 from prunus.report._zeroed import Zeros
 
@@ -84,6 +85,17 @@ def library(report: Report) -> Table | None:
         made.add_column(name, justify="right" if name else "left")
     for kind, cells in _modules.kinds(found):
         made.add_row(*map(Text, (kind, *cells)))
+    return made
+
+
+def modules(found: Library) -> Table:
+    """A row for each module of a library that is to be tuned, or was."""
+    made = Table(title=Text(found.folder), title_justify="left")
+    made.caption = Text("\n".join((_modules.stocked(found), *found.notes)))
+    for name in ("", "kind", *_modules.COLUMNS):
+        made.add_column(name, justify="right" if name not in ("", "kind") else "left")
+    for one, (site, cells, _) in zip(found.rows, _modules.rows(found), strict=True):
+        made.add_row(*map(Text, (site, one.kind, *cells[:-1], cells[-1] or "tuned")))
     return made
 
 
