@@ -6,8 +6,8 @@ from rich.text import Text
 from prunus.report import _frontier as search
 from prunus.report import _modules, _trainings, _zeros
 from prunus.report._compared import COLUMNS, lines, timed
-from prunus.report._rows import Row, removed, rows
 from prunus.report._library import Library
+from prunus.report._rows import Row, removed, rows
 from prunus.report._schema import Report
 from prunus.report._zeroed import Zeros
 
