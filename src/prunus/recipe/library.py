@@ -17,7 +17,7 @@ from prunus.recipe._bars import Bars
 from prunus.recipe._composed import library
 from prunus.recipe._job import job_for
 from prunus.recipe._log import logged
-from prunus.recipe._model import Recipe
+from prunus.recipe._model import LIBRARY, Recipe
 from prunus.recipe._open import folder_of
 from prunus.recipe._parts import Parts, parts
 from prunus.recipe._stage import Stage
@@ -64,8 +64,8 @@ def scheme(recipe: Recipe, out: Path, number: int | None = None, quiet: bool = F
         PrunusError: the recipe names no configurations, or not as many, or see
             :func:`prunus.recipe.run.run`.
     """
-    chosen = parts(recipe)
-    drive = _drive(chosen)
+    chosen = _parts(recipe)
+    drive: Library = chosen.drive
     known = drive.configurations
     if known is None:
         raise PrunusError(
@@ -96,21 +96,21 @@ def tune(recipe: Recipe, quiet: bool = False) -> Shelf:
     Raises:
         PrunusError: see :func:`prunus.recipe.run.run`.
     """
-    chosen = parts(recipe)
-    drive = _drive(chosen)
+    chosen = _parts(recipe)
+    drive: Library = chosen.drive
     with _job(recipe, chosen, quiet) as job:
         found = library(drive.stocked(job, drive.modules(job)))
     assert found is not None
     return found
 
 
-def _drive(chosen: Parts) -> Library:
-    if not isinstance(chosen.drive, Library):
+def _parts(recipe: Recipe) -> Parts:
+    if recipe.drive["name"] != LIBRARY:
         raise PrunusError(
-            f"drive: {chosen.drive.name} has no library of modules; the recipe `composed` has one"
+            f"drive: {recipe.drive['name']} has no library of modules; the recipe `composed` has one"
             " (drive: library)"
         )
-    return chosen.drive
+    return parts(recipe)
 
 
 @contextmanager
