@@ -107,8 +107,8 @@ def tune(recipe: Recipe, quiet: bool = False) -> Shelf:
 def _parts(recipe: Recipe) -> Parts:
     if recipe.drive["name"] != LIBRARY:
         raise PrunusError(
-            f"drive: {recipe.drive['name']} has no library of modules; the recipe `composed` has one"
-            " (drive: library)"
+            f"drive: {recipe.drive['name']} has no library of modules; the recipe `composed` has"
+            " one (drive: library)"
         )
     return parts(recipe)
 
