@@ -9,6 +9,7 @@ from prunus.drive import Job, cost_of, job_of
 from prunus.drive._course import courses
 from prunus.drive._readers import readers
 from prunus.drive.gradual import Gradual
+from prunus.drive.library import Library
 from prunus.drive.oneshot import Oneshot
 from prunus.drive.stepwise import Stepwise
 from prunus.plan import Plan
@@ -114,7 +115,7 @@ def check(recipe: Recipe) -> Preview:
     training = _training(job, chosen)
     if not job.budget.known:
         job.budget = job.budget.settled(densities(job)[0])
-    plan = Oneshot().run(job)
+    plan = _planned(job, chosen)
     repairs, _ = parted(chosen.recover)
     if repairs or not isinstance(chosen.drive, Oneshot | Gradual | Stepwise):
         readers(model, sites, repairs, batches)  # raises where one cannot mend, or a drive not stop
@@ -133,6 +134,17 @@ def check(recipe: Recipe) -> Preview:
         spared=sites.spared,
         fixed=sites.fixed,
     )
+
+
+def _planned(job: Job, chosen: Parts) -> Plan:
+    """A plan by chance: of the configuration that a library composes, or that fills the budget."""
+    drive = chosen.drive
+    if not isinstance(drive, Library):
+        return Oneshot().run(job)
+    every = drive.modules(job)
+    if drive.configurations is None:
+        return Oneshot().run(job)
+    return Plan.dense(job.sites) | {own.site: own.mask for own in every[drive.pick].values()}
 
 
 def _metrics(job: Job) -> Iterable[str]:

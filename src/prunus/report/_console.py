@@ -92,10 +92,11 @@ def modules(found: Library) -> Table:
     """A row for each module of a library that is to be tuned, or was."""
     made = Table(title=Text(found.folder), title_justify="left")
     made.caption = Text("\n".join((_modules.stocked(found), *found.notes)))
-    for name in ("", "kind", *_modules.COLUMNS):
-        made.add_column(name, justify="right" if name not in ("", "kind") else "left")
-    for one, (site, cells, _) in zip(found.rows, _modules.rows(found), strict=True):
-        made.add_row(*map(Text, (site, one.kind, *cells[:-1], cells[-1] or "tuned")))
+    made.add_column("")
+    for name in _modules.COLUMNS:
+        made.add_column(name, justify="right")
+    for site, cells, _ in _modules.rows(found):
+        made.add_row(*map(Text, (site, *cells[:-1], cells[-1] or "tuned")))
     return made
 
 
