@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -146,3 +147,13 @@ def test_only_a_recipe_with_a_library_fills_one(prunus_, made):
     code, _, err = prunus_("library", "tune", made(drive="oneshot"))
     assert code == 2
     assert "drive: oneshot has no library of modules; the recipe `composed` has one" in err
+
+
+def test_a_check_shows_the_configuration_that_is_picked(prunus_, made):
+    code, out, err = prunus_("check", made(), "drive.pick=1")
+    assert (code, err) == (0, "")
+    assert "budget: as configuration 1 says, metric flops" in out
+    assert re.search(r"units +│ +56 │ +56 │ +28 │", out)
+    code, _, err = prunus_("check", made(), "drive.configurations=[{head: .5}]")
+    assert code == 2
+    assert "'head'. Did you mean 'heads'?" in err
