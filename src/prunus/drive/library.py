@@ -1,4 +1,4 @@
-"""Many models of one: every distinct pruned module is tuned once, and kept for all of them."""
+"""Many models of one: every distinct pruned module is tuned once, and kept for all."""
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -36,7 +36,7 @@ Repairs = Annotated[
 
 
 class Library(Drive):
-    """Tune each pruned module once, and compose models of them.
+    """Tune each pruned module once against the dense one, and compose models of them.
 
     A module is what a site's units live in, from what its producers read to what its reader gives:
     an attention, a feed-forward part, a linear layer. Each is pruned by the criterion's scores of
