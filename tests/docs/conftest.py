@@ -61,11 +61,11 @@ def classifiers(folder):
 
 def translators(folder):
     """Models that translate, and a few sentences in both languages."""
-    for name in ("t5-small", "translator"):
-        translator(folder / "runs" / name)
+    for name in ("runs/t5-small", "runs/translator", "google-t5/t5-small"):
+        translator(folder / name)
     place = folder / "mirror" / "bentrevett" / "multi30k"
     place.mkdir(parents=True)
-    for split in ("train", "validation"):
+    for split in ("train", "validation", "test"):
         rows = [dict(zip(("en", "de"), pair, strict=True)) for pair in PAIRS]
         parquet.write_table(pa.Table.from_pylist(rows), place / f"{split}.parquet")
 

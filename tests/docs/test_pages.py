@@ -17,7 +17,10 @@ from tests.docs.pages import PAGES, ROOT, blocks, commands, inline, name
 README = ROOT / "README.md"
 START = ROOT / "docs" / "index.md"
 SOURCE = ROOT / "src"
-RECIPES = {"kprune": "kprune", "channel-spa": "splora", "block-spa": "splopa/squad"}
+RECIPES = {
+    "kprune": "kprune", "channel-spa": "splora", "block-spa": "splopa/squad",
+    "composability": "composed/weights",
+}  # fmt: skip
 """The recipe that stands in a predecessor's place, by its page."""
 CHAPTERS = {"## Kwon": "kwon", "## Vision": "splora/vit", "## Sentence": "splopa"}
 """Chapters about another one."""
@@ -61,6 +64,8 @@ def test_the_command_lines_of_a_page_are_right(page, workshop, capsys):
         _parsed(arguments)
         if arguments[0] in {"run", "check"} and _there(arguments[1]):
             _checked(arguments[1:], page)
+        elif arguments[:2] == ["library", "scheme"]:
+            assert main([*arguments, "--quiet"]) == 0, arguments
         elif arguments[0] in {"cp", "ls"} and not _copied(arguments):
             assert main(arguments) == 0, arguments
 

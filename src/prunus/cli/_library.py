@@ -7,13 +7,72 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
+from prunus.cli._configured import configured
 from prunus.cli._print import say, waiting
 from prunus.errors import PrunusError
+from prunus.recipe import read
 
 if TYPE_CHECKING:
     from prunus.library import Library
 
-library = App(name="library", help="Look after a library of tuned modules.")
+Densities = Annotated[list[float] | None, Parameter(consume_multiple=True)]
+
+library = App(name="library", help="Fill a library of tuned modules, and look after it.")
+
+
+@library.command
+def scheme(
+    recipe: str,
+    /,
+    *overrides: str,
+    attention: Densities = None,
+    linear: Densities = None,
+    number: Annotated[int | None, Parameter(name=["--number", "-n"])] = None,
+    out: Path,
+    quiet: bool = False,
+) -> None:
+    """Write down which modules the configurations of a recipe have, to be read and edited.
+
+    Nothing is tuned. The file is what drive.configurations takes.
+
+    Args:
+        recipe: a YAML file, a folder with recipe.yaml, or the name of a shipped recipe, with drive:
+            library.
+        overrides: settings put over the recipe's: calibration.samples=512
+        attention: instead of the recipe's configurations, how much of the heads stays in each:
+            --attention .25 .5
+        linear: the same of the neurons, or of what the recipe has in their place: grids of weights.
+        number: how many configurations there are; it is an error if there are not as many.
+        out: the JSON file to write.
+        quiet: show no progress, print nothing but errors.
+    """
+    with waiting("reading the recipe", quiet):
+        settings = read(recipe, overrides)
+        said = configured(settings.sites, attention, linear)
+        settings = read(recipe, [*overrides, *said])
+        from prunus.recipe.library import scheme as write_down
+    found = write_down(settings, out, number, quiet)
+    if not quiet:
+        say(found.told(), f"scheme: {out}")
+
+
+@library.command
+def tune(recipe: str, /, *overrides: str, quiet: bool = False) -> None:
+    """Tune every module that a recipe names and its library lacks; nothing is composed.
+
+    Args:
+        recipe: a YAML file, a folder with recipe.yaml, or the name of a shipped recipe, with drive:
+            library.
+        overrides: settings put over the recipe's: drive.folder=runs/library
+        quiet: show no progress, print nothing but errors.
+    """
+    with waiting("reading the recipe", quiet):
+        settings = read(recipe, overrides)
+        from prunus.recipe.library import tune as fill
+        from prunus.report import modules
+    found = fill(settings, quiet)
+    if not quiet:
+        say(modules(found))
 
 
 @library.command(name="ls")

@@ -80,6 +80,8 @@ def _sample(found: Preview) -> str:
 def _asked(found: Preview) -> str:
     """How much may stay, and what is asked for where that is said in another way."""
     budget = found.budget
+    if found.pick is not None:
+        return f"as configuration {found.pick} says"
     if budget.max_loss is not None:
         return f"max_loss {told_points(budget.max_loss)}, densities from {found.density:g} on"
     if budget.max_bytes is not None:

@@ -14,18 +14,18 @@ class Composed:
     Attributes:
         folder: of the library.
         configurations: how many models the drive names.
-        pick: which of them this is; None where a search chose.
         filled: every module that the drive names, and where it came from.
-        used: the names of those that the model is made of.
         losses: {name: divergence of the dense model with this module alone exchanged}, where a
-            search asked for it.
+            search asks for it.
         notes: what else there is to say.
+        pick: which of them this is; None where a search chose, or nothing was composed.
+        used: the names of those that the model is made of.
     """
 
     folder: Path
     configurations: int
-    pick: int | None
     filled: Filled
-    used: frozenset[str]
     losses: Mapping[str, float]
     notes: tuple[str, ...]
+    pick: int | None = None
+    used: frozenset[str] = frozenset()

@@ -1,6 +1,5 @@
 """Which models a library is for: the density of some sites in each of them."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, PlainSerializer, TypeAdapter, ValidationError
 
+from prunus.drive._scheme import read
 from prunus.errors import PrunusError, unknown
 from prunus.probe._apart import block_of
 from prunus.select._budget import Density
@@ -24,9 +24,11 @@ class Configurations:
 
     Attributes:
         every: each as {kind of sites, name of a site, or its module: density}.
+        notes: what is to be said of the file that they were read from.
     """
 
     every: tuple[Configuration, ...]
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def parse(cls, value: Any) -> "Configurations | None":
@@ -44,7 +46,8 @@ class Configurations:
         if value is None or isinstance(value, Configurations):
             return value
         if isinstance(value, str | Path):
-            return cls(_checked(_read(Path(value))))
+            found, note = read(Path(value))
+            return cls(_checked(found), note)
         return cls(_checked(zipped(value) if isinstance(value, Mapping) else value))
 
     def told(self) -> list[Configuration]:
@@ -83,14 +86,6 @@ def zipped(lists: Mapping[str, Any]) -> list[Configuration]:
         )
     columns = [own if isinstance(own, Sequence) else [own] for own in lists.values()]
     return [dict(zip(lists, row, strict=True)) for row in zip(*columns, strict=True)]
-
-
-def _read(path: Path) -> Any:
-    try:
-        said = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise PrunusError(f"configurations: {path}: not a readable JSON file ({error})") from None
-    return said.get("configurations") if isinstance(said, dict) else said
 
 
 def _checked(every: Any) -> tuple[Configuration, ...]:

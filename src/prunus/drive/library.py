@@ -1,4 +1,4 @@
-"""Many models of one: every distinct pruned module is tuned once, and kept for all of them."""
+"""Many models of one: every distinct pruned module is tuned once, and kept for all."""
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -54,8 +54,8 @@ class Library(Drive):
         held: the fraction of the calibration data that no module learns from; errors are measured
             on it.
         tune: make modules that the library lacks; or else their lack is an error.
-        finish: repairs in closed form that go through the composed model from the bottom up, on what
-            its sublayers then really read.
+        finish: repairs in closed form that go through the composed model from the bottom up, on
+            what its sublayers then really read.
         recovery: how long the composed model is then trained as a whole, with labels.
     """
 
@@ -89,28 +89,40 @@ class Library(Drive):
             PrunusError: sites that cannot be tuned apart, a configuration of sites that the model
                 lacks, a budget that no choice of modules meets, or modules that are missing.
         """
-        _require_apart(job.sites)
-        notes: list[str] = []
-        store, tuning = self.store(notes.append), Tuning(job, self.held)
         every = self.modules(job)
-        filled = self.filled(
-            tuning, {str(own): own for one in every for own in one.values()}, store
-        )
+        found = self.stocked(job, every)
+        modules, picked = found.filled.modules, None
         if self.configurations is None:
-            measured = _measured(tuning, filled, store)
-            used, picked = search(job, filled.modules, measured), None
+            used = search(job, modules, found.losses)
         else:
-            used, picked, measured = [str(own) for own in every[self.pick].values()], self.pick, {}
-        count = 0 if picked is None else len(every)
-        job.composed = Composed(
-            store.folder, count, picked, filled, frozenset(used), measured, tuple(notes)
-        )
-        plan = _compose(job, [filled.modules[name] for name in used])
+            used, picked = [str(own) for own in every[self.pick].values()], self.pick
+        job.composed = replace(found, pick=picked, used=frozenset(used))
+        plan = _compose(job, [modules[name] for name in used])
         if self.finish:
             job.repairs = self.finish
             plan = mended(job, plan)
         self._train(job)
         return plan
+
+    def stocked(self, job: Job, every: Sequence[Mapping[str, Wanted]]) -> Composed:
+        """The library with modules of some models in it; no model is composed.
+
+        Args:
+            job: whose modules.
+            every: as :meth:`modules` gives them.
+
+        Raises:
+            PrunusError: a module is missing, and none shall be made.
+        """
+        known = self.configurations
+        notes = list(known.notes if known else ())
+        store, tuning = self.store(notes.append), Tuning(job, self.held)
+        filled = self.filled(
+            tuning, {str(own): own for one in every for own in one.values()}, store
+        )
+        measured = {} if known else _measured(tuning, filled, store)
+        count = len(known.every) if known else 0
+        return Composed(store.folder, count, filled, measured, tuple(notes))
 
     def store(self, told: Callable[[str], object]) -> Store:
         """The folder of tuned modules; ``told`` hears of broken ones."""
@@ -121,8 +133,10 @@ class Library(Drive):
         """The modules of every configuration; where there are densities, of each of them.
 
         Raises:
-            PrunusError: a configuration of sites that the model lacks.
+            PrunusError: a configuration of sites that the model lacks, or sites that cannot be
+                tuned apart.
         """
+        _require_apart(job.sites)
         if self.configurations is None:
             return list(wanted(job, self.densities).values())
         every = self.configurations.on(job.sites)

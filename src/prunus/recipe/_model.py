@@ -199,10 +199,10 @@ class Recipe(Method):
 
     @model_validator(mode="after")
     def _trains(self) -> Self:
-        """Nothing is said of a training that does not take place."""
+        """Nothing is said of a training that does not take place, but where its length is said."""
         said = self.model_fields_set & {"training", "losses", "teacher"}
         trains = self.trains
-        if said and not trains:
+        if said and not trains and "recovery" not in self.drive:
             raise PrunusError(
                 f"{', '.join(sorted(said))}: only drive: {' and '.join(TRAINING)} train while they"
                 " prune, and drive: library where it has a recovery; use one of them, or leave it"

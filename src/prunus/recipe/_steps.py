@@ -9,21 +9,20 @@ from transformers import PreTrainedModel
 
 from prunus.anatomy import Anatomy, anatomy
 from prunus.checkpoint import packable, save
-from prunus.drive import Job, finish, job_of
+from prunus.drive import Job, finish
 from prunus.edit import mask, shrink
 from prunus.errors import PrunusError
 from prunus.measure.size import bytes
 from prunus.plan import Plan
-from prunus.probe import Room
 from prunus.probe._tokens import mean_length
 from prunus.probe.loss import samples_of
 from prunus.recipe._fresh import answer, difference, fresh_answer
-from prunus.recipe._learning import checkpoints_of, learning
+from prunus.recipe._job import job_for
 from prunus.recipe._measured import Claims, Lengths, aimed, latencies
 from prunus.recipe._open import DEVELOPMENT, data_of, open_model, processor_of, to
 from prunus.recipe._rivals import Rivals
 from prunus.recipe._stage import Stage
-from prunus.recipe._touch_up import row, training
+from prunus.recipe._touch_up import row
 from prunus.recipe._trim import trim
 from prunus.recipe.compare import compare
 from prunus.recipe.furthest import Furthest, furthest
@@ -139,22 +138,7 @@ def prune(stage: Stage, opened: Opened) -> Cut:
             what is counted on the shrunk model.
     """
     recipe, chosen = stage.recipe, stage.parts
-    sites = anatomy(opened.model).chosen(recipe.sites)
-    if sites.spared:
-        stage.log.info("the head stays dense: %s", ", ".join(sites.spared))
-    job = job_of(
-        opened.model, sites, stage.bars.over(opened.batches, "calibration data"),
-        score=chosen.score, budget=chosen.budget, select=chosen.select, recover=chosen.recover,
-        training=training(stage, opened.prepared),
-        learning=learning(
-            recipe, chosen, opened.model, opened.prepared, checkpoints_of(stage.out)
-        ),
-        adapt=chosen.adapt, scored=recipe.calibration.scored,
-        precision=recipe.calibration.precision,
-        room=Room(recipe.calibration.memory * 2**20, stage.folder),
-        phase=stage.watch, step=stage.step,
-    )  # fmt: skip
-    job.keep = stage.folder / "adapters"
+    job = job_for(stage, opened.model, opened.prepared, opened.batches)
     search, before = _search(stage, opened, job), list[Quality]()
     if search is None:
         plan = chosen.drive.run(job)

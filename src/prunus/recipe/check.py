@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from prunus.anatomy import anatomy
-from prunus.drive import Job, cost_of, job_of
+from prunus.drive import Drive, Job, cost_of, job_of
 from prunus.drive._course import courses
 from prunus.drive._readers import readers
 from prunus.drive.gradual import Gradual
+from prunus.drive.library import Library
 from prunus.drive.oneshot import Oneshot
 from prunus.drive.stepwise import Stepwise
 from prunus.plan import Plan
@@ -77,6 +78,7 @@ class Preview:
         training: where the drive trains.
         spared: the head's modules, where grids leave it whole.
         fixed: {module: why its outputs always stay}, where channels were traced.
+        pick: which configuration says what stays, where one does instead of the budget.
     """
 
     budget: Budget
@@ -90,6 +92,7 @@ class Preview:
     training: Timetable | None
     spared: list[str]
     fixed: dict[str, str]
+    pick: int | None
 
 
 def check(recipe: Recipe) -> Preview:
@@ -114,7 +117,7 @@ def check(recipe: Recipe) -> Preview:
     training = _training(job, chosen)
     if not job.budget.known:
         job.budget = job.budget.settled(densities(job)[0])
-    plan = Oneshot().run(job)
+    plan = _planned(job, chosen)
     repairs, _ = parted(chosen.recover)
     if repairs or not isinstance(chosen.drive, Oneshot | Gradual | Stepwise):
         readers(model, sites, repairs, batches)  # raises where one cannot mend, or a drive not stop
@@ -132,7 +135,23 @@ def check(recipe: Recipe) -> Preview:
         training=training,
         spared=sites.spared,
         fixed=sites.fixed,
+        pick=_pick(chosen.drive),
     )
+
+
+def _planned(job: Job, chosen: Parts) -> Plan:
+    """A plan by chance: of the configuration that a library composes, or that fills the budget."""
+    drive, pick = chosen.drive, _pick(chosen.drive)
+    every = drive.modules(job) if isinstance(drive, Library) else []
+    if pick is None:
+        return Oneshot().run(job)
+    return Plan.dense(job.sites) | {own.site: own.mask for own in every[pick].values()}
+
+
+def _pick(drive: Drive) -> int | None:
+    if isinstance(drive, Library) and drive.configurations is not None:
+        return drive.pick
+    return None
 
 
 def _metrics(job: Job) -> Iterable[str]:

@@ -3,6 +3,7 @@
 from prunus.report._console import comparison as comparison
 from prunus.report._console import frontier as frontier
 from prunus.report._console import library as library
+from prunus.report._console import modules as modules
 from prunus.report._console import table as table
 from prunus.report._console import tables as tables
 from prunus.report._console import training as training

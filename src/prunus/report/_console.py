@@ -6,6 +6,7 @@ from rich.text import Text
 from prunus.report import _frontier as search
 from prunus.report import _modules, _trainings, _zeros
 from prunus.report._compared import COLUMNS, lines, timed
+from prunus.report._library import Library
 from prunus.report._rows import Row, removed, rows
 from prunus.report._schema import Report
 from prunus.report._zeroed import Zeros
@@ -84,6 +85,18 @@ def library(report: Report) -> Table | None:
         made.add_column(name, justify="right" if name else "left")
     for kind, cells in _modules.kinds(found):
         made.add_row(*map(Text, (kind, *cells)))
+    return made
+
+
+def modules(found: Library) -> Table:
+    """A row for each module of a library that is to be tuned, or was."""
+    made = Table(title=Text(found.folder), title_justify="left")
+    made.caption = Text("\n".join((_modules.stocked(found), *found.notes)))
+    made.add_column("")
+    for name in _modules.COLUMNS:
+        made.add_column(name, justify="right")
+    for site, cells, _ in _modules.rows(found):
+        made.add_row(*map(Text, (site, *cells[:-1], cells[-1] or "tuned")))
     return made
 
 

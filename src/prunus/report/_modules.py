@@ -17,14 +17,20 @@ KEYS = (Key("missed", "pruned"), Key("", "repaired in closed form"), Key("strong
 
 
 def told(found: Library) -> str:
-    """How many modules there are, and what it took to get them."""
+    """How many modules there are, what it took to get them, and which the model is made of."""
     of = "as a search chose" if found.pick is None else f"of configuration {found.pick}"
+    return f"{stocked(found)} This model, {of}, is made of {found.used:,}."
+
+
+def stocked(found: Library) -> str:
+    """How many modules there are, and what it took to get them."""
+    several = "s name" if found.configurations > 1 else " names"
+    who = f"{found.configurations} configuration{several}" if found.configurations else "There are"
     broken = f" ({found.redone} of them found broken)" if found.redone else ""
     return (
-        f"{found.configurations} configurations name {found.modules:,} distinct modules:"
+        f"{who} {found.modules:,} distinct modules:"
         f" {found.reused:,} were in the library, {found.tuned:,} were tuned{broken} in"
         f" {show.duration(found.seconds)} ({show.duration(found.cpu)} of processor time)."
-        f" This model, {of}, is made of {found.used:,}."
     )
 
 
@@ -53,7 +59,8 @@ def rows(found: Library) -> Iterator[tuple[str, tuple[str, ...], bool]]:
     """A module's site, a cell for every column, and whether this model is made of it."""
     for one in found.rows:
         numbers = (one.pruned, one.closed, one.tuned, one.loss)
-        cells = (f"{one.density:g}", *map(show.small, numbers), "reused" if one.reused else "")
+        came = "reused" if one.reused else ""
+        cells = (f"{one.density:.4g}", *map(show.small, numbers), came)
         yield one.site, cells, one.used
 
 

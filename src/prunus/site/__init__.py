@@ -96,7 +96,8 @@ class Site:
     @property
     def producers(self) -> dict[str, int]:
         """{module: axis of its weight} of what makes a sublayer's units, and reads its stream."""
-        found = {part.tensor.removesuffix(".weight"): part.axis for part in self.weights}
+        weights = self.weights if self.removable else []
+        found = {part.tensor.removesuffix(".weight"): part.axis for part in weights}
         return {n: axis for n, axis in found.items() if n not in (self.reader, *self.aside)}
 
     @property
