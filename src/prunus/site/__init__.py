@@ -96,8 +96,9 @@ class Site:
     @property
     def producers(self) -> dict[str, int]:
         """{module: axis of its weight} of what makes a sublayer's units, and reads its stream."""
-        found = {part.tensor.removesuffix(".weight"): part.axis for part in self.weights}
-        return {n: axis for n, axis in found.items() if n not in (self.reader, *self.aside)}
+        others = {self.reader, *self.aside}
+        found = [(part.tensor.removesuffix(".weight"), part) for part in self.weights]
+        return {module: part.axis for module, part in found if module not in others}
 
     @property
     def weights(self) -> list[Slice]:
