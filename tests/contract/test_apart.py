@@ -9,10 +9,11 @@ from prunus.errors import PrunusError
 from prunus.plan import Plan
 from prunus.probe._apart import block_of, passes
 from prunus.recover._variant import Variant
+from prunus.recover.modulewise import Modulewise
 from tests.contract.draw import kinds_of, random_plan
 from tests.tiny import FAMILIES, batch_of, far, tiny
 
-LINEAR = r"^(?!.*patch_embedding)"  # a convolution
+LINEAR = r"(?!.*patch_embedding).*"  # a convolution
 CASES = [
     pytest.param(family, kind, id=f"{family}-{kind}")
     for family in FAMILIES
@@ -92,15 +93,11 @@ def test_the_dense_model_is_left_as_it_was(family):
     sites = anatomy(model).of("heads", "neurons")
     before = state(model)
     variants = [Variant(model, sites, sites[n], own) for n, own in random_plan(sites, 0).items()]
-    for _, calls in passes(model, sites.values(), [batch_of(model)] * 2):
-        for own in variants:
-            for tensor in own.parameters.values():
-                tensor.requires_grad_(True)
-            off, of = own.error(calls[own.site.name])
-            (off / of).backward()
-            for tensor in own.parameters.values():
-                assert tensor.grad is not None
-                tensor.data.add_(1.0)
+    batches = [batch_of(model)] * 2
+    Modulewise(epochs=2).tune(
+        {str(place): own for place, own in enumerate(variants)},
+        lambda order: passes(model, sites.values(), batches), 2,
+    )  # fmt: skip
     assert state(model) == before
     assert all(own.grad is None for own in model.parameters())
 
@@ -118,12 +115,17 @@ def test_a_pass_that_is_broken_off_leaves_no_hooks():
     assert state(model) == before
 
 
+def _error(own, call):
+    with torch.no_grad():
+        return float(own.error(call)[0])
+
+
 def errors(model, batch, seed=1):
     """The error of every sublayer under one random plan."""
     sites = anatomy(model).of("heads", "neurons")
     plan = random_plan(sites, seed)
     ((_, calls),) = passes(model, sites.values(), [batch])
-    return [float(Variant(model, sites, sites[n], plan[n]).error(calls[n])[0]) for n in sites]
+    return [_error(Variant(model, sites, sites[n], plan[n]), calls[n]) for n in sites]
 
 
 @pytest.mark.parametrize("family", ["bert", "t5", "gpt2", "llama", "bart"])
@@ -164,8 +166,8 @@ def test_no_batches_are_told():
 
 
 def test_the_block_of_a_sublayer_holds_what_it_is_made_of():
-    sites = anatomy(tiny("t5"))
-    assert block_of(sites["encoder.block.0.layer.0:heads"]).endswith("0.layer.0.SelfAttention")
+    heads = {block_of(site) for site in anatomy(tiny("t5")).of("heads").values()}
+    assert "encoder.block.0.layer.0.SelfAttention" in heads
     assert block_of(anatomy(tiny("bert"))["encoder.layer.1:neurons"]) == "bert.encoder.layer.1"
     grids = anatomy(tiny("bert")).chosen([{"grid": "1x1", "match": ".*query"}])
     assert {block_of(site) for site in grids.values()} == {site.reader for site in grids.values()}

@@ -16,6 +16,7 @@ from prunus.drive._drive import Drive, mended
 from prunus.drive._job import Job
 from prunus.drive._learning import learning_of
 from prunus.drive._modules import Tuning, Wanted, wanted, write
+from prunus.drive._readers import readers, require_apart, require_together
 from prunus.drive._searched import losses, search
 from prunus.errors import PrunusError
 from prunus.library import Filled, Module, fill, place
@@ -89,7 +90,7 @@ class Library(Drive):
             PrunusError: sites that cannot be tuned apart, a configuration of sites that the model
                 lacks, a budget that no choice of modules meets, or modules that are missing.
         """
-        _require_apart(job.sites)
+        self._require(job)
         notes: list[str] = []
         store, tuning = self.store(notes.append), Tuning(job, self.held)
         every = self.modules(job)
@@ -97,7 +98,7 @@ class Library(Drive):
             tuning, {str(own): own for one in every for own in one.values()}, store
         )
         if self.configurations is None:
-            measured = _measured(tuning, filled, store)
+            measured = _measured(tuning, filled, store, every)
             used, picked = search(job, filled.modules, measured), None
         else:
             used, picked, measured = [str(own) for own in every[self.pick].values()], self.pick, {}
@@ -127,7 +128,10 @@ class Library(Drive):
             return list(wanted(job, self.densities).values())
         every = self.configurations.on(job.sites)
         found = wanted(job, (density for one in every for density in one.values()))
-        return [{site: found[density][site] for site, density in one.items()} for one in every]
+        return [
+            {site: found[density][site] for site, density in one.items() if site in found[density]}
+            for one in every
+        ]
 
     def filled(self, tuning: Tuning, modules: Mapping[str, Wanted], store: Store) -> Filled:
         """Every module, from the library or made.
@@ -148,6 +152,19 @@ class Library(Drive):
 
         return fill(store, tuning.keys(modules), tune)
 
+    def _require(self, job: Job) -> None:
+        """Check what a job asks before anything is tuned for it."""
+        _require_apart(job.sites)
+        require_apart(job.repairs)
+        require_together(self.finish)
+        if self.finish:
+            readers(job.model, job.sites, self.finish, job.batches)
+        if self.recovery.number and job.adapt is not None:
+            raise PrunusError(
+                "adapt: the recovery of drive: library trains the weights themselves; leave adapt"
+                " out, or the recovery, and let recover: finetune train the adapters"
+            )
+
     def _train(self, job: Job) -> None:
         """Train the composed model; single weights that went stay away."""
         if not self.recovery.number:
@@ -165,15 +182,16 @@ class Library(Drive):
         job.student.eval()
 
 
-def _measured(tuning: Tuning, filled: Filled, store: Store) -> dict[str, float]:
+def _measured(
+    tuning: Tuning, filled: Filled, store: Store, every: Sequence[Mapping[str, Wanted]]
+) -> dict[str, float]:
     """{module: loss}; what had to be measured is kept with the module."""
     modules, figures = filled.modules, {n: own.figures for n, own in filled.modules.items()}
     rest = {name: own for name, own in modules.items() if "loss" not in figures[name]}
     with tuning.job.phase("measure"):
         found = losses(tuning, rest)
-    for name, key in tuning.keys(
-        {n: Wanted(own.site, own.mask) for n, own in rest.items()}
-    ).items():
+    asked = {str(own): own for one in every for own in one.values() if str(own) in rest}
+    for name, key in tuning.keys(asked).items():
         store.put(key, replace(rest[name], figures={**figures[name], "loss": found[name]}))
     return {name: found[name] if name in found else own["loss"] for name, own in figures.items()}
 
