@@ -215,12 +215,13 @@ def test_counts_are_rounded_down_and_some_stay(density, heads, neurons, tmp_path
 
 def test_repairs_may_choose_other_weights(tmp_path):
     said = {"sites": {"grid": "1x1", "match": ".*query"}, "recover": ("sparsegpt",)}
-    small, first, plan = compose(job(**said), tmp_path, {"grid": [0.5]})
+    begun = job(**said)
+    small, first, plan = compose(begun, tmp_path, {"grid": [0.5]})
     bare, _, other = compose(job(**{**said, "recover": ()}), tmp_path, {"grid": [0.5]})
     assert plan != other
     assert plan.counts() == other.counts()
     for name, own in first.filled.modules.items():
-        weight = small.get_parameter(own.site.removesuffix(":grid").join(("bert.", ".weight")))
+        weight = small.get_parameter(begun.sites[own.site].inlet.tensor)
         assert (weight != 0).equal(own.mask), name
     again, second, _ = compose(job(**said), tmp_path, {"grid": [0.5]})
     assert second.filled.tuned == []

@@ -159,6 +159,8 @@ class Library(Drive):
         require_together(self.finish)
         if self.finish:
             readers(job.model, job.sites, self.finish, job.batches)
+        if self.recovery.number:
+            learning_of(job, "library")
         if self.recovery.number and job.adapt is not None:
             raise PrunusError(
                 "adapt: the recovery of drive: library trains the weights themselves; leave adapt"
@@ -170,7 +172,7 @@ class Library(Drive):
         if not self.recovery.number:
             return
         learning = learning_of(job, "library")
-        steps = self.recovery.steps(learning.steps[1])
+        steps = max(1, self.recovery.steps(learning.steps[1]))
         masked = {
             part.tensor for site in job.sites.values() if not site.removable for part in site.slices
         }
