@@ -256,6 +256,9 @@ def test_a_density_that_takes_nothing_leaves_the_module_as_it_is(tmp_path):
     own = job(tiny("bert", heads=1), recover=TUNED)
     small, composed, _ = compose(own, tmp_path, [{"heads": 0.5, "neurons": 0.5}])
     assert all("neurons" in name for name in composed.filled.modules)
+    assert composed.notes == (
+        "nothing to prune, a single unit: encoder.layer.0:heads, encoder.layer.1:heads",
+    )
     name = "bert.encoder.layer.0.attention.output.dense.weight"
     assert small.get_parameter(name).equal(own.model.get_parameter(name))
 
@@ -267,3 +270,33 @@ def test_the_call_in_python(tmp_path):
     other, _, _ = compose(job(model, recover=TUNED, score="obs"), tmp_path / "other", PAIR)
     assert same(small, other)
     assert far(outputs(small, batch_of(model)), outputs(model, batch_of(model))) > 1e-3
+
+
+class Net(torch.nn.Module):
+    """A network that is no model of transformers."""
+
+    def __init__(self):
+        super().__init__()
+        self.up, self.down = torch.nn.Linear(8, 24), torch.nn.Linear(24, 3)
+        self.head = torch.nn.Linear(3, 3)
+
+    def forward(self, x):
+        return {"logits": self.head(self.down(self.up(x).tanh()).tanh())}
+
+
+def test_networks_of_other_libraries_are_composed(tmp_path):
+    torch.manual_seed(0)
+    batches = [{"x": torch.randn(16, 8)} for _ in range(4)]
+    drive = {"name": "library", "configurations": {"grid": [0.5]}, "folder": str(tmp_path)}
+    said = {"sites": {"grid": "1x1", "match": "up|down"}, "score": "magnitude", "drive": drive}
+    budget = {"density": 1.0, "metric": "weights"}
+    net = Net()
+    one, again = (
+        prunus.prune(net, batches, recover=["modulewise"], budget=budget, select="greedy", **said)
+        for _ in range(2)
+    )
+    assert same(one, again)
+    assert float((one.up.weight == 0).float().mean()) == 0.5
+    assert len(list(tmp_path.glob("??/*.safetensors"))) == 2
+    prunus.prune(Net(), batches, recover=["modulewise"], budget=budget, select="greedy", **said)
+    assert len(list(tmp_path.glob("??/*.safetensors"))) == 4

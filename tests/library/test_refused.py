@@ -41,6 +41,10 @@ RUNS = {
     "kind": ({}, [{"head": 0.5}], {}, r"'head'.*Did you mean 'heads'"),
     "site": ({}, [{"encoder.layer.9:heads": 0.5}], {}, r"encoder.layer.9:heads"),
     "layers": ({"sites": "layers"}, [{"layers": 0.5}], {}, r"is no module by itself"),
+    "sublayers": ({"sites": "sublayers"}, [{"sublayers": 0.5}], {}, r"must have several units"),
+    "pattern": (
+        {"sites": {"grid": "2:4", "match": ".*query"}}, [{"grid": 0.25}], {}, r"density 0.25 allows",
+    ),
     "channels": (
         {"sites": ["heads", "channels"]}, [{"heads": 0.5}], {}, r"is no module by itself",
     ),

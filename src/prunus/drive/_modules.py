@@ -73,9 +73,9 @@ def _best(job: Job, found: Found, density: float) -> dict[str, Wanted]:
 
 def _mask(ranks: Tensor, site: Site, density: float) -> Tensor:
     """[*grid] bool: the best of a site's units, one of a run at the least."""
-    own, least = {site.name: site}, max(site.least, site.units // site.run) / site.units
-    if least == 1:
+    if site.run == 1:
         return torch.ones(site.shape, dtype=torch.bool)
+    own, least = {site.name: site}, 1 / site.run
     chosen = masks(
         {site.name: ranks}, own, Budget(density=max(density, least), metric="units"), units(own),
         Plan(), per_cost=False, selector=Greedy(),

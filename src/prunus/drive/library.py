@@ -91,7 +91,7 @@ class Library(Drive):
                 lacks, a budget that no choice of modules meets, or modules that are missing.
         """
         self._require(job)
-        notes: list[str] = []
+        notes = _whole(job.sites)
         store, tuning = self.store(notes.append), Tuning(job, self.held)
         every = self.modules(job)
         filled = self.filled(
@@ -208,15 +208,21 @@ def _compose(job: Job, modules: Sequence[Module]) -> Plan:
     return plan
 
 
+def _whole(sites: Anatomy) -> list[str]:
+    """What there is to say of sites of which nothing can go."""
+    names = [name for name, site in sites.items() if site.run == 1]
+    return [f"nothing to prune, a single unit: {', '.join(names)}"] if names else []
+
+
 def _require_apart(sites: Anatomy) -> None:
     """Check that every site has one reader, and weights that no other site has."""
     owners: dict[str, str] = {}
     for name, site in sites.items():
-        if not (site.has_inlet or site.in_linear):
+        if site.kind == "sublayers" or not (site.has_inlet or site.in_linear):
             raise PrunusError(
-                f"site {name!r} of kind {site.kind!r} is no module by itself: nothing but one"
-                " linear layer must read its units; a library is made of heads, neurons, or grids"
-                " in linear layers"
+                f"site {name!r} of kind {site.kind!r} is no module by itself: it must have several"
+                " units, which nothing but one linear layer reads; a library is made of heads,"
+                " queries, neurons, or grids in linear layers"
             )
         for tensor in {part.tensor for part in site.slices}:
             other = owners.setdefault(tensor, name)
