@@ -10,6 +10,7 @@ import prunus
 from prunus.drive._learning import Learning
 from prunus.errors import PrunusError
 from prunus.recipe import read
+from prunus.recipe.check import check
 from prunus.recipe.run import run
 from prunus.report import Report
 from tests.recipes.dense import wordpiece
@@ -23,16 +24,26 @@ TWO = "configurations: {heads: [.5, .25], neurons: [.5, .5]}"
 
 
 @pytest.fixture
-def composed(place, tmp_path, in_process):
-    """Runs a recipe over a library of this test."""
+def asked(place, tmp_path, in_process):
+    """Reads a recipe over a library of this test."""
     said = yaml.safe_load((place / "recipe.yaml").read_text())
     del said["budget"]
     path = tmp_path / "recipe.yaml"
     path.write_text(yaml.safe_dump(said))
 
-    def composed(drive, *changes, out="out"):
+    def asked(drive, *changes):
         settings = f"drive={{name: library, folder: {tmp_path / 'library'}, {drive}}}"
-        return run(read(path, (*QUICK, settings, *changes)), tmp_path / out, quiet=True)
+        return read(path, (*QUICK, settings, *changes))
+
+    return asked
+
+
+@pytest.fixture
+def composed(asked, tmp_path):
+    """Runs such a recipe."""
+
+    def composed(*said, out="out"):
+        return run(asked(*said), tmp_path / out, quiet=True)
 
     return composed
 
@@ -196,3 +207,22 @@ def test_other_drives_do_not_tune_apart(place):
     recipe = read(place / "recipe.yaml", ("recover=[least_squares, modulewise]",))
     with pytest.raises(PrunusError, match=r"modulewise tunes every .*use drive: library"):
         run(recipe, place / "never", quiet=True)
+
+
+@pytest.mark.parametrize("pick", [0, 1])
+def test_what_a_configuration_keeps_is_known_before(pick, asked, composed, tmp_path):
+    said = f"{TWO}, pick: {pick}"
+    amounts = {own.metric: own.stays for own in check(asked(said)).amounts}
+    assert not (tmp_path / "library").exists()
+    report = composed(said)
+    assert amounts["params"] == report.params.pruned
+    assert amounts["units"] == [28, 26][pick]
+
+
+def test_a_check_finds_what_a_run_would(asked):
+    for said, match in (
+        (("configurations: [{head: .5}]",), "Did you mean 'heads'"),
+        ((TWO, "sites=layers", "recover=[]"), "is no module by itself"),
+    ):
+        with pytest.raises(PrunusError, match=match):
+            check(asked(*said))

@@ -64,8 +64,7 @@ def chosen(points, sites, cost, budget):
     """(summed loss, exact cost) of what is chosen; None where even the least is too much."""
     try:
         found = best(points, sites, budget, cost)
-    except PrunusError as error:
-        assert "allows" in str(error) or "cost more" in str(error)
+    except PrunusError:
         return None
     assert list(found) == list(points)
     assert all(found[name] in points[name] for name in points)

@@ -88,7 +88,7 @@ READS = {
 
 def seen(model, kind, batch):
     """(what the sublayer reads, what the dense one gives, which tokens are padding)."""
-    sites, site = site_of(model, kind)
+    _, site = site_of(model, kind)
     here = {}
     hooks = [
         model.get_submodule(READS[kind]).register_forward_hook(

@@ -90,7 +90,7 @@ class Library(Drive):
             PrunusError: sites that cannot be tuned apart, a configuration of sites that the model
                 lacks, a budget that no choice of modules meets, or modules that are missing.
         """
-        self._require(job)
+        self.require(job)
         notes = _whole(job.sites)
         store, tuning = self.store(notes.append), Tuning(job, self.held)
         every = self.modules(job)
@@ -152,8 +152,22 @@ class Library(Drive):
 
         return fill(store, tuning.keys(modules), tune)
 
-    def _require(self, job: Job) -> None:
-        """Check what a job asks before anything is tuned for it."""
+    def plan(self, job: Job) -> Plan:
+        """What stays in the configuration that is picked, unless repairs choose other units.
+
+        Raises:
+            PrunusError: a configuration of sites that the model lacks.
+        """
+        chosen = self.modules(job)[self.pick].values()
+        return Plan.dense(job.sites) | {own.site: own.mask for own in chosen}
+
+    def require(self, job: Job) -> None:
+        """Check what a job asks before anything is tuned for it.
+
+        Raises:
+            PrunusError: sites that cannot be tuned apart, repairs that mend what they read, or a
+                recovery without data to learn from.
+        """
         _require_apart(job.sites)
         require_apart(job.repairs)
         require_together(self.finish)

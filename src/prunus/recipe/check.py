@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from prunus.anatomy import anatomy
-from prunus.drive import Job, cost_of, job_of
+from prunus.drive import Drive, Job, cost_of, job_of
 from prunus.drive._course import courses
 from prunus.drive._readers import readers
 from prunus.drive.gradual import Gradual
+from prunus.drive.library import Library
 from prunus.drive.oneshot import Oneshot
 from prunus.drive.stepwise import Stepwise
 from prunus.plan import Plan
@@ -36,7 +37,7 @@ class Amount:
         metric: units, weights, params, or flops of one sample of the data's mean length.
         whole: of the dense model.
         sites: of what can be cut.
-        stays: of the whole model, when units chosen by chance fill the budget.
+        stays: of the whole model, when units chosen by chance fill the budget, or a configuration.
     """
 
     metric: str
@@ -114,7 +115,7 @@ def check(recipe: Recipe) -> Preview:
     training = _training(job, chosen)
     if not job.budget.known:
         job.budget = job.budget.settled(densities(job)[0])
-    plan = Oneshot().run(job)
+    plan = _plan(job, chosen.drive)
     repairs, _ = parted(chosen.recover)
     if repairs or not isinstance(chosen.drive, Oneshot | Gradual | Stepwise):
         readers(model, sites, repairs, batches)  # raises where one cannot mend, or a drive not stop
@@ -133,6 +134,19 @@ def check(recipe: Recipe) -> Preview:
         spared=sites.spared,
         fixed=sites.fixed,
     )
+
+
+def _plan(job: Job, drive: Drive) -> Plan:
+    """What stays: in a configuration so many units of each site, else whatever the budget allows.
+
+    Raises:
+        PrunusError: the drive cannot prune these sites so.
+    """
+    if isinstance(drive, Library):
+        drive.require(job)
+        if drive.configurations is not None:
+            return drive.plan(job)
+    return Oneshot().run(job)
 
 
 def _metrics(job: Job) -> Iterable[str]:
