@@ -6,7 +6,6 @@ import torch
 from prunus.anatomy import anatomy
 from prunus.edit import mask
 from prunus.errors import PrunusError
-from prunus.plan import Plan
 from prunus.probe._apart import block_of, passes
 from prunus.recover._variant import Variant
 from prunus.recover.modulewise import Modulewise

@@ -43,7 +43,7 @@ RUNS = {
     "layers": ({"sites": "layers"}, [{"layers": 0.5}], {}, r"is no module by itself"),
     "sublayers": ({"sites": "sublayers"}, [{"sublayers": 0.5}], {}, r"must have several units"),
     "pattern": (
-        {"sites": {"grid": "2:4", "match": ".*query"}}, [{"grid": 0.25}], {}, r"density 0.25 allows",
+        {"sites": {"grid": "2:4", "match": ".*query"}}, [{"grid": 0.25}], {}, "density 0.25 allows",
     ),
     "channels": (
         {"sites": ["heads", "channels"]}, [{"heads": 0.5}], {}, r"is no module by itself",

@@ -67,8 +67,8 @@ def _best(job: Job, found: Found, density: float) -> dict[str, Wanted]:
         name: own.scores.reshape(job.sites[name].shape) if isinstance(own, Curve) else own
         for name, own in found.items()
     }
-    found = {name: _mask(ranks[name], site, density) for name, site in job.sites.items()}
-    return {name: Wanted(name, mask) for name, mask in found.items() if not mask.all()}
+    best = {name: _mask(ranks[name], site, density) for name, site in job.sites.items()}
+    return {name: Wanted(name, mask) for name, mask in best.items() if not mask.all()}
 
 
 def _mask(ranks: Tensor, site: Site, density: float) -> Tensor:

@@ -55,8 +55,8 @@ class Library(Drive):
         held: the fraction of the calibration data that no module learns from; errors are measured
             on it.
         tune: make modules that the library lacks; or else their lack is an error.
-        finish: repairs in closed form that go through the composed model from the bottom up, on what
-            its sublayers then really read.
+        finish: repairs in closed form that go through the composed model from the bottom up, on
+            what its sublayers then really read.
         recovery: how long the composed model is then trained as a whole, with labels.
     """
 
