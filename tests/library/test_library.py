@@ -41,7 +41,7 @@ def test_views_grids_and_constants_are_kept(library):
 
 
 def test_a_module_is_not_kept_under_the_key_of_another(library):
-    for wrong in (module(1), dataclasses.replace(module(), mask=~mask())):
+    for wrong in (module(1), dataclasses.replace(module(), kind="heads")):
         with pytest.raises(PrunusError, match="not that of"):
             library.put(key(), wrong)
 

@@ -14,8 +14,8 @@ from prunus.probe.work import flops, single
 from prunus.recipe import read
 from prunus.recipe._bars import Bars
 from prunus.recipe._formats import bfloat16, int8
-from prunus.recipe._settings import Evaluation
 from prunus.recipe._rivals import ROUNDING, Rivals
+from prunus.recipe._settings import Evaluation
 from prunus.recipe.compare import compare
 from prunus.recipe.run import run
 from prunus.registry import build

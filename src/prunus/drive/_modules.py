@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -54,7 +55,8 @@ class Wanted:
 def wanted(job: Job, densities: Iterable[float]) -> dict[float, dict[str, Wanted]]:
     """{density: {site: the best of its units}}, by what the criterion makes of the dense model.
 
-    Every site keeps so many of its units, rounded down; some must stay in any case.
+    Every site keeps so many of its units, rounded down; some must stay in any case. Sites that
+    keep all of them are left out.
     """
     found = job.found or job.score(Plan())
     return {density: _best(job, found, density) for density in dict.fromkeys(densities)}
@@ -65,11 +67,20 @@ def _best(job: Job, found: Found, density: float) -> dict[str, Wanted]:
         name: own.scores.reshape(job.sites[name].shape) if isinstance(own, Curve) else own
         for name, own in found.items()
     }
-    budget = Budget(density=density, metric="units", scope="local")
+    best = {name: _mask(ranks[name], site, density) for name, site in job.sites.items()}
+    return {name: Wanted(name, mask) for name, mask in best.items() if not mask.all()}
+
+
+def _mask(ranks: Tensor, site: Site, density: float) -> Tensor:
+    """[*grid] bool: the best of a site's units, one of a run at the least."""
+    if site.run == 1:
+        return torch.ones(site.shape, dtype=torch.bool)
+    own, least = {site.name: site}, 1 / site.run
     chosen = masks(
-        ranks, job.sites, budget, units(job.sites), Plan(), per_cost=False, selector=Greedy()
-    )
-    return {name: Wanted(name, mask.cpu()) for name, mask in chosen.items()}
+        {site.name: ranks}, own, Budget(density=max(density, least), metric="units"), units(own),
+        Plan(), per_cost=False, selector=Greedy(),
+    )  # fmt: skip
+    return chosen[site.name].cpu()
 
 
 @dataclass
@@ -106,15 +117,26 @@ class Tuning:
 
     def keys(self, modules: Mapping[str, Wanted]) -> dict[str, Key]:
         """What each of some modules depends on."""
-        base, data = weights_hash(self.job.model), data_hash(self.job.batches)
-        objective = {
-            "repairs": [spelt(repair) for repair in self.job.repairs],
-            "held": self.held,
-            "precision": str(self.job.precision),
-        }
         return {
-            name: Key.of(base, data, self.job.sites[own.site], own.mask, objective)
+            name: Key.of(*self._hashes, self.job.sites[own.site], own.mask, self._objective)
             for name, own in modules.items()
+        }
+
+    @cached_property
+    def _hashes(self) -> tuple[str, str]:
+        """Of the dense model and of the data."""
+        return weights_hash(self.job.model), data_hash(self.job.batches)
+
+    @property
+    def _objective(self) -> dict[str, Any]:
+        """How modules are tuned; by what they were scored counts where a repair asks for it."""
+        job = self.job
+        asked = any(repair.reads for repair in job.repairs)
+        return {
+            "repairs": list(map(spelt, job.repairs)),
+            "held": self.held,
+            "precision": str(job.precision),
+            "scored": {"by": spelt(job.criterion), "of": job.scored} if asked else None,
         }
 
     def tune(self, modules: Mapping[str, Wanted], model: str) -> Iterator[tuple[str, Module]]:
@@ -137,7 +159,7 @@ class Tuning:
             figures = {
                 "model": model,
                 "pruned": pruned[name],
-                "closed": closed[name] if seen else None,
+                "closed": closed[name] if own.site.name in seen else None,
                 "tuned": min([closed[name], *(look.validation for look in history)]),
                 "history": [asdict(look) for look in history],
             }

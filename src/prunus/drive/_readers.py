@@ -74,6 +74,20 @@ def require_together(repairs: Iterable[Repair]) -> None:
             )
 
 
+def require_apart(repairs: Iterable[Repair]) -> None:
+    """Check that repairs mend sublayers on what they read in the dense model.
+
+    Raises:
+        PrunusError: one mends what a sublayer reads.
+    """
+    for repair in repairs:
+        if repair.at == "entry":
+            raise PrunusError(
+                f"recover: {_named(repair)} mends what a sublayer reads, and in drive: library"
+                " every one reads what it does in the dense model; leave it out"
+            )
+
+
 def _mends(repair: Repair, site: Site) -> bool:
     return repair.at == "module" or (repair.at == "weights") == site.in_linear
 

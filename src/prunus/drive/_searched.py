@@ -9,6 +9,7 @@ from torch import nn
 
 from prunus.drive._job import Job
 from prunus.drive._modules import Tuning
+from prunus.edit._frozen import frozen
 from prunus.library import Module
 from prunus.probe import Teacher
 from prunus.probe._apart import Listener
@@ -33,7 +34,7 @@ def losses(tuning: Tuning, modules: Mapping[str, Module]) -> dict[str, float]:
     sums = dict.fromkeys(modules, 0.0)
     for done, batch in enumerate(out if modules else ()):
         job.step("measure", done, len(out))
-        with torch.no_grad(), job.computing():
+        with frozen(job.model), torch.no_grad(), job.computing():
             teacher(job.model, batch)  # learns the answers before anything is exchanged
             for name, own in variants.items():
                 with _exchanged(job.model, own):

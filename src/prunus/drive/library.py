@@ -16,6 +16,7 @@ from prunus.drive._drive import Drive, mended
 from prunus.drive._job import Job
 from prunus.drive._learning import learning_of
 from prunus.drive._modules import Tuning, Wanted, wanted, write
+from prunus.drive._readers import readers, require_apart, require_together
 from prunus.drive._searched import losses, search
 from prunus.errors import PrunusError
 from prunus.library import Filled, Module, fill, place
@@ -89,6 +90,7 @@ class Library(Drive):
             PrunusError: sites that cannot be tuned apart, a configuration of sites that the model
                 lacks, a budget that no choice of modules meets, or modules that are missing.
         """
+        self.require(job)
         every = self.modules(job)
         found = self.stocked(job, every)
         modules, picked = found.filled.modules, None
@@ -115,12 +117,12 @@ class Library(Drive):
             PrunusError: a module is missing, and none shall be made.
         """
         known = self.configurations
-        notes = list(known.notes if known else ())
+        notes = [*(known.notes if known else ()), *_whole(job.sites)]
         store, tuning = self.store(notes.append), Tuning(job, self.held)
         filled = self.filled(
             tuning, {str(own): own for one in every for own in one.values()}, store
         )
-        measured = {} if known else _measured(tuning, filled, store)
+        measured = {} if known else _measured(tuning, filled, store, every)
         count = len(known.every) if known else 0
         return Composed(store.folder, count, filled, measured, tuple(notes))
 
@@ -133,15 +135,16 @@ class Library(Drive):
         """The modules of every configuration; where there are densities, of each of them.
 
         Raises:
-            PrunusError: a configuration of sites that the model lacks, or sites that cannot be
-                tuned apart.
+            PrunusError: a configuration of sites that the model lacks.
         """
-        _require_apart(job.sites)
         if self.configurations is None:
             return list(wanted(job, self.densities).values())
         every = self.configurations.on(job.sites)
         found = wanted(job, (density for one in every for density in one.values()))
-        return [{site: found[density][site] for site, density in one.items()} for one in every]
+        return [
+            {site: found[density][site] for site, density in one.items() if site in found[density]}
+            for one in every
+        ]
 
     def filled(self, tuning: Tuning, modules: Mapping[str, Wanted], store: Store) -> Filled:
         """Every module, from the library or made.
@@ -162,12 +165,41 @@ class Library(Drive):
 
         return fill(store, tuning.keys(modules), tune)
 
+    def plan(self, job: Job) -> Plan:
+        """What stays in the configuration that is picked, unless repairs choose other units.
+
+        Raises:
+            PrunusError: a configuration of sites that the model lacks.
+        """
+        chosen = self.modules(job)[self.pick].values()
+        return Plan.dense(job.sites) | {own.site: own.mask for own in chosen}
+
+    def require(self, job: Job) -> None:
+        """Check what a job asks before anything is tuned for it.
+
+        Raises:
+            PrunusError: sites that cannot be tuned apart, repairs that mend what they read, or a
+                recovery without data to learn from.
+        """
+        _require_apart(job.sites)
+        require_apart(job.repairs)
+        require_together(self.finish)
+        if self.finish:
+            readers(job.model, job.sites, self.finish, job.batches)
+        if self.recovery.number:
+            learning_of(job, "library")
+        if self.recovery.number and job.adapt is not None:
+            raise PrunusError(
+                "adapt: the recovery of drive: library trains the weights themselves; leave adapt"
+                " out, or the recovery, and let recover: finetune train the adapters"
+            )
+
     def _train(self, job: Job) -> None:
         """Train the composed model; single weights that went stay away."""
         if not self.recovery.number:
             return
         learning = learning_of(job, "library")
-        steps = self.recovery.steps(learning.steps[1])
+        steps = max(1, self.recovery.steps(learning.steps[1]))
         masked = {
             part.tensor for site in job.sites.values() if not site.removable for part in site.slices
         }
@@ -179,15 +211,16 @@ class Library(Drive):
         job.student.eval()
 
 
-def _measured(tuning: Tuning, filled: Filled, store: Store) -> dict[str, float]:
+def _measured(
+    tuning: Tuning, filled: Filled, store: Store, every: Sequence[Mapping[str, Wanted]]
+) -> dict[str, float]:
     """{module: loss}; what had to be measured is kept with the module."""
     modules, figures = filled.modules, {n: own.figures for n, own in filled.modules.items()}
     rest = {name: own for name, own in modules.items() if "loss" not in figures[name]}
     with tuning.job.phase("measure"):
         found = losses(tuning, rest)
-    for name, key in tuning.keys(
-        {n: Wanted(own.site, own.mask) for n, own in rest.items()}
-    ).items():
+    asked = {str(own): own for one in every for own in one.values() if str(own) in rest}
+    for name, key in tuning.keys(asked).items():
         store.put(key, replace(rest[name], figures={**figures[name], "loss": found[name]}))
     return {name: found[name] if name in found else own["loss"] for name, own in figures.items()}
 
@@ -202,15 +235,21 @@ def _compose(job: Job, modules: Sequence[Module]) -> Plan:
     return plan
 
 
+def _whole(sites: Anatomy) -> list[str]:
+    """What there is to say of sites of which nothing can go."""
+    names = [name for name, site in sites.items() if site.run == 1]
+    return [f"nothing to prune, a single unit: {', '.join(names)}"] if names else []
+
+
 def _require_apart(sites: Anatomy) -> None:
     """Check that every site has one reader, and weights that no other site has."""
     owners: dict[str, str] = {}
     for name, site in sites.items():
-        if not (site.has_inlet or site.in_linear):
+        if site.kind == "sublayers" or not (site.has_inlet or site.in_linear):
             raise PrunusError(
-                f"site {name!r} of kind {site.kind!r} is no module by itself: nothing but one"
-                " linear layer must read its units; a library is made of heads, neurons, or grids"
-                " in linear layers"
+                f"site {name!r} of kind {site.kind!r} is no module by itself: it must have several"
+                " units, which nothing but one linear layer reads; a library is made of heads,"
+                " queries, neurons, or grids in linear layers"
             )
         for tensor in {part.tensor for part in site.slices}:
             other = owners.setdefault(tensor, name)

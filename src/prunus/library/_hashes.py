@@ -3,8 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from torch import Tensor
-from transformers import PreTrainedModel
+from torch import Tensor, nn
 
 from prunus.anatomy._tensors import Tensors
 from prunus.digest import digest
@@ -16,8 +15,10 @@ CALLED = {"output_attentions", "output_hidden_states", "return_dict", "use_cache
 """Keys of a configuration that say what calls return, and not what is computed."""
 
 
-def weights_hash(model: PreTrainedModel) -> str:
+def weights_hash(model: nn.Module) -> str:
     """Hex SHA-256 of what a model computes: its class, configuration, parameters and buffers.
+
+    Of a network without a configuration, what it prints counts in its place.
 
     Neither the order of the parameters nor which of tied names comes first matters, nor where the
     model was opened from or with which version.
@@ -27,7 +28,9 @@ def weights_hash(model: PreTrainedModel) -> str:
         least.setdefault(owner, name)
     state = model.state_dict()
     tensors = {name: state[name] for name in least.values() if name in state}
-    return sha256([type(model).__name__, _lasting(model.config.to_dict()), digest(tensors)])
+    config = getattr(model, "config", None)
+    said = str(model) if config is None else _lasting(config.to_dict())
+    return sha256([type(model).__name__, said, digest(tensors)])
 
 
 def data_hash(batches: Iterable[Mapping[str, Tensor]]) -> str:

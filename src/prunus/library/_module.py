@@ -16,7 +16,7 @@ from torch import Tensor
 from prunus.digest import digest
 from prunus.errors import PrunusError
 from prunus.library._key import FORMAT, Key, canonical, sha256
-from prunus.plan import Plan, pack, unpack
+from prunus.plan import pack, unpack
 
 ABOUT = "prunus"
 """The header's key of the JSON that says what an entry is."""
@@ -52,10 +52,10 @@ def encode(key: Key, module: Module) -> bytes:
     """A safetensors file whose header holds the key, the figures, and a hash of all.
 
     Raises:
-        PrunusError: the key is that of another site or mask.
+        PrunusError: the key is that of another site.
     """
-    if Plan({module.site: module.mask}).fingerprint() != key.mask:
-        raise PrunusError(f"the key of {key.site} is not that of {module.site} under its mask")
+    if (module.site, module.kind) != (key.site, key.kind):
+        raise PrunusError(f"the key of {key.site} ({key.kind}) is not that of {module.site}")
     tensors = {
         name: own.detach().cpu().contiguous().clone() for name, own in module.tensors.items()
     }

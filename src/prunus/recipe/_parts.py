@@ -1,6 +1,5 @@
 """The parts that a recipe names, built; torch is imported when the first one is."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,6 +65,7 @@ def parts(recipe: Recipe) -> Parts:
             search would train every model that it tries, a training has no drive, repairs are
             asked of a training, or adapters are asked for twice.
     """
+    from prunus.drive._readers import require_apart, require_together
     from prunus.recover import parted
 
     task, score, budget, select, drive, training = (
@@ -90,7 +90,7 @@ def parts(recipe: Recipe) -> Parts:
             )
     if name == LIBRARY:
         _require_once(recipe, budget)
-    _require_at(mended, name)
+    (require_apart if name == LIBRARY else require_together)(mended)
     if name != GRADUAL:
         _require_common(budget)
         _require_known(score, name)
@@ -113,22 +113,6 @@ def _require_once(recipe: Recipe, budget: Any) -> None:
             f" {recipe.drive['name']} would train or compose each of them; leave it out, or run"
             " recipes of their own"
         )
-
-
-def _require_at(repairs: Sequence[Any], drive: str) -> None:
-    """Check that repairs mend where the drive lets them."""
-    for repair in repairs:
-        name = spelt(repair)["name"]
-        if repair.at == "module" and drive != LIBRARY:
-            raise PrunusError(
-                f"recover: {name} tunes every sublayer apart from the others, on the dense model's"
-                f" inputs; use drive: library, not {drive}"
-            )
-        if repair.at == "entry" and drive == LIBRARY:
-            raise PrunusError(
-                f"recover: {name} mends what a sublayer reads, and in drive: library every one"
-                " reads what it does in the dense model; leave it out"
-            )
 
 
 def _require_common(budget: Any) -> None:

@@ -37,7 +37,7 @@ class Amount:
         metric: units, weights, params, or flops of one sample of the data's mean length.
         whole: of the dense model.
         sites: of what can be cut.
-        stays: of the whole model, when units chosen by chance fill the budget.
+        stays: of the whole model, when units chosen by chance fill the budget, or a configuration.
     """
 
     metric: str
@@ -117,7 +117,7 @@ def check(recipe: Recipe) -> Preview:
     training = _training(job, chosen)
     if not job.budget.known:
         job.budget = job.budget.settled(densities(job)[0])
-    plan = _planned(job, chosen)
+    plan = _plan(job, chosen.drive)
     repairs, _ = parted(chosen.recover)
     if repairs or not isinstance(chosen.drive, Oneshot | Gradual | Stepwise):
         readers(model, sites, repairs, batches)  # raises where one cannot mend, or a drive not stop
@@ -139,13 +139,17 @@ def check(recipe: Recipe) -> Preview:
     )
 
 
-def _planned(job: Job, chosen: Parts) -> Plan:
-    """A plan by chance: of the configuration that a library composes, or that fills the budget."""
-    drive, pick = chosen.drive, _pick(chosen.drive)
-    every = drive.modules(job) if isinstance(drive, Library) else []
-    if pick is None:
-        return Oneshot().run(job)
-    return Plan.dense(job.sites) | {own.site: own.mask for own in every[pick].values()}
+def _plan(job: Job, drive: Drive) -> Plan:
+    """What stays: in a configuration so many units of each site, else whatever the budget allows.
+
+    Raises:
+        PrunusError: the drive cannot prune these sites so.
+    """
+    if isinstance(drive, Library):
+        drive.require(job)
+        if drive.configurations is not None:
+            return drive.plan(job)
+    return Oneshot().run(job)
 
 
 def _pick(drive: Drive) -> int | None:

@@ -78,6 +78,7 @@ def scheme(recipe: Recipe, out: Path, number: int | None = None, quiet: bool = F
             " n-th densities of all kinds make the n-th configuration"
         )
     with _job(recipe, chosen, quiet) as job:
+        drive.require(job)
         every = drive.modules(job)
         modules = {str(own): own for one in every for own in one.values()}
         store, keys = drive.store(lambda _: None), Tuning(job, drive.held).keys(modules)
@@ -99,6 +100,7 @@ def tune(recipe: Recipe, quiet: bool = False) -> Shelf:
     chosen = _parts(recipe)
     drive: Library = chosen.drive
     with _job(recipe, chosen, quiet) as job:
+        drive.require(job)
         found = library(drive.stocked(job, drive.modules(job)))
     assert found is not None
     return found

@@ -73,8 +73,8 @@ class Variant:
 
         Padding does not count.
         """
-        wanted = call.flat(call.y)
-        return (call.flat(self(call)) - wanted).square().sum(), wanted.square().sum()
+        given, wanted = (_wide(call.flat(seen)) for seen in (self(call), call.y))
+        return (given - wanted).square().sum(), wanted.square().sum()
 
     def tensors(self) -> dict[str, Tensor]:
         """Copies of its parameters, by name in the model."""
@@ -88,6 +88,11 @@ class Variant:
 
     def _read(self, _: nn.Module, __: Any, out: Tensor) -> None:
         self._said = out
+
+
+def _wide(seen: Tensor) -> Tensor:
+    """Sums of squares need more than the digits of a reduced precision."""
+    return seen.to(torch.promote_types(seen.dtype, torch.float32))
 
 
 def _own(model: nn.Module, site: Site) -> list[str]:

@@ -17,6 +17,8 @@ from prunus.recover._variant import Variant
 
 Passes = Callable[[list[int] | None], Iterable[tuple[Batch, Calls]]]
 """Passes of the dense model over its data: over some batches in an order, or what was held out."""
+TINY = torch.finfo(torch.float32).tiny
+"""Of a sublayer that gives nothing there is nothing to learn."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,6 @@ class Modulewise(Repair):
         learners = {
             name: _Learner(name, own, [Look(0, None, errors[name])], own.tensors())
             for name, own in variants.items()
-            if any(tensor.dim() > 1 and tensor.numel() for tensor in own.parameters.values())
         }
         steps = self.epochs * batches
         drawn = torch.Generator()
@@ -114,8 +115,7 @@ class Modulewise(Repair):
             told(epoch, self.epochs)
         for one in learners.values():
             one.done()
-        looks = {name: one.looks for name, one in learners.items()}
-        return {name: looks.get(name, [Look(0, None, errors[name])]) for name in variants}
+        return {name: one.looks for name, one in learners.items()}
 
     def _rate(self, step: int, steps: int) -> float:
         way = (step + 0.5) / steps
@@ -151,22 +151,23 @@ class _Learner:
     def groups(self, rate: float) -> list[dict[str, object]]:
         """One group of parameters a tensor, at a rate in proportion to its size."""
         tensors = self.variant.parameters.values()
-        sizes = [_size(own) for own in tensors if own.dim() > 1 and own.numel()]
+        sizes = [_size(own) for own in tensors if own.dim() > 1]
         mean, found = sum(sizes) / len(sizes), []
         for own in tensors:
             own.requires_grad_(True)
-            if not self.variant.site.removable:
-                stays = own.detach() != 0
-                own.register_hook(lambda gradient, stays=stays: gradient * stays)
-            size = _size(own) if own.dim() > 1 and own.numel() else mean
+            size = _size(own) if own.dim() > 1 else mean
             found.append({"params": [own], "lr": rate * size})
+        if not self.variant.site.removable:
+            weight = self.variant.parameters[self.variant.site.inlet.tensor]
+            stays = weight.detach() != 0
+            weight.register_hook(lambda gradient: gradient * stays)
         return found
 
     def learn(self, calls: Calls) -> None:
         """Take in one batch."""
         off, of = self.variant.error(calls[self.variant.site.name])
-        loss = off / of
-        loss.backward()
+        loss = off / of.clamp(min=TINY)
+        loss.backward(inputs=[*self.variant.parameters.values()])
         self.losses.append(loss.detach())
 
     def look(self, epoch: int, error: float) -> None:

@@ -7,7 +7,7 @@ from fractions import Fraction
 from prunus.errors import PrunusError
 from prunus.select._budget import Budget
 from prunus.select._cost import Cost
-from prunus.select._pool import Pool, extent
+from prunus.select._pool import Pool, extent, steps
 from prunus.select.curves import spread
 from prunus.site import Site
 
@@ -59,6 +59,11 @@ def best(
             or the cheapest points cost more than the budget.
     """
     budget.require_known()
+    if budget.scope != "global":
+        raise PrunusError(
+            f"budget.scope: {budget.scope} says what stays of every site by itself, and leaves"
+            " nothing to search for; leave scope out, or name configurations"
+        )
     points = _allowed(choices, sites, budget)
     floors = {name: _Least(min(point.units for point in own)) for name, own in points.items()}
     pool = Pool(list(points), floors, cost)  # type: ignore[arg-type]
@@ -83,12 +88,14 @@ def _allowed(
                 f"budget rule {rule.match!r}: a density of its own is not searched for; use floor"
                 " and ceiling, or configurations"
             )
-        least, most = extent(sites[name], budget, rule)
-        found[name] = [point for point in own if least <= point.units <= most]
+        site, (least, most) = sites[name], extent(sites[name], budget, rule)
+        size = site.units // site.run * steps(site, budget)
+        found[name] = [p for p in own if least <= p.units <= most and p.units % size == 0]
         if not found[name]:
             raise PrunusError(
-                f"site {name!r}: between {least} and {most} of its {sites[name].units} units may"
-                f" stay, but there are modules of {sorted(p.units for p in own)}; add densities"
+                f"site {name!r}: between {least} and {most} of its {site.units} units may stay, in"
+                f" steps of {size}, but there are modules of {sorted(p.units for p in own)}; add"
+                " densities"
             )
     return found
 
