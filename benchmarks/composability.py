@@ -8,7 +8,8 @@ by magnitude. Composed: every distinct module is tuned once (1,024 training pair
 
 - ``tune``: what tuning costs, all four configurations at once (``all``) or one alone.
 - ``gap``: validation loss and BLEU before any training of the model.
-- ``rates``: the learning rate of each arm, by the loss on 256 pairs of the training split.
+- ``rates``: the learning rate of each arm, by the loss on 256 pairs of the training split, for
+  neurons and for heads; where both are pruned it is that of the heads.
 - ``train``: 120 steps of 64 pairs, rate falling to 0, a look at 400 validation pairs every 10.
 - ``bleu``: BLEU of both arms after training, paired on the validation split.
 
@@ -43,7 +44,7 @@ def cells() -> list[dict]:
     found += [{"part": "gap", "kind": k, "arm": a, "pick": p} for k, a, p in every if p != 1]
     found += [
         {"part": "rates", "kind": kind, "arm": arm, "rate": rate}
-        for kind in KINDS
+        for kind in ("neurons", "heads")
         for arm in ARMS
         for rate in RATES
     ]
@@ -132,7 +133,8 @@ def rates(kind: str, arm: str, rate: float) -> dict:
 
 
 def rate_of(kind: str, arm: str) -> float:
-    """The learning rate that was chosen."""
+    """The learning rate that was chosen; where both are pruned, that of the heads."""
+    kind = "neurons" if kind == "neurons" else "heads"
     found = [row for row in rows(TABLE) if row["cell"]["part"] == "rates"]
     own = [row for row in found if (row["cell"]["kind"], row["cell"]["arm"]) == (kind, arm)]
     return min(own, key=lambda row: row["loss"])["cell"]["rate"]
