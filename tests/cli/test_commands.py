@@ -394,6 +394,7 @@ def test_ls_lists_everything_with_a_line_on_each(prunus_):
         "drives",
         "gradual",
         "iterative",
+        "library",
         "oneshot",
         "stepwise",
         "sweep",
