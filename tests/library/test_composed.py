@@ -44,17 +44,15 @@ def test_grids_without_repairs_are_the_cut_model(family, grid, tmp_path):
 
 
 @pytest.mark.parametrize("family", FEW)
-@pytest.mark.parametrize("recover", [CLOSED, TUNED], ids=["closed", "tuned"])
-def test_a_full_library_gives_the_same_model_as_a_fresh_one(family, recover, tmp_path):
-    fresh, first, _ = compose(job(family, recover=recover), tmp_path, PAIR)
-    again, second, _ = compose(job(family, recover=recover), tmp_path, PAIR)
+def test_a_full_library_gives_the_same_model_as_a_fresh_one(family, tmp_path):
+    fresh, first, _ = compose(job(family, recover=TUNED), tmp_path, PAIR)
+    again, second, _ = compose(job(family, recover=TUNED), tmp_path, PAIR)
     assert same(fresh, again)
     assert second.filled.tuned == second.filled.redone == []
     assert second.filled.reused == list(first.filled.modules)
     bare, _, _ = compose(job(family), tmp_path, PAIR)
     assert not same(fresh, bare)
-    small, batch = fresh, batch_of(fresh)
-    assert outputs(small, batch).isfinite().all()
+    assert outputs(fresh, batch_of(fresh)).isfinite().all()
 
 
 ALONE = """
@@ -80,7 +78,7 @@ def test_another_process_composes_the_same_model(tmp_path):
         assert digested == digest(own.state_dict())
 
 
-@pytest.mark.parametrize("family", ["bert", "t5", "llama"])
+@pytest.mark.parametrize("family", ["bert", "t5"])
 def test_what_else_is_tuned_does_not_matter(family, tmp_path):
     both, _, _ = compose(job(family, recover=TUNED), tmp_path / "both", PAIR)
     alone = {kind: own[:1] for kind, own in PAIR.items()}

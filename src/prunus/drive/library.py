@@ -37,7 +37,7 @@ Repairs = Annotated[
 
 
 class Library(Drive):
-    """Tune each pruned module once against the dense one, and compose models of them.
+    """Compose many models of modules that are tuned once, towards the dense ones.
 
     A module is what a site's units live in, from what its producers read to what its reader gives:
     an attention, a feed-forward part, a linear layer. Each is pruned by the criterion's scores of
