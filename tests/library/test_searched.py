@@ -15,8 +15,8 @@ from prunus.measure.size import parameters
 from prunus.plan import Plan
 from prunus.probe import Teacher
 from prunus.select import Budget
-from tests.library.drives import CLOSED, compose, data, drive, job, same
-from tests.tiny import batch_of, outputs, tiny
+from tests.library.drives import CLOSED, TUNED, compose, data, drive, job, same
+from tests.tiny import FAMILIES, batch_of, outputs, tiny
 
 DENSITIES = [0.25, 0.5, 0.75]
 
@@ -137,3 +137,14 @@ def test_the_call_in_python_meets_its_density(tmp_path):
     counts = {name: site.units for name, site in sites.read(small).items()}
     bare = cost(dict.fromkeys(sites, 0))
     assert 0.3 < (cost(counts) - bare) / (cost({}) - bare) <= 0.5
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_modules_without_units_are_a_choice(family, tmp_path):
+    """What a search may take out whole is composed, saved as any cut, and costs nothing."""
+    said = {"recover": TUNED, "budget": {"density": 0.3, "metric": "units"}, "select": "greedy"}
+    small, composed, plan = compose(job(family, **said), tmp_path, densities=[0, 0.5])
+    empty = [name for name, own in composed.filled.modules.items() if not own.mask.any()]
+    assert len(empty) == len(job(family).sites)
+    assert any(not mask.any() for mask in plan.values())
+    assert outputs(small, batch_of(small)).isfinite().all()

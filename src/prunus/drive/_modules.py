@@ -55,8 +55,8 @@ class Wanted:
 def wanted(job: Job, densities: Iterable[float]) -> dict[float, dict[str, Wanted]]:
     """{density: {site: the best of its units}}, by what the criterion makes of the dense model.
 
-    Every site keeps so many of its units, rounded down; some must stay in any case. Sites that
-    keep all of them are left out.
+    Every site keeps so many of its units, rounded down; some must stay in any case, unless the
+    density is 0. Sites that keep all of them are left out.
     """
     found = job.found or job.score(Plan())
     return {density: _best(job, found, density) for density in dict.fromkeys(densities)}
@@ -72,9 +72,11 @@ def _best(job: Job, found: Found, density: float) -> dict[str, Wanted]:
 
 
 def _mask(ranks: Tensor, site: Site, density: float) -> Tensor:
-    """[*grid] bool: the best of a site's units, one of a run at the least."""
+    """[*grid] bool: the best of a site's units, one of a run at the least; none at density 0."""
     if site.run == 1:
         return torch.ones(site.shape, dtype=torch.bool)
+    if density == 0 and site.least == 0:
+        return torch.zeros(site.shape, dtype=torch.bool)
     own, least = {site.name: site}, 1 / site.run
     chosen = masks(
         {site.name: ranks}, own, Budget(density=max(density, least), metric="units"), units(own),

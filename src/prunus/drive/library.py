@@ -26,7 +26,7 @@ from prunus.recover import Repair
 from prunus.recover._learning import held as zeros_held
 from prunus.registry import Many, build, listed, spelt
 from prunus.schedule._span import Length, Span
-from prunus.select._budget import Density
+from prunus.select._budget import Share
 
 Repairs = Annotated[
     tuple[Repair, ...],
@@ -50,7 +50,8 @@ class Library(Drive):
         configurations: models to be composed; they say how much stays, and the budget does not
             count. See :class:`prunus.drive._configurations.Configurations`.
         pick: which of them this run composes; all of their modules are tuned.
-        densities: instead, what modules of every site there shall be to choose from.
+        densities: instead, what modules of every site there shall be to choose from; 0 is one
+            without units, which gives a constant.
         folder: of the library; None is $PRUNUS_LIBRARY, or ``~/.cache/prunus/library``.
         held: the fraction of the calibration data that no module learns from; errors are measured
             on it.
@@ -62,7 +63,7 @@ class Library(Drive):
 
     configurations: Told = None
     pick: NonNegativeInt = 0
-    densities: Many[Density] = ()
+    densities: Many[Share] = ()
     folder: str | None = None
     held: Annotated[float, Field(gt=0, lt=1)] = 0.125
     tune: bool = True

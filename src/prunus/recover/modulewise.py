@@ -89,6 +89,7 @@ class Modulewise(Repair):
         learners = {
             name: _Learner(name, own, [Look(0, None, errors[name])], own.tensors())
             for name, own in variants.items()
+            if own.mask.any()
         }
         steps = self.epochs * batches
         drawn = torch.Generator()
@@ -97,7 +98,7 @@ class Modulewise(Repair):
             weight_decay=0.0,
         )
         pace = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self._rate(step, steps))
-        for epoch in range(1, self.epochs + 1):
+        for epoch in range(1, self.epochs + 1 if learners else 1):
             awake = {name: one for name, one in learners.items() if one.rested < self.patience}
             if not awake:
                 break
@@ -115,7 +116,8 @@ class Modulewise(Repair):
             told(epoch, self.epochs)
         for one in learners.values():
             one.done()
-        return {name: one.looks for name, one in learners.items()}
+        looks = {name: one.looks for name, one in learners.items()}
+        return {name: looks.get(name, [Look(0, None, errors[name])]) for name in variants}
 
     def _rate(self, step: int, steps: int) -> float:
         way = (step + 0.5) / steps
