@@ -1,4 +1,4 @@
-"""Many models of one: every distinct pruned module is tuned once, and kept for all of them."""
+"""Many models of one, composed of pruned modules that are each tuned once, and kept."""
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
