@@ -15,15 +15,21 @@ from prunus.plan import Plan
 from prunus.probe import Teacher
 from prunus.probe._evidence import ABLATION, BY_COLUMN, BY_INPUT
 from prunus.probe._outputs import OUTPUTS
-from prunus.recipe._model import TRAINING
+from prunus.recipe._model import LIBRARY, TRAINING
 from prunus.recover import Repair
 from prunus.score import Criterion, score
 from tests.contract.draw import KINDS, counts, each
 from tests.tiny import FAMILIES, auto_heads, batch_of, far, outputs, tiny
 
 CRITERIA, DRIVES, RECOVER = (registry.names(folder) for folder in ("score", "drive", "recover"))
-DRIVES = [name for name in DRIVES if name not in TRAINING]  # those are tested with their tasks
-REPAIRS = [name for name in RECOVER if issubclass(registry.find("recover", name), Repair)]
+DRIVES = [name for name in DRIVES if name not in (*TRAINING, LIBRARY)]
+"""Those that need neither a task (tests/recipes) nor known sizes (tests/library)."""
+REPAIRS = [
+    name
+    for name in RECOVER
+    if issubclass(found := registry.find("recover", name), Repair)
+    and found.at != "module"  # which no drive but the library's takes: tests/library
+]
 CONVOLUTIONAL = ("bn_scale", "lrp")
 """Criteria that no transformer can be scored by: tests/reference."""
 LEARNED = [name for name in CRITERIA if registry.find("score", name).learned]
@@ -309,14 +315,18 @@ def test_a_repair_keeps_the_amount_and_touches_one_sublayer(family, repair):
             plan = after
 
 
-@pytest.mark.parametrize("drive", DRIVES)
+@pytest.mark.parametrize("drive", [*DRIVES, LIBRARY])
 @pytest.mark.parametrize(
     ("family", "cls"), [(family, cls) for family in FAMILIES for cls in auto_heads(family)]
 )
-def test_every_head_is_pruned_in_one_call(family, cls, drive):
+def test_every_head_is_pruned_in_one_call(family, cls, drive, tmp_path):
     model = tiny(family, cls)
     data = data_of(model)
-    small = prunus.prune(model, data, density=0.5, sites=FEW.get(drive, USUAL), drive=drive)
+    said = {"sites": FEW.get(drive, USUAL), "drive": drive}
+    if drive == LIBRARY:
+        choices = {"name": drive, "densities": [0.25, 0.5], "folder": str(tmp_path)}
+        said |= {"drive": choices, "recover": ("least_squares",)}
+    small = prunus.prune(model, data, density=0.5, **said)
     assert sum(p.numel() for p in small.parameters()) < sum(p.numel() for p in model.parameters())
     answer = outputs(small, data[0])
     assert torch.isfinite(answer).all()

@@ -23,7 +23,7 @@ SETTINGS = {
     "word": ({"configurations": [{"heads": "half"}]}, r"heads.*got 'half'"),
     "none": ({"configurations": []}, r"expected a list of mappings"),
     "no file": ({"configurations": "nowhere.json"}, r"nowhere.json: not a readable JSON file"),
-    "density": ({"densities": [0.5, 0]}, r"densities.1.*greater than 0"),
+    "density": ({"densities": [0.5, 1.5]}, r"densities.1.*less than or equal to 1"),
     "held": ({"configurations": PAIR, "held": 0}, r"held"),
     "key": ({"configurations": PAIR, "picks": 1}, r"picks.*pick"),
     "finish": ({"configurations": PAIR, "finish": "least_square"}, r"Did you mean 'least_squares'"),
