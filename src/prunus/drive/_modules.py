@@ -148,28 +148,23 @@ class Tuning:
             modules: by any name.
             model: what the dense model is called.
         """
-        job = self.job
-        with job.phase("tune"):
+        with self.job.phase("tune"):
             seen = self._moments({own.site for own in modules.values()})
-            bare = {name: self._variant(own) for name, own in modules.items()}
-            pruned = held_out(bare, self.passes(bare.values()), job.computing)
+            pruned = self._errors({name: self._variant(own) for name, own in modules.items()})
             variants = {name: self._variant(own, seen) for name, own in modules.items()}
-            closed = held_out(variants, self.passes(variants.values()), job.computing)
+            closed = self._errors(variants)
             looks = self._trained(variants)
         for name, own in variants.items():
-            history = looks.get(name, [])
+            site, history = own.site, looks.get(name, [])
             figures = {
                 "model": model,
                 "pruned": pruned[name],
-                "closed": closed[name] if own.site.name in seen else None,
+                "closed": closed[name] if site.name in seen else None,
                 "tuned": min([closed[name], *(look.validation for look in history)]),
                 "history": [asdict(look) for look in history],
             }
-            density = modules[name].density
-            yield (
-                name,
-                Module(own.site.name, own.site.kind, density, own.mask, own.tensors(), figures),
-            )
+            density, tensors = modules[name].density, own.tensors()
+            yield name, Module(site.name, site.kind, density, own.mask, tensors, figures)
 
     def passes(
         self, variants: Iterable[Variant], order: Sequence[int] | None = None
@@ -184,6 +179,10 @@ class Tuning:
         sites = {own.site.name: own.site for own in variants}
         batches = out if order is None else [learnt[place] for place in order]
         return passes(self.job.model, sites.values(), batches, self.job.computing)
+
+    def _errors(self, variants: Mapping[str, Variant]) -> dict[str, float]:
+        """{variant: relative error} on what was held out."""
+        return held_out(variants, self.passes(variants.values()), self.job.computing)
 
     def variant(self, module: Module) -> Variant:
         """A tuned module, ready to run."""
@@ -204,6 +203,8 @@ class Tuning:
         job = self.job
         sites = {name: job.sites[name] for name in names if _mending(job.repairs, job.sites[name])}
         found: dict[str, Moments] = {}
+        if not sites:
+            return found
         for _, calls in passes(job.model, sites.values(), self.batches[0], job.computing):
             for name, call in calls.items():
                 x, y = call.flat(call.x), call.flat(call.y)

@@ -91,14 +91,27 @@ class Modulewise(Repair):
             for name, own in variants.items()
             if own.mask.any()
         }
-        steps = self.epochs * batches
-        drawn = torch.Generator()
-        optimizer = torch.optim.AdamW(
-            [group for one in learners.values() for group in one.groups(self.learning_rate)],
-            weight_decay=0.0,
-        )
+        if learners:
+            self._descend(learners, passes, batches, computing, told)
+        for one in learners.values():
+            one.done()
+        looks = {name: one.looks for name, one in learners.items()}
+        return {name: looks.get(name, [Look(0, None, errors[name])]) for name in variants}
+
+    def _descend(
+        self,
+        learners: Mapping[str, "_Learner"],
+        passes: Passes,
+        batches: int,
+        computing: Callable[[], AbstractContextManager],
+        told: Callable[[int, int], None],
+    ) -> None:
+        """Train until all epochs are over, or everybody rests."""
+        groups = [group for one in learners.values() for group in one.groups(self.learning_rate)]
+        optimizer = torch.optim.AdamW(groups, weight_decay=0.0)
+        steps, drawn = self.epochs * batches, torch.Generator()
         pace = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self._rate(step, steps))
-        for epoch in range(1, self.epochs + 1 if learners else 1):
+        for epoch in range(1, self.epochs + 1):
             awake = {name: one for name, one in learners.items() if one.rested < self.patience}
             if not awake:
                 break
@@ -114,10 +127,6 @@ class Modulewise(Repair):
             for name, error in held_out(learnt, passes(None), computing).items():
                 awake[name].look(epoch, error)
             told(epoch, self.epochs)
-        for one in learners.values():
-            one.done()
-        looks = {name: one.looks for name, one in learners.items()}
-        return {name: looks.get(name, [Look(0, None, errors[name])]) for name in variants}
 
     def _rate(self, step: int, steps: int) -> float:
         way = (step + 0.5) / steps
