@@ -176,7 +176,7 @@ def show() -> None:
     def row(**cell: object) -> dict | None:
         return table.get(json.dumps(cell, sort_keys=True))
 
-    print("| kind | density | pruned | composed | gap closed | BLEU pruned | composed |")
+    print("| pruned | density | loss pruned | composed | gap closed | BLEU pruned | composed |")
     print("|---|---|---|---|---|---|---|")
     for kind in KINDS:
         for pick, density in enumerate(DENSITIES):
