@@ -187,7 +187,7 @@ def show() -> None:
                       f" {closed:.0%} | {bare['bleu']:.2f} | {own['bleu']:.2f} |")  # fmt: skip
     print("\n| kind | density | baseline's best | its CPU s | composed: loss at once |"
           " CPU s to it | alone | amortised | BLEU baseline | composed | ahead |")  # fmt: skip
-    print("|---|" * 1 + "---|" * 10)
+    print("|" + "---|" * 11)
     for kind in KINDS:
         shared, alone = (
             sum((row(part="tune", kind=one, of=of) or {"cpu": 0.0})["cpu"] for one in KINDS[kind])
