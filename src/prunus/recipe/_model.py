@@ -184,9 +184,9 @@ class Recipe(Method):
     @property
     def trains(self) -> bool:
         """Whether the drive trains a network with labels."""
-        name = self.drive["name"]
-        recovery = Length.parse(self.drive.get("recovery", 0))
-        return name in TRAINING or (name == LIBRARY and recovery.number > 0)
+        if self.drive["name"] != LIBRARY:
+            return self.drive["name"] in TRAINING
+        return Length.parse(self.drive.get("recovery", 0)).number > 0
 
     @model_validator(mode="after")
     def _opened(self) -> Self:
@@ -202,7 +202,8 @@ class Recipe(Method):
         """Nothing is said of a training that does not take place, but where its length is said."""
         said = self.model_fields_set & {"training", "losses", "teacher"}
         trains = self.trains
-        if said and not trains and "recovery" not in self.drive:
+        told = self.drive["name"] == LIBRARY and "recovery" in self.drive
+        if said and not trains and not told:
             raise PrunusError(
                 f"{', '.join(sorted(said))}: only drive: {' and '.join(TRAINING)} train while they"
                 " prune, and drive: library where it has a recovery; use one of them, or leave it"
