@@ -108,10 +108,11 @@ def _require_once(recipe: Recipe, budget: Any) -> None:
     many = [name for name in recipe.compare if name in MADE]
     if many or budget.max_loss is not None:
         what = f"compare: {', '.join(many)}" if many else "budget.max_loss"
+        name = recipe.drive["name"]
+        would = "train" if name in TRAINING else "compose"
         raise PrunusError(
-            f"{what} makes further models in the recipe's own way, and drive:"
-            f" {recipe.drive['name']} would train or compose each of them; leave it out, or run"
-            " recipes of their own"
+            f"{what} makes further models in the recipe's own way, and drive: {name} would {would}"
+            " each of them; leave it out, or run recipes of their own"
         )
 
 
