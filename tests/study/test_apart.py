@@ -45,7 +45,8 @@ def start(sheet):
         paths = os.pathsep.join([str(ROOT / "src"), str(ROOT)])
         environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "2"}
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        begun.append(subprocess.Popen(command, cwd=ROOT, env=environment, process_group=0, **pipes))
+        how = {"process_group": 0, "preexec_fn": _interruptible, **pipes}
+        begun.append(subprocess.Popen(command, cwd=ROOT, env=environment, **how))
         return begun[-1]
 
     yield start
@@ -53,6 +54,11 @@ def start(sheet):
         if process.poll() is None:
             process.kill()
             process.communicate()
+
+
+def _interruptible():
+    """A shell lets what it starts in the background ignore Ctrl-C, and that is inherited."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def counted(out, what):
