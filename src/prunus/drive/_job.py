@@ -136,13 +136,9 @@ class Job:
         undecided = {name: here[name] for name in self.sites if name not in plan}
         also = [name for repair in self.repairs for name in repair.reads]
         with self.phase("score"), self.computing():
+            batches = spaced(self.batches, self.scored)
             self.evidence = look(
-                self.student,
-                spaced(self.batches, self.scored),
-                undecided,
-                self.criterion,
-                self.teacher,
-                also,
+                self.student, batches, undecided, self.criterion, self.teacher, also
             )
         with self.phase("score"):
             judge = getattr(self.criterion, self.selector.reads)

@@ -150,18 +150,18 @@ class Tuning:
         """
         with self.job.phase("tune"):
             seen = self._moments({own.site for own in modules.values()})
-            pruned = self._errors({name: self._variant(own) for name, own in modules.items()})
+            mended = {name: own for name, own in modules.items() if own.site in seen}
+            pruned = self._errors({name: self._variant(own) for name, own in mended.items()})
             variants = {name: self._variant(own, seen) for name, own in modules.items()}
-            closed = self._errors(variants)
-            looks = self._trained(variants)
+            looks = self._looks(variants)
         for name, own in variants.items():
-            site, history = own.site, looks.get(name, [])
+            site, errors = own.site, [look.validation for look in looks[name]]
             figures = {
                 "model": model,
-                "pruned": pruned[name],
-                "closed": closed[name] if site.name in seen else None,
-                "tuned": min([closed[name], *(look.validation for look in history)]),
-                "history": [asdict(look) for look in history],
+                "pruned": pruned.get(name, errors[0]),
+                "closed": errors[0] if name in pruned else None,
+                "tuned": min(errors),
+                "history": [asdict(look) for look in looks[name]] if self._trained else [],
             }
             density, tensors = modules[name].density, own.tensors()
             yield name, Module(site.name, site.kind, density, own.mask, tensors, figures)
@@ -182,6 +182,8 @@ class Tuning:
 
     def _errors(self, variants: Mapping[str, Variant]) -> dict[str, float]:
         """{variant: relative error} on what was held out."""
+        if not variants:
+            return {}
         return held_out(variants, self.passes(variants.values()), self.job.computing)
 
     def variant(self, module: Module) -> Variant:
@@ -214,16 +216,21 @@ class Tuning:
                 found[name].add(x, y)
         return {name: own.flush() for name, own in found.items()}
 
-    def _trained(self, variants: Mapping[str, Variant]) -> dict[str, list[Look]]:
-        parts = [repair for repair in self.job.repairs if isinstance(repair, Modulewise)]
-        if not parts:
-            return {}
-        return parts[0].tune(
+    def _looks(self, variants: Mapping[str, Variant]) -> dict[str, list[Look]]:
+        """Errors of variants as they are, and as they are trained, where they are."""
+        if self._trained is None:
+            return {name: [Look(0, None, own)] for name, own in self._errors(variants).items()}
+        return self._trained.tune(
             variants,
             lambda order: self.passes(variants.values(), order),
             len(self.batches[0]), self.job.computing,
             lambda done, of: self.job.step("tune", done, of),
         )  # fmt: skip
+
+    @property
+    def _trained(self) -> Modulewise | None:
+        """What trains modules, if anything does."""
+        return next((own for own in self.job.repairs if isinstance(own, Modulewise)), None)
 
 
 def _mending(repairs: Iterable[Repair], site: Site) -> list[Repair]:

@@ -16,7 +16,7 @@ from prunus.select._best import Point, best
 from prunus.select._blocks import blocks, keep
 from prunus.select._budget import Budget, Rule
 from prunus.select._cost import Cost, flops, params, units, weights
-from prunus.select._pool import Pool, candidate, extent
+from prunus.select._pool import Least, Pool, candidate, extent
 from prunus.select._rows import rows
 from prunus.select._selector import Selector
 from prunus.select.greedy import Greedy
@@ -139,17 +139,10 @@ def require_reach(sites: Mapping[str, Site], budget: Budget, cost: Cost) -> None
         mine = {name: sites[name] for name in share.names}
         _apart(mine, Greedy(), share.cost)
         least: Any = {
-            name: _Least(extent(site, budget, rules[name])[0]) for name, site in mine.items()
+            name: Least(extent(site, budget, rules[name])[0]) for name, site in mine.items()
         }
         Pool(share.names, least, share.cost).limit(share.density, kept, whole=share.whole)
         kept |= {name: own.least for name, own in least.items()}
-
-
-@dataclass(frozen=True)
-class _Least:
-    """All that a limit asks of a site."""
-
-    least: int
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from fractions import Fraction
 from prunus.errors import PrunusError
 from prunus.select._budget import Budget
 from prunus.select._cost import Cost
-from prunus.select._pool import Pool, extent, steps
+from prunus.select._pool import Least, Pool, extent, steps
 from prunus.select.curves import spread
 from prunus.site import Site
 
@@ -28,13 +28,6 @@ class Point:
     name: str
     units: int
     loss: float
-
-
-@dataclass(frozen=True)
-class _Least:
-    """All that a limit asks of a site."""
-
-    least: int
 
 
 def best(
@@ -65,7 +58,7 @@ def best(
             " nothing to search for; leave scope out, or name configurations"
         )
     points = _allowed(choices, sites, budget)
-    floors = {name: _Least(min(point.units for point in own)) for name, own in points.items()}
+    floors = {name: Least(min(point.units for point in own)) for name, own in points.items()}
     pool = Pool(list(points), floors, cost)  # type: ignore[arg-type]
     limit = pool.limit(budget.density, {}, whole=budget.of == "model")
     alone = {name: cost.alone(name) for name in points}

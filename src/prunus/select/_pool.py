@@ -54,6 +54,13 @@ class Candidate:
 
 
 @dataclass(frozen=True)
+class Least:
+    """All that a limit asks of a site: how many units must stay."""
+
+    least: int
+
+
+@dataclass(frozen=True)
 class Pool:
     """Candidates under one limit.
 
