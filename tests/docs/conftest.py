@@ -78,3 +78,11 @@ def workshop(template, tmp_path, monkeypatch):
     monkeypatch.setenv("PRUNUS_DATA", str(tmp_path / "mirror"))
     monkeypatch.setenv("PRUNUS_CACHE", str(template / "cache"))
     return tmp_path
+
+
+@pytest.fixture
+def here(place, monkeypatch, in_process, quick_gc):
+    """Inside of the folder in which a page was followed: each page's own ``place``."""
+    monkeypatch.chdir(place)
+    monkeypatch.setenv("PRUNUS_DATA", str(place / "mirror"))
+    return place

@@ -53,13 +53,6 @@ def place(tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def here(place, monkeypatch, in_process, quick_gc):
-    monkeypatch.chdir(place)
-    monkeypatch.setenv("PRUNUS_DATA", str(place / "mirror"))
-    return place
-
-
 def test_the_trainings_leave_the_networks_that_the_sheet_asks_for(here):
     assert {own.name for own in (here / "runs/dense").iterdir()} == {
         f"bert-base-{task}" for task in berts.TASKS

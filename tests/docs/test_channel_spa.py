@@ -44,13 +44,6 @@ def place(tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def here(place, monkeypatch, in_process, quick_gc):
-    monkeypatch.chdir(place)
-    monkeypatch.setenv("PRUNUS_DATA", str(place / "mirror"))
-    return place
-
-
 def tiny(arguments):
     """A command made short; steps and amounts stay."""
     early = [f"{own.partition('=')[0]}=.01" for own in arguments if own.startswith("drive.before")]

@@ -69,11 +69,9 @@ def place(tmp_path_factory):
 
 
 @pytest.fixture
-def here(place, monkeypatch, in_process, quick_gc):
-    monkeypatch.chdir(place)
-    monkeypatch.setenv("PRUNUS_DATA", str(place / "mirror"))
-    monkeypatch.setenv("PRUNUS_LIBRARY", str(place / "library"))
-    return place
+def here(here, monkeypatch):
+    monkeypatch.setenv("PRUNUS_LIBRARY", str(here / "library"))
+    return here
 
 
 def _ran(arguments):
