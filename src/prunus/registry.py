@@ -21,6 +21,7 @@ WORDS = {
     "loss": "loss term",
     "networks": "network",
     "adapt": "adaptation",
+    "export": "exporter",
 }
 Model = TypeVar("Model", bound=BaseModel)
 Item = TypeVar("Item")

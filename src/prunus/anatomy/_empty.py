@@ -1,5 +1,6 @@
 """Modules from which every head or input is gone: the same outputs, without the work."""
 
+from math import prod
 from typing import Any, ClassVar
 
 import torch
@@ -42,7 +43,7 @@ class NoInputs(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[..., inputs] to [..., outputs]; without inputs, the bias."""
-        rows = x.reshape(x.shape[:-1].numel(), x.shape[-1])
+        rows = x.reshape(prod(x.shape[:-1]), x.shape[-1])
         return torch.addmm(self.bias, rows, self.weight).view(*x.shape[:-1], len(self.bias))
 
 

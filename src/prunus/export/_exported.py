@@ -1,0 +1,81 @@
+"""An exported model that answers as the one in torch did."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PretrainedConfig
+from transformers.utils import ModelOutput
+
+from prunus.errors import PrunusError
+from prunus.export._exporter import Session
+from prunus.export._facts import Facts
+
+FILLED: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "attention_mask": torch.ones_like,
+    "token_type_ids": torch.zeros_like,
+}
+"""What models of transformers take where an input is left out, made like ``input_ids``."""
+
+
+class Exported(nn.Module):
+    """Sessions of another runtime behind the interface of a model.
+
+    Attributes:
+        config: of the model that was exported.
+        facts: what lies in ``export.json``.
+    """
+
+    def __init__(
+        self, config: PretrainedConfig, facts: Facts, sessions: Mapping[str, Session]
+    ) -> None:
+        super().__init__()
+        self.config, self.facts = config, facts
+        self._sessions = dict(sessions)
+        self.training = False
+
+    @property
+    def device(self) -> torch.device:
+        """The processor."""
+        return torch.device("cpu")
+
+    @property
+    def main_input_name(self) -> str:
+        """The input that everything else is about."""
+        first = next(iter(self.facts.graphs.values()))
+        return next(iter(first.inputs))
+
+    def can_generate(self) -> bool:
+        """Whether it writes texts."""
+        return False
+
+    def forward(self, **inputs: Any) -> ModelOutput:
+        """What the model answers, by the names that it has in torch.
+
+        Raises:
+            PrunusError: the graph lacks an input that is given, or needs one that is not.
+        """
+        return ModelOutput(self._run("model", inputs))
+
+    def _run(self, graph: str, given: Mapping[str, Any]) -> dict[str, Tensor]:
+        ports = self.facts.graphs[graph].inputs
+        inputs = {k: v for k, v in given.items() if isinstance(v, Tensor)}
+        other = sorted(inputs.keys() - ports.keys())
+        if other:
+            raise PrunusError(
+                f"the exported {self.facts.architecture} takes {', '.join(ports)}, not {other[0]}:"
+                " export it with a batch that holds it"
+            )
+        return self._sessions[graph](dict(self._filled(ports, inputs)))
+
+    def _filled(
+        self, ports: Mapping[str, Any], inputs: Mapping[str, Tensor]
+    ) -> Iterator[tuple[str, Tensor]]:
+        for name in ports:
+            if name in inputs:
+                yield name, inputs[name].detach().contiguous()
+            elif name in FILLED and "input_ids" in inputs:
+                yield name, FILLED[name](inputs["input_ids"])
+            else:
+                raise PrunusError(f"the exported {self.facts.architecture} needs {name!r}")

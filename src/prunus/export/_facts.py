@@ -1,0 +1,95 @@
+"""What lies beside exported graphs in ``export.json``: what they are, and how they were checked."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from prunus.errors import PrunusError
+from prunus.files import write_bytes
+from prunus.registry import explain
+
+FILE = "export.json"
+Dtype = Literal["float32", "bfloat16", "int8"]
+Axis = int | str
+
+
+class _Told(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Port(_Told):
+    """An input or output of a graph.
+
+    Attributes:
+        axes: sizes, or the names of axes whose size may change.
+        dtype: as torch calls it.
+    """
+
+    axes: tuple[Axis, ...]
+    dtype: str
+
+
+class Stored(_Told):
+    """One graph on the disk.
+
+    Attributes:
+        file: what its runtime opens.
+        inputs: by name, in order.
+        outputs: by name, in order.
+    """
+
+    file: str
+    inputs: dict[str, Port]
+    outputs: dict[str, Port]
+
+
+class Facts(_Told):
+    """What is known of an exported model.
+
+    Attributes:
+        format: of this file.
+        to: the exporter, as its file is called.
+        dtype: in which it computes.
+        architecture: the class of the model in torch.
+        checkpoint: what it was exported from.
+        graphs: by what they do: ``model`` alone, or ``encoder`` and ``decoder``.
+        generates: how it writes texts, where it does.
+        difference: the largest \\|output - torch's\\| over the largest \\|torch's output\\|.
+        samples: on how many examples that was measured.
+        inputs: what these examples were.
+        versions: of the packages that wrote it.
+        quality: of torch and of the export on a task, where one was named.
+    """
+
+    format: Literal[1] = 1
+    to: str
+    dtype: Dtype
+    architecture: str
+    checkpoint: str | None = None
+    graphs: dict[str, Stored]
+    generates: Literal["decoder", "encoder-decoder"] | None = None
+    difference: float
+    samples: int
+    inputs: str = "examples"
+    versions: dict[str, str]
+    quality: dict[str, Any] | None = None
+
+    def save(self, folder: Path) -> None:
+        """Write them into an export's folder."""
+        write_bytes(folder / FILE, self.model_dump_json(indent=1).encode() + b"\n")
+
+    @classmethod
+    def load(cls, folder: Path) -> "Facts":
+        """The facts of an export's folder.
+
+        Raises:
+            PrunusError: there are none, or they cannot be read.
+        """
+        path = folder / FILE
+        try:
+            return cls.model_validate_json(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise PrunusError(f"{folder} is no exported model: {error}") from None
+        except ValidationError as error:
+            raise explain(str(path), cls, error) from None

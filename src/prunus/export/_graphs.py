@@ -1,0 +1,75 @@
+"""Which graphs a model is exported as, and what goes into them."""
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from prunus.errors import PrunusError
+from prunus.export._graph import Graph, Tensors, tensors_of
+
+ROWS = 2
+"""Rows of an example: axes of size one would be taken for constants."""
+TEXTS = ("batch", "length")
+AXES = {
+    "pixel_values": ("batch",),
+    "bool_masked_pos": ("batch",),
+    "decoder_input_ids": ("batch", "decoder_length"),
+    "decoder_attention_mask": ("batch", "decoder_length"),
+    "encoder_hidden_states": ("batch", "source"),
+    "encoder_attention_mask": ("batch", "source"),
+}
+CHOICES = ("batch", "choices", "length")
+
+
+class Whole(nn.Module):
+    """A model in one forward pass, without a cache."""
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        super().__init__()
+        self.model = model
+        takes = inspect.signature(model.forward).parameters
+        self.fixed = {"use_cache": False} if "use_cache" in takes else {}
+
+    def forward(self, **inputs: Tensor) -> dict[str, Tensor]:
+        """Everything that the model answers but the loss."""
+        return tensors_of(self.model(**inputs, **self.fixed, return_dict=True))
+
+
+def graphs_of(model: PreTrainedModel, batch: Tensors) -> list[Graph]:
+    """The graphs of a model, with inputs like those of a batch.
+
+    Raises:
+        PrunusError: the model does not take what the batch holds.
+    """
+    takes = inspect.signature(model.forward).parameters
+    other = sorted(batch.keys() - takes.keys())
+    if other:
+        raise PrunusError(f"a {type(model).__name__} does not take {', '.join(other)}")
+    return [Graph("model", Whole(model), _two_rows(batch), axes_of(batch))]
+
+
+def axes_of(batch: Tensors) -> dict[str, dict[int, str]]:
+    """The axes of inputs whose sizes may change."""
+    both = "pixel_values" in batch and "input_ids" in batch
+    return {
+        name: dict(enumerate(("images",) if both and name == "pixel_values" else _axes(name, own)))
+        for name, own in batch.items()
+    }
+
+
+def _axes(name: str, tensor: Tensor) -> tuple[str, ...]:
+    if name in AXES:
+        return AXES[name]
+    return CHOICES if tensor.dim() > len(TEXTS) else TEXTS[: tensor.dim()]
+
+
+def _two_rows(batch: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The first rows of a batch, twice where there is one alone."""
+    return {
+        name: torch.cat([own] * ROWS)[:ROWS] if len(own) < ROWS else own[:ROWS].clone()
+        for name, own in batch.items()
+    }

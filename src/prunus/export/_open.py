@@ -1,0 +1,44 @@
+"""Opening what was exported."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig
+
+from prunus.auto import own_config
+from prunus.errors import PrunusError
+from prunus.export._exported import Exported
+from prunus.export._facts import Facts
+from prunus.registry import build
+
+
+def load(folder: str | Path, threads: int | None = None) -> Exported:
+    """Open an exported model in its runtime.
+
+    Args:
+        folder: with an ``export.json``.
+        threads: how many it computes with from now on; as many as torch does now when None.
+
+    Returns:
+        A model that answers ``model(**batch)`` as the one in torch did.
+
+    Raises:
+        PrunusError: the folder holds no exported model or a broken one, or its runtime is not
+            installed.
+    """
+    folder = Path(folder)
+    facts = Facts.load(folder)
+    exporter = build("export", {"name": facts.to, "dtype": facts.dtype})
+    count = threads or torch.get_num_threads()
+    sessions = {name: exporter.open(folder, stored, count) for name, stored in facts.graphs.items()}
+    named: Any = type(facts.architecture, (Exported,), {})  # a task reads the head off its name
+    return named(_config(folder), facts, sessions)
+
+
+def _config(folder: Path) -> Any:
+    try:
+        return own_config(AutoConfig.from_pretrained(folder, local_files_only=True))
+    except (OSError, ValueError, KeyError, json.JSONDecodeError) as error:
+        raise PrunusError(f"{folder}: config.json is not readable ({error})") from None

@@ -1,0 +1,53 @@
+"""How far an export's answers are from torch's."""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from prunus.errors import PrunusError
+from prunus.export._graph import Tensors, tensors_of
+
+BOUND = 1e-4
+"""Of the largest difference in float32, relative to the largest answer."""
+
+
+def far(model: nn.Module, exported: nn.Module, batches: Iterable[Tensors]) -> tuple[float, int]:
+    """The largest relative difference of two models' answers to batches and to their first rows.
+
+    Returns:
+        max \\|a - b\\| / max \\|a\\| over every answer of torch ``a``, and on how many examples.
+
+    Raises:
+        PrunusError: the export gives no such answer, or one of another shape.
+    """
+    worst, samples = 0.0, 0
+    for batch in batches:
+        for part in _sizes(batch):
+            worst = max(worst, *_differences(model, exported, part))
+        samples += len(next(iter(batch.values())))
+    return worst, samples
+
+
+def _sizes(batch: Tensors) -> Iterator[Tensors]:
+    """A batch, and its first row alone."""
+    yield batch
+    if len(next(iter(batch.values()))) > 1:
+        yield {name: own[:1] for name, own in batch.items()}
+
+
+def _differences(model: nn.Module, exported: nn.Module, batch: Tensors) -> Iterator[float]:
+    with torch.no_grad():
+        right, said = tensors_of(model(**batch)), tensors_of(exported(**batch))
+    for name, own in right.items():
+        yield _difference(name, own, said)
+
+
+def _difference(name: str, right: Tensor, said: Mapping[str, Tensor]) -> float:
+    if name not in said or said[name].shape != right.shape:
+        got = tuple(said[name].shape) if name in said else "nothing"
+        raise PrunusError(f"the export gives {got} for {name!r}, torch {tuple(right.shape)}")
+    if not right.numel():
+        return 0.0
+    scale = right.abs().max().clamp_min(torch.finfo(torch.float32).tiny)
+    return float((said[name].float() - right.float()).abs().max() / scale)

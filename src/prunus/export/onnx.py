@@ -1,0 +1,77 @@
+"""ONNX, an open file format of graphs (https://onnx.ai), run by ONNX Runtime."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from prunus.errors import PrunusError
+from prunus.export._exporter import Exporter, Session, need
+from prunus.export._facts import Dtype, Stored
+from prunus.export._trace import Traced, quiet
+
+LARGEST = 2**30
+"""Bytes of weights above which they lie in a file of their own; a file of ONNX ends at 2 GiB."""
+
+
+class Onnx(Exporter):
+    """ONNX by torch.onnx, with weights in 8 bits by onnxruntime's dynamic quantisation."""
+
+    packages: ClassVar[tuple[str, ...]] = ("torch", "onnx", "onnxscript", "onnxruntime")
+    dtypes: ClassVar[tuple[Dtype, ...]] = ("float32", "int8")
+
+    def write(self, traced: Traced, folder: Path) -> str:
+        """One ``.onnx`` file, beside it ``.onnx.data`` for large weights."""
+        for package in self.packages:
+            need(package)
+        name = "model" if traced.name == "model" else f"{traced.name}_model"
+        path = folder / f"{name}.onnx"
+        with quiet():
+            made = torch.onnx.export(
+                traced.program,
+                input_names=list(traced.inputs),
+                output_names=list(traced.outputs),
+                dynamo=True,
+                verbose=False,
+            )
+            if made is None:
+                raise PrunusError("torch.onnx gave no program")
+            weights = sum(tensor.nbytes for tensor in traced.program.state_dict.values())
+            made.save(path, external_data=weights > LARGEST)
+            if self.dtype == "int8":
+                _quantize(path)
+        return path.name
+
+    def open(self, folder: Path, stored: Stored, threads: int) -> Session:
+        """A session of ONNX Runtime on the processor."""
+        runtime = need("onnxruntime")
+        options = runtime.SessionOptions()
+        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+        options.log_severity_level = 3
+        try:
+            session = runtime.InferenceSession(
+                folder / stored.file, options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # the runtime has a class of its own for every fault
+            raise PrunusError(f"{folder / stored.file}: not readable ({error})") from None
+        names = list(stored.outputs)
+
+        def run(inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+            found = session.run(names, {name: own.numpy() for name, own in inputs.items()})
+            return dict(zip(names, map(torch.from_numpy, found), strict=True))
+
+        return run
+
+
+def _quantize(path: Path) -> None:
+    """Weights of products become 8-bit integers; what they meet is quantised as it comes."""
+    quantization = need("onnxruntime.quantization")
+    whole = path.with_name(f"whole-{path.name}")
+    path.rename(whole)
+    quantization.quantize_dynamic(
+        whole, path, per_channel=True, weight_type=quantization.QuantType.QInt8
+    )
+    for file in whole.parent.glob(f"{whole.name}*"):
+        file.unlink()

@@ -1,0 +1,45 @@
+"""PyTorch's own exported programs (torch.export, ``.pt2``), run by torch."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from prunus.errors import PrunusError
+from prunus.export._exporter import Exporter, Session
+from prunus.export._facts import Dtype, Stored
+from prunus.export._trace import Traced
+
+
+class Pt2(Exporter):
+    """An exported program, with weights in 16 bits if so wished."""
+
+    packages: ClassVar[tuple[str, ...]] = ("torch",)
+    dtypes: ClassVar[tuple[Dtype, ...]] = ("float32",)
+
+    def write(self, traced: Traced, folder: Path) -> str:
+        """One ``.pt2`` file."""
+        name = "model" if traced.name == "model" else f"{traced.name}_model"
+        path = folder / f"{name}.pt2"
+        torch.export.save(traced.program, path)
+        return path.name
+
+    def open(self, folder: Path, stored: Stored, threads: int) -> Session:
+        """The program as a module of torch, which computes with the threads that it is given."""
+        try:
+            module = torch.export.load(folder / stored.file).module()
+        except Exception as error:  # whatever unpacking a broken archive raises
+            raise PrunusError(f"{folder / stored.file}: not readable ({error})") from None
+
+        def run(inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+            before = torch.get_num_threads()
+            torch.set_num_threads(threads)
+            try:
+                with torch.no_grad():
+                    return module(**inputs)
+            finally:
+                torch.set_num_threads(before)
+
+        return run
