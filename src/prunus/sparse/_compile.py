@@ -1,0 +1,101 @@
+"""A C file as a library of this machine: compiled once, and kept."""
+
+import hashlib
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from prunus.errors import PrunusError
+from prunus.files import cache, write_bytes
+
+COMPILERS = ("cc", "gcc", "clang")
+FLAGS = ("-std=c11", "-O3", "-ffp-contract=fast", "-fPIC", "-shared", "-pthread")
+NATIVE = "-mcpu=native" if platform.machine() in {"arm64", "aarch64"} else "-march=native"
+
+
+def compiled(source: Path) -> Path:
+    """The library that a C file makes, for exactly this processor.
+
+    It is kept in $PRUNUS_CACHE (or ~/.cache/prunus) with its hash: a file that was damaged, or is
+    of another source, compiler or processor, is made anew.
+
+    Args:
+        source: a C file that needs no other.
+
+    Raises:
+        PrunusError: there is no C compiler, it fails, or the cache cannot be written.
+    """
+    command = [*_compiler(), *FLAGS, NATIVE]
+    facts = "\n".join((source.read_text("utf-8"), *command, _version(command[0]), _processor()))
+    key = hashlib.sha256(facts.encode()).hexdigest()[:32]
+    library = cache(os.environ) / "sparse" / f"{source.stem}-{key}.so"
+    if not _whole(library):
+        _keep(library, _built(source, command))
+    return library
+
+
+def _compiler() -> list[str]:
+    """$CC, or the first that is there."""
+    named = shlex.split(os.environ.get("CC", ""))
+    for name in named[:1] or COMPILERS:
+        found = shutil.which(name)
+        if found:
+            return [found, *named[1:]]
+    raise PrunusError(
+        f"there is no C compiler ({named[0] if named else ', '.join(COMPILERS)}); install one, such"
+        " as with `apt-get install gcc`, or set CC to its path"
+    )
+
+
+def _version(compiler: str) -> str:
+    done = subprocess.run([compiler, "--version"], capture_output=True, text=True)
+    return done.stdout
+
+
+def _processor() -> str:
+    """What decides which instructions there are."""
+    listing = Path("/proc/cpuinfo")
+    lines = listing.read_text().splitlines() if listing.exists() else []
+    told = (line for line in lines if line.startswith(("flags", "Features")))
+    return next(told, f"{sys.platform} {platform.machine()} {platform.processor()}")
+
+
+def _built(source: Path, command: list[str]) -> bytes:
+    with tempfile.TemporaryDirectory(prefix="prunus-") as folder:
+        made = Path(folder) / "made.so"
+        line = [*command, "-o", str(made), str(source)]
+        done = subprocess.run(line, capture_output=True, text=True)
+        if done.returncode or not made.exists():
+            said = (done.stderr.strip() or f"code {done.returncode}").partition("\n")[0]
+            raise PrunusError(
+                f"{shlex.join(line)} failed ({said}); set CC to a compiler of C that can, GCC 12 or"
+                " Clang"
+            )
+        return made.read_bytes()
+
+
+def _whole(library: Path) -> bool:
+    try:
+        told = _beside(library).read_text("ascii")
+        return hashlib.sha256(library.read_bytes()).hexdigest() == told
+    except (OSError, ValueError):
+        return False
+
+
+def _keep(library: Path, made: bytes) -> None:
+    try:
+        write_bytes(library, made)
+        write_bytes(_beside(library), hashlib.sha256(made).hexdigest().encode())
+    except OSError as error:
+        raise PrunusError(
+            f"{library} cannot be written ({error.strerror}); set PRUNUS_CACHE to a folder that can"
+        ) from None
+
+
+def _beside(library: Path) -> Path:
+    return library.with_suffix(".sha256")

@@ -1,0 +1,72 @@
+"""A weight matrix as the runs of neighbouring outputs that hold anything but zeros."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from prunus.edit.blocks import alive, tiles
+
+COST = {1: 3.0, 4: 1.5, 16: 1.2, 32: 1.0}
+"""By a run's length: time of a held weight, those that are zero as well (benchmarks/sparse.py)."""
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Runs one after the other, panel by panel, in the order of their inputs.
+
+    A panel is as many outputs as a run is long.
+
+    Attributes:
+        shape: outputs and inputs of the matrix.
+        starts: [panels + 1] int64, a panel's first run, and behind the last one how many there are.
+        columns: [runs] int32, the input of each.
+        values: [runs, length] float32, the weights of each.
+        bias: [panels * length] float32, zeros behind the last output.
+    """
+
+    shape: tuple[int, int]
+    starts: Tensor
+    columns: Tensor
+    values: Tensor
+    bias: Tensor
+
+    @classmethod
+    def of(cls, weight: Tensor, bias: Tensor | None, length: int) -> "Runs":
+        """The runs of a matrix.
+
+        Args:
+            weight: [outputs, inputs] float32.
+            bias: [outputs], or None for zeros.
+            length: how many outputs a run has.
+        """
+        outputs, inputs = weight.shape
+        panels = -(-outputs // length)
+        blocks = tiles(_padded(weight, length), (length, 1)).squeeze(-1)
+        live = alive(_padded(weight, length), (length, 1))
+        starts = pad(live.sum(1).cumsum(0), (1, 0))
+        columns = live.nonzero()[:, 1].to(torch.int32)
+        whole = weight.new_zeros(panels * length)
+        if bias is not None:
+            whole[:outputs] = bias
+        return cls((outputs, inputs), starts, columns, blocks[live], whole)
+
+
+def length_of(weight: Tensor) -> int:
+    """The length of runs, 1, 4, 16 or 32, by which a product with a matrix takes the least time."""
+    return min(reversed(COST), key=lambda length: COST[length] * length * _held(weight, length))
+
+
+def density_of(weight: Tensor, length: int) -> float:
+    """The share of a matrix that lies in runs of this length with anything but zeros."""
+    return float(alive(_padded(weight, length), (length, 1)).float().mean())
+
+
+def _held(weight: Tensor, length: int) -> int:
+    return int(alive(_padded(weight, length), (length, 1)).sum())
+
+
+def _padded(weight: Tensor, length: int) -> Tensor:
+    """With zeros below, so that runs divide it."""
+    return pad(weight, (0, 0, 0, -len(weight) % length))
