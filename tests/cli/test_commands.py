@@ -354,7 +354,7 @@ def test_bench_times_any_family(family, prunus_, tmp_path):
     )
     assert code == 0
     assert out.count("1.00×") >= 2
-    assert "of what the FLOPs promise" in out
+    assert "of the ideal" in out
 
 
 def test_bench_shows_a_table_and_where_it_is_kept(prunus_, tmp_path, monkeypatch):

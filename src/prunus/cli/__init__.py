@@ -7,7 +7,8 @@ from typing import Annotated
 
 from cyclopts import App, CycloptsError, Parameter
 
-from prunus.cli._checkpoints import bench, evaluate, fetch, save, show
+from prunus.cli._bench import bench
+from prunus.cli._checkpoints import evaluate, fetch, save, show
 from prunus.cli._doctor import doctor
 from prunus.cli._inc import import_inc
 from prunus.cli._library import library

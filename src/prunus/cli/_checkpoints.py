@@ -1,13 +1,11 @@
-"""Commands that work on checkpoints: eval, bench, show, save, fetch."""
+"""Commands that work on checkpoints: eval, show, save, fetch."""
 
 from pathlib import Path
 from typing import Any
 
-from pydantic import PositiveInt
-
 from prunus.cli._print import say, waiting
 from prunus.errors import PrunusError
-from prunus.recipe import Latency, read_task
+from prunus.recipe import read_task
 
 
 def evaluate(
@@ -34,46 +32,6 @@ def evaluate(
     with waiting("opening model and data", quiet):
         from prunus.recipe.checkpoints import evaluate as measure
     say(str(measure(checkpoint, spec, split, batch_size, quiet)))
-
-
-def bench(
-    dense: str,
-    pruned: str | None = None,
-    /,
-    *,
-    table: bool = False,
-    batch: PositiveInt = 8,
-    length: PositiveInt = 128,
-    threads: PositiveInt = 1,
-    pairs: PositiveInt = 15,
-    quiet: bool = False,
-) -> None:
-    """Time two checkpoints in turns on random inputs, beside the ratio of their FLOPs.
-
-    With --table: time one checkpoint's sublayers at every width, as budgets of latency count.
-
-    Args:
-        dense: the checkpoint before.
-        pruned: the checkpoint after; none with --table.
-        table: time sublayers; what was timed before on this machine is shown again.
-        batch: samples in a call.
-        length: tokens of each, where the models read text.
-        threads: how many threads torch computes with.
-        pairs: how many pairs of runs are timed.
-        quiet: show no progress.
-    """
-    if table != (pruned is None):
-        raise PrunusError("bench times two checkpoints, DENSE PRUNED, or one, DENSE --table")
-    with waiting("opening"):
-        from prunus.cli._tables import timings, widths
-        from prunus.recipe.checkpoints import bench as measure
-        from prunus.recipe.checkpoints import table_of
-    if pruned is None:
-        found = table_of(dense, batch, length, threads, quiet)
-        say(*widths(found), f"kept in {found.path}")
-        return
-    settings = Latency(batch=(batch,), threads=threads, pairs=pairs)
-    say(timings(measure(dense, pruned, settings, length, quiet)))
 
 
 def show(what: str, /) -> None:

@@ -106,6 +106,8 @@ def check(
         say(f"always stays: the output of {', '.join(names)} ({why})")
     if found.spared:
         say(f"head: {', '.join(found.spared)} stays dense; `head: true` beside a grid takes it")
+    for kind, step in found.steps.items():
+        say(f"{kind} stay in multiples of {step}, or of what it has in common with their number")
     if found.training is not None:
         say(*timetable(found.training))
     say("", amounts(found), f"{label(find(recipe))}: the recipe is sound")

@@ -8,10 +8,8 @@ from rich.text import Text
 
 from prunus.measure.table import Table as Times
 from prunus.recipe.check import Preview, Timetable
-from prunus.recipe.checkpoints import Bench
 from prunus.report import _units as show
 from prunus.report._heat import Cell, heats
-from prunus.report._schema import Timing
 from prunus.select._amounts import told_points
 
 LABELS = {"params": "parameters", "weights": "weights not zero", "flops": "FLOPs"}
@@ -89,26 +87,6 @@ def _asked(found: Preview) -> str:
     return f"density {found.density}"
 
 
-def timings(found: Bench) -> Table:
-    """Two checkpoints side by side."""
-    taken = found.latency
-    length = "" if taken.length is None else f"{show.tokens(taken.length)} tokens, "
-    what = f"batch {taken.batch}, {length}threads {taken.threads}"
-    table = Table(title=Text(what), title_justify="left")
-    for name in ("", "dense", "pruned", "dense / pruned"):
-        table.add_column(name, justify="right" if name else "left")
-    for name, pair in (("parameters", found.params), ("FLOPs a sample", found.flops)):
-        sizes = show.scaled(pair.dense), show.scaled(pair.pruned)
-        table.add_row(name, *sizes, show.times(pair.dense / pair.pruned))
-    table.add_row(*_timing(f"{taken.clock} time", taken))
-    if taken.wall is not None and taken.clock != "wall":
-        table.add_row(*_timing("wall time", taken.wall))
-    reached = show.percent(taken.speedup / taken.ideal, 0)
-    noisy = "; noisy: measure again" if taken.noisy else ""
-    table.caption = Text(f"{reached} of what the FLOPs promise{noisy}")
-    return table
-
-
 def widths(found: Times) -> Iterator[Table]:
     """What every width of the sublayers costs in time; those that compute alike are one table."""
     for index, curve in enumerate(found.curves):
@@ -128,9 +106,3 @@ def widths(found: Times) -> Iterator[Table]:
     ends.add_row("without heads and neurons", show.milliseconds(found.bare))
     ends.caption = Text("noisy: remove the file and measure again" if found.noisy else "")
     yield ends
-
-
-def _timing(name: str, taken: Timing) -> tuple[str, ...]:
-    low, high = taken.speedup_iqr
-    ratio = f"{show.times(taken.speedup)} ({low:.2f} to {high:.2f})"
-    return name, show.milliseconds(taken.dense), show.milliseconds(taken.pruned), ratio

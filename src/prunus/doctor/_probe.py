@@ -3,10 +3,10 @@
 import importlib
 import importlib.util
 import json
-import time
 import warnings
-from collections.abc import Callable
 from typing import Any
+
+from prunus.doctor._rates import rates
 
 MODULES = (
     "torch",
@@ -24,10 +24,6 @@ MODULES = (
 
 OPTIONAL = ("torchvision",)
 """Tried where they are found: transformers imports them by itself."""
-
-SIDE = 768
-"""Rows and columns of the matrices that are multiplied: a few milliseconds each."""
-TIMES = 9
 
 
 def main() -> None:
@@ -64,23 +60,11 @@ def _torch() -> dict[str, Any]:
         "cuda_build": torch.version.cuda,
         "cuda": torch.cuda.is_available(),
     }
-    torch.set_num_threads(1)
-    left, right = torch.rand(2, SIDE, SIDE)
-    facts["blas_rate"] = _rate(lambda: left @ right)
-    if facts["onednn"]:
-        packed = left.to_mkldnn(), right.to_mkldnn()
-        facts["onednn_rate"] = _rate(lambda: torch.nn.functional.linear(*packed))
+    told = rates()
+    facts["blas_rate"] = told["BLAS"]
+    if "oneDNN" in told:
+        facts["onednn_rate"] = told["oneDNN"]
     return facts
-
-
-def _rate(product: Callable[[], object]) -> float:
-    """Most FLOPs a second of processor time, which a busy machine disturbs least."""
-    best = float("inf")
-    for _ in range(TIMES):
-        before = time.process_time()
-        product()
-        best = min(best, time.process_time() - before)
-    return 2 * SIDE**3 / max(best, 1e-9)
 
 
 def _openmp() -> list[str]:

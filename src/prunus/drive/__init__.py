@@ -10,6 +10,7 @@ from prunus import edit
 from prunus.adapt import Adaptation
 from prunus.anatomy import Anatomy, anatomy
 from prunus.checkpoint import adopt
+from prunus.drive._aligned import aligned
 from prunus.drive._drive import Drive
 from prunus.drive._job import Job
 from prunus.drive._learning import Learning
@@ -137,8 +138,9 @@ def job_of(
     if first is None:
         raise PrunusError("no batches: the calibration data is empty")
     parsed = budget if isinstance(budget, Budget) else parse(Budget, "budget", budget)
-    parsed = sized(parsed, model, sites)
-    cost = cost_of(model, sites, parsed.metric, first, mean_length(batches), parsed.at)
+    length = mean_length(batches)
+    parsed = aligned(sized(parsed, model, sites), model, sites, first, length, step)
+    cost = cost_of(model, sites, parsed.metric, first, length, parsed.at)
     repairs, last = parted(build("recover", spec) for spec in recover)
     if training is not None and last is None:
         raise PrunusError("there is training data, but nothing in recover trains; add finetune")

@@ -119,13 +119,18 @@ def rounds(timed: list[Call], step: Step) -> Tensor:
     return torch.tensor(found, dtype=torch.float64)
 
 
-def _cut(model: Any, sites: Anatomy, kept: Mapping[str, int]) -> Any:
-    """The model with the first ``kept`` units of some sites; all other tensors are shared."""
+def narrowed(model: Any, sites: Anatomy, plan: Plan) -> Any:
+    """The model as a plan cuts it; all other tensors are shared."""
     shared = {id(t): t for t in (*model.parameters(), *model.buffers())}
     small = copy.deepcopy(model, shared)
-    masks = {name: torch.arange(sites[name].units) < units for name, units in kept.items()}
-    cut(small, Plan(masks), sites)
+    cut(small, plan, sites)
     return small
+
+
+def _cut(model: Any, sites: Anatomy, kept: Mapping[str, int]) -> Any:
+    """The model with the first ``kept`` units of some sites."""
+    masks = {name: torch.arange(sites[name].units) < units for name, units in kept.items()}
+    return narrowed(model, sites, Plan(masks))
 
 
 def _called(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:

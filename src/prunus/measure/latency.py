@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from prunus.errors import PrunusError
 from prunus.measure._clock import Call, clock_of, device_of, evaluating
 from prunus.measure._clock import threads as using
+from prunus.measure._others import Others
 
 NOISY = 0.1
 
@@ -42,6 +43,7 @@ class Latency:
         threads: how many threads torch computed with.
         pairs: how many pairs were timed.
         noisy: the quartiles of the ratio lie more than a tenth of it apart: measure again.
+        others: how many cores other processes kept busy meanwhile, on average.
     """
 
     dense: float
@@ -53,6 +55,7 @@ class Latency:
     threads: int
     pairs: int
     noisy: bool
+    others: float
 
 
 def latency(
@@ -88,13 +91,17 @@ def latency(
             raise PrunusError(f"latency: {name} must be at least 1, got {value}")
     with using(threads) as used, evaluating(dense), evaluating(pruned):
         runs = [Call(_call(m, batch), device_of(m), min_seconds) for m in (dense, pruned)]
-        times = torch.tensor(list(_pairs(runs, pairs, step)), dtype=torch.float64)
+        with Others() as others:
+            times = torch.tensor(list(_pairs(runs, pairs, step)), dtype=torch.float64)
     cpu, wall = _timing(times[..., 0]), _timing(times[..., 1])
     clock = clock_of(device_of(dense))
     main = cpu if clock == "cpu" else wall
     low, high = main.speedup_iqr
     noisy = high - low > NOISY * main.speedup
-    return Latency(**vars(main), clock=clock, wall=wall, threads=used, pairs=pairs, noisy=noisy)
+    return Latency(
+        **vars(main), clock=clock, wall=wall, threads=used, pairs=pairs, noisy=noisy,
+        others=others.cores,
+    )  # fmt: skip
 
 
 def _call(model: nn.Module, batch: Mapping[str, Tensor] | Tensor) -> Callable[[], Any]:

@@ -118,7 +118,7 @@ def table(model: Any, batch: Mapping[str, Tensor], at: At, step: Step = lambda *
         PrunusError: the model has no positions for so many tokens, or the table cannot be kept.
     """
     fed = inputs(model, batch, at)
-    facts = _facts(model, fed, at)
+    facts = facts_of(model, fed, at)
     found = _recalled(facts)
     if found is None:
         found = _measure(model, fed, at, facts, step)
@@ -178,7 +178,7 @@ def _curve(ms: Mapping[tuple[str, int], float], site: Site) -> Curve:
     return Curve(units=(0, *units), ms=curve, grain=GRAIN[site.kind])
 
 
-def _facts(model: Any, fed: Mapping[str, Tensor], at: At) -> dict[str, Any]:
+def facts_of(model: Any, fed: Mapping[str, Tensor], at: At) -> dict[str, Any]:
     """Everything that decides the times, as JSON holds it."""
     machine = {key: value for key, value in hardware().items() if key != "threads"}
     shapes = {name: list(tensor.shape) for name, tensor in model.state_dict().items()}

@@ -42,5 +42,7 @@ def job_for(
         room=Room(recipe.calibration.memory * 2**20, stage.folder),
         phase=stage.watch, step=stage.step,
     )  # fmt: skip
+    if chosen.budget.round_to == "auto":
+        stage.log.info("round_to: %s", job.budget.round_to)
     job.keep = stage.folder / "adapters"
     return job

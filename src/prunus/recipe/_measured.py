@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from prunus.drive import cost_of
@@ -15,6 +15,7 @@ from prunus.measure.size import parameters
 from prunus.plan import Plan
 from prunus.probe.work import flops, single
 from prunus.recipe._bars import Bars
+from prunus.recipe._runtimes import EAGER
 from prunus.recipe._settings import Latency
 from prunus.report import _schema as schema
 from prunus.select import Cost
@@ -86,21 +87,23 @@ def latencies(
     if ideal is None:
         ideal = flops(models[0], sample) / flops(models[1], sample)
     for size in settings.batch:
-        inputs = {name: torch.cat([tensor] * size) for name, tensor in sample.items()}
-        taken = timing.latency(
-            *models,
-            inputs,
-            threads=settings.threads,
-            pairs=settings.pairs,
+        taken = timed(
+            models, sample, size, threads=settings.threads, pairs=settings.pairs,
             step=partial(bars.step, f"time batches of {size}"),
-        )
-        yield schema.Latency(
-            **{**vars(taken), "wall": vars(taken.wall)},
-            runtime="torch-eager",
-            batch=size,
-            length=length,
-            ideal=ideal,
-        )
+        )  # fmt: skip
+        yield schema.Latency(**taken, runtime=EAGER, batch=size, length=length, ideal=ideal)
+
+
+def timed(
+    models: tuple[nn.Module, nn.Module], sample: Batch, size: int, **how: Any
+) -> dict[str, Any]:
+    """Both models on a sample repeated ``size`` times: what the schema's latency has of it.
+
+    ``how`` is passed on to :func:`prunus.measure.latency.latency`.
+    """
+    inputs = {name: torch.cat([tensor] * size) for name, tensor in sample.items()}
+    taken = timing.latency(*models, inputs, **how)
+    return {**vars(taken), "wall": vars(taken.wall)}
 
 
 def aimed(

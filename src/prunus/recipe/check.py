@@ -79,6 +79,7 @@ class Preview:
         spared: the head's modules, where grids leave it whole.
         fixed: {module: why its outputs always stay}, where channels were traced.
         pick: which configuration says what stays, where one does instead of the budget.
+        steps: {kind of site: of what the counts that stay are multiples}, where that is above 1.
     """
 
     budget: Budget
@@ -93,6 +94,7 @@ class Preview:
     spared: list[str]
     fixed: dict[str, str]
     pick: int | None
+    steps: dict[str, int]
 
 
 def check(recipe: Recipe) -> Preview:
@@ -123,6 +125,7 @@ def check(recipe: Recipe) -> Preview:
         readers(model, sites, repairs, batches)  # raises where one cannot mend, or a drive not stop
     costs = [cost_of(model, sites, metric, batches[0], length) for metric in _metrics(job)]
     ruled = chosen.budget.assign(sites).values()
+    kinds = dict.fromkeys(site.kind for site in sites.values())
     return Preview(
         budget=chosen.budget,
         density=job.budget.density,
@@ -136,6 +139,7 @@ def check(recipe: Recipe) -> Preview:
         spared=sites.spared,
         fixed=sites.fixed,
         pick=_pick(chosen.drive),
+        steps={kind: step for kind in kinds if (step := job.budget.step(kind)) > 1},
     )
 
 

@@ -182,6 +182,7 @@ class Latency(Timing):
         wall: the same values by the clock on the wall.
         pairs: how many pairs were timed.
         noisy: the quartiles lie too far apart to trust the median.
+        others: how many cores other processes kept busy meanwhile, on average.
         predicted: what a budget of latency counted on for this call.
     """
 
@@ -194,6 +195,7 @@ class Latency(Timing):
     wall: Timing | None = None
     pairs: Count | None = None
     noisy: bool = False
+    others: float | None = None
     predicted: Predicted | None = None
 
 

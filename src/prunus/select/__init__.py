@@ -110,7 +110,8 @@ def masks(
             own = {n: rows(s, scores[n], share.density, budget, rules[n]) for n, s in mine.items()}
             found, kept = found | own, kept | {n: int(mask.sum()) for n, mask in own.items()}
             continue
-        fast = not curved and budget.round_to == 1 and _apart(mine, selector, share.cost)
+        whole = any(budget.step(site.kind) > 1 for site in mine.values())
+        fast = not curved and not whole and _apart(mine, selector, share.cost)
         make: Any = blocks if fast else candidate
         candidates: dict[str, Any] = {
             name: make(

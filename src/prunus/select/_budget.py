@@ -93,7 +93,8 @@ class Budget(Part):
         floor: least fraction of each site's units that stays.
         ceiling: greatest fraction of each site's units that stays.
         round_to: counts that stay are multiples of it, or of what it has in common with the count
-            of a site that is no multiple: hardware works in runs of 8 or 16 channels.
+            of a site that is no multiple: hardware works in runs of 8 or 16 channels. A mapping
+            says it by kind of site, ``{channels: 16}``; ``auto`` measures it on this machine.
         rules: exceptions; a site that two rules match is an error, and so is a rule that
             matches nothing.
     """
@@ -108,7 +109,7 @@ class Budget(Part):
     scope: Scope = "global"
     floor: Share = 0.0
     ceiling: Density = 1.0
-    round_to: PositiveInt = 1
+    round_to: PositiveInt | dict[str, PositiveInt] | Literal["auto"] = 1
     rules: tuple[Rule, ...] = ()
 
     @model_validator(mode="before")
@@ -185,6 +186,15 @@ class Budget(Part):
             raise PrunusError(
                 "max_bytes: the density depends on the model; prunus.drive.sized gives it"
             )
+        if self.round_to == "auto":
+            raise PrunusError(
+                "round_to: auto depends on the model; prunus.measure.alignment measures it"
+            )
+
+    def step(self, kind: str) -> int:
+        """Of what the counts of a kind of sites are multiples."""
+        assert self.round_to != "auto"
+        return self.round_to.get(kind, 1) if isinstance(self.round_to, dict) else self.round_to
 
     def settled(self, density: float) -> Self:
         """The budget with the density that was found for it."""

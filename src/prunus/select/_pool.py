@@ -192,7 +192,7 @@ def _bundles(site: Site, flat: Tensor) -> Tensor:
 
 def steps(site: Site, budget: Budget) -> int:
     """How many of a run's units come and go together."""
-    return gcd(site.run, budget.round_to) if site.removable else 1
+    return gcd(site.run, budget.step(site.kind)) if site.removable else 1
 
 
 def extent(site: Site, budget: Budget, rule: Rule | None) -> tuple[int, int]:

@@ -1,0 +1,92 @@
+"""What runs a model: torch in one of its ways, or what the model is exported to."""
+
+import copy
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from prunus.errors import PrunusError, unknown
+from prunus.export import export, load
+from prunus.recipe._formats import bfloat16, int8
+from prunus.registry import build, names
+from prunus.sparse import sparsify
+
+EAGER = "torch-eager"
+COMPILED = "torch-compile"
+SPARSE = "torch-sparse"
+DTYPES = ("float32", "bfloat16", "int8")
+Batch = Mapping[str, Tensor]
+Opens = Callable[[int], nn.Module]
+"""The model, to be called with so many threads."""
+
+
+def runtimes() -> list[str]:
+    """Every name that :func:`opener` knows."""
+    return [EAGER, COMPILED, SPARSE, *names("export")]
+
+
+def require(runtime: str, dtype: str) -> None:
+    """Check that a runtime is known, and computes in a type.
+
+    Raises:
+        PrunusError: it is not, or does not.
+    """
+    if runtime not in runtimes():
+        raise unknown("runtime", runtime, runtimes())
+    if dtype not in DTYPES:
+        raise unknown("dtype", dtype, DTYPES)
+    refused = {(SPARSE, "bfloat16"), (SPARSE, "int8"), (COMPILED, "int8")}
+    if (runtime, dtype) in refused:
+        raise PrunusError(f"{runtime} does not compute in {dtype}; use {EAGER}, or openvino")
+
+
+def opener(runtime: str, dtype: str, model: PreTrainedModel, batch: Batch, folder: Path) -> Opens:
+    """Get a model ready for a runtime.
+
+    Args:
+        runtime: one of :func:`runtimes`.
+        dtype: what it computes in: float32, bfloat16 or int8.
+        model: on the processor; it is left as it is.
+        batch: its inputs, by which it is exported.
+        folder: an empty place for what is exported.
+
+    Raises:
+        PrunusError: the runtime is unknown or not installed, or cannot run the model.
+    """
+    require(runtime, dtype)
+    if runtime in names("export"):
+        export(model, folder, build("export", {"name": runtime, "dtype": dtype}), [batch])
+        return cache(lambda threads: load(folder, threads=threads))
+    cast = {"bfloat16": bfloat16, "int8": int8}.get(dtype, lambda own: own)(model)
+    if runtime == COMPILED:
+        return lambda _: Compiled(cast)
+    if runtime == SPARSE:
+        cast = copy.deepcopy(cast)
+        sparsify(cast)
+    return lambda _: cast
+
+
+class Compiled(nn.Module):
+    """A model compiled for each shape that it is called with."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        torch.compiler.reset()  # no more than a few shapes of one function are compiled, ever
+        self.model = torch.compile(model, dynamic=False)
+
+    def forward(self, **batch: Tensor) -> Any:
+        """What the model gives.
+
+        Raises:
+            PrunusError: it cannot be compiled.
+        """
+        try:
+            return self.model(**batch)
+        except Exception as error:  # whatever torch, or the compiler of C++ that it needs, says
+            first = next(iter(str(error).splitlines()), type(error).__name__)
+            raise PrunusError(f"{COMPILED} cannot run the model: {first}") from error

@@ -1,0 +1,251 @@
+"""How much faster a pruned checkpoint is: both timed in turns, by every runtime asked for."""
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache, partial
+from itertools import product
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import PositiveInt
+from transformers import PreTrainedModel
+
+from prunus.doctor._rates import rates
+from prunus.errors import PrunusError
+from prunus.export import FILE, Facts, load
+from prunus.measure.density import densities
+from prunus.measure.hardware import hardware, versions
+from prunus.measure.size import parameters
+from prunus.measure.table import Table
+from prunus.measure.table import table as table_at
+from prunus.measure.wasted import wasted
+from prunus.recipe._bars import Bars
+from prunus.recipe._measured import timed
+from prunus.recipe._open import folder_of, open_model
+from prunus.recipe._runtimes import EAGER, SPARSE, Batch, Opens, opener, require
+from prunus.recipe._sample import random_sample
+from prunus.registry import Many, Part
+from prunus.report import _schema as schema
+from prunus.report import _units as show
+from prunus.report._bench import Bench, Cell
+from prunus.select._budget import At
+
+Models = tuple[PreTrainedModel, PreTrainedModel]
+
+
+class Asked(Part):
+    """What is timed: every runtime, with every number of threads, length and batch.
+
+    Attributes:
+        runtime: see :func:`prunus.recipe._runtimes.runtimes`.
+        dtype: what they compute in.
+        batch: samples in a call.
+        length: tokens of a sample, where the models read text.
+        threads: how many threads a runtime computes with.
+        pairs: how many pairs of calls are timed.
+        across: let exports of different runtimes or dtypes be compared.
+    """
+
+    runtime: Many[str] = (EAGER,)
+    dtype: Literal["float32", "bfloat16", "int8"] = "float32"
+    batch: Many[PositiveInt] = (8,)
+    length: Many[PositiveInt] = (128,)
+    threads: Many[PositiveInt] = (1,)
+    pairs: PositiveInt = 15
+    across: bool = False
+
+
+def bench(dense: str, pruned: str, asked: Asked, quiet: bool = False) -> Bench:
+    """Time two checkpoints in turns on random inputs.
+
+    Args:
+        dense: the checkpoint before.
+        pruned: the checkpoint after.
+        asked: how.
+        quiet: show no progress.
+
+    Raises:
+        PrunusError: a checkpoint is missing, or has no positions for so many tokens; a runtime is
+            unknown, not installed, or cannot run a model.
+    """
+    sides = Side.of(dense), Side.of(pruned)
+    runtimes = _runtimes(sides, asked)
+    models = sides[0].model(), sides[1].model()
+    calls = [_Call.of(models, length) for length in asked.length]
+    if "input_ids" not in calls[0].sample:
+        calls = calls[:1]
+    with Bars(quiet) as bars:
+        cells = [
+            cell
+            for runtime, dtype in runtimes
+            for cell in _cells(runtime, dtype, sides, models, calls, asked, bars)
+        ]
+    sizes = [parameters(model) for model in models]
+    return Bench(
+        dense=dense,
+        pruned=pruned,
+        params=schema.Pair(dense=sizes[0], pruned=sizes[1]),
+        peaks=rates(),
+        cells=tuple(cells),
+        hardware=hardware(),
+        versions=versions(),
+    )
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two that are compared: a checkpoint, or an export of one.
+
+    Attributes:
+        folder: where it lies.
+        facts: of the export.
+    """
+
+    folder: Path
+    facts: Facts | None
+
+    @classmethod
+    def of(cls, where: str) -> "Side":
+        """What lies somewhere."""
+        folder = folder_of(where)
+        return cls(folder, Facts.load(folder) if (folder / FILE).is_file() else None)
+
+    def model(self) -> PreTrainedModel:
+        """The model in torch, on which work is counted.
+
+        Raises:
+            PrunusError: it is gone.
+        """
+        if self.facts is None:
+            return open_model(self.folder)
+        if self.facts.checkpoint is None or not Path(self.facts.checkpoint).is_dir():
+            raise PrunusError(
+                f"{self.folder} was exported from {self.facts.checkpoint}, which is not here: its"
+                " work is counted there; export it again, or time the checkpoints"
+            )
+        return open_model(folder_of(self.facts.checkpoint))
+
+    def opener(
+        self, runtime: str, dtype: str, model: PreTrainedModel, sample: Batch, folder: Path
+    ) -> Opens:
+        """The model ready for a runtime; the dense one has nothing for sparse kernels."""
+        if self.facts is not None:
+            return cache(lambda threads: load(self.folder, threads=threads))
+        if runtime == SPARSE and not _zeros(model):
+            runtime = EAGER
+        return opener(runtime, dtype, model, sample, folder)
+
+
+class _Call:
+    """One sample, and what it costs both models: all FLOPs, and those that are not with zeros."""
+
+    def __init__(self, sample: Batch, models: Models, length: int | None) -> None:
+        work = [wasted(model, sample) for model in models]
+        self.sample, self.length = sample, length
+        self.flops = [own.flops for own in work]
+        self.live = [own.flops - own.zeros for own in work]
+
+    @classmethod
+    def of(cls, models: Models, length: int) -> "_Call":
+        sample = random_sample(models[0], length)
+        return cls(sample, models, length if "input_ids" in sample else None)
+
+    def work(self, runtime: str) -> tuple[int, int]:
+        """FLOPs of the dense and the pruned model; only sparse kernels pass over zeros."""
+        return self.flops[0], (self.live if runtime == SPARSE else self.flops)[1]
+
+
+def _runtimes(sides: tuple[Side, Side], asked: Asked) -> list[tuple[str, str]]:
+    """(runtime, dtype) of every comparison: those asked for, or that of what was exported.
+
+    Raises:
+        PrunusError: they do not fit what shall be timed.
+    """
+    facts = [side.facts for side in sides]
+    if facts == [None, None]:
+        for runtime in asked.runtime:
+            require(runtime, asked.dtype)
+        return [(runtime, asked.dtype) for runtime in asked.runtime]
+    if None in facts:
+        raise PrunusError("bench times two checkpoints or two exports of them, not one of each")
+    if asked.model_fields_set & {"runtime", "dtype"}:
+        raise PrunusError(
+            "an export has its runtime and its dtype: leave out --runtime and --dtype"
+        )
+    names = list(dict.fromkeys((own.to, own.dtype) for own in facts if own is not None))
+    if len(names) == 1:
+        return names
+    if not asked.across:
+        told = " and ".join(" ".join(name) for name in names)
+        raise PrunusError(
+            f"these are {told}: a ratio of both is no merit of pruning alone; --across shows it"
+        )
+    (before, first), (after, second) = names
+    return [(_arrow(before, after), _arrow(first, second))]
+
+
+def _arrow(before: str, after: str) -> str:
+    return before if before == after else f"{before} to {after}"
+
+
+def _cells(
+    runtime: str,
+    dtype: str,
+    sides: tuple[Side, Side],
+    models: Models,
+    calls: list[_Call],
+    asked: Asked,
+    bars: Bars,
+) -> Iterator[Cell]:
+    if runtime == SPARSE and not any(map(_zeros, models)):
+        raise PrunusError(f"{SPARSE}: neither model has weights with zeros in them; use {EAGER}")
+    with tempfile.TemporaryDirectory() as folder:
+        opens = [
+            side.opener(runtime, dtype, model, calls[0].sample, Path(folder) / str(place))
+            for place, (side, model) in enumerate(zip(sides, models, strict=True))
+        ]
+        for threads, call, size in product(asked.threads, calls, asked.batch):
+            opened = opens[0](threads), opens[1](threads)
+            what = f"{runtime}, {show.call(size, call.length)}"
+            taken = timed(
+                opened, call.sample, size, threads=threads, pairs=asked.pairs,
+                step=partial(bars.step, what),
+            )  # fmt: skip
+            yield _cell(runtime, dtype, call, size, taken)
+
+
+def _zeros(model: PreTrainedModel) -> bool:
+    return any(layer.pruned for layer in densities(model).layers)
+
+
+def _cell(runtime: str, dtype: str, call: _Call, size: int, taken: dict[str, Any]) -> Cell:
+    dense, pruned = (size * own for own in call.work(runtime))
+    return Cell(
+        dtype=dtype,
+        flops=schema.Pair(dense=dense, pruned=pruned),
+        latency=schema.Latency(
+            **taken, runtime=runtime, batch=size, length=call.length, ideal=dense / pruned
+        ),
+    )
+
+
+def table_of(checkpoint: str, batch: int, length: int, threads: int, quiet: bool = False) -> Table:
+    """What the widths of a checkpoint's sublayers cost in time, on random inputs.
+
+    Args:
+        checkpoint: dense or pruned.
+        batch: samples in a call.
+        length: tokens of a sample, where the model reads text.
+        threads: how many threads torch computes with.
+        quiet: show no progress.
+
+    Raises:
+        PrunusError: the checkpoint is missing, or has no positions for so many tokens.
+    """
+    model = open_model(folder_of(checkpoint))
+    at = At(batch=batch, length=length, threads=threads)
+    with Bars(quiet) as bars:
+        return table_at(
+            model, random_sample(model, length), at, partial(bars.step, "time sublayers")
+        )
