@@ -75,6 +75,4 @@ def _panels(x: Any, starts: Any, columns: Any, values: Any, bias: Any, y: Any) -
                 wc = values[c, row] * (run + 2 < end)
                 wd = values[d, row] * (run + 3 < end)
                 for token in range(x.shape[1]):
-                    sums[token] += (
-                        wa * xa[token] + wb * xb[token] + wc * xc[token] + wd * xd[token]
-                    )
+                    sums[token] += wa * xa[token] + wb * xb[token] + wc * xc[token] + wd * xd[token]
