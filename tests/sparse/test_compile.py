@@ -24,7 +24,7 @@ def test_it_is_compiled_once(anew):
     assert libraries(anew) == [first]
 
 
-@pytest.mark.parametrize("damage", (b"", b"no library"))
+@pytest.mark.parametrize("damage", [b"", b"no library"])
 def test_a_damaged_library_is_made_anew(anew, damage):
     path = compiled(c.SOURCE)
     whole = path.read_bytes()
@@ -56,14 +56,14 @@ def test_two_processes_compile_at_once(anew):
 
 def test_a_compiler_that_fails_is_told(anew, monkeypatch):
     monkeypatch.setenv("CC", "false")
-    with pytest.raises(PrunusError, match="false.*failed"):
+    with pytest.raises(PrunusError, match=r"false.*failed"):
         c.load()
 
 
 def test_source_that_does_not_compile_is_told(anew, tmp_path):
     source = tmp_path / "broken.c"
     source.write_text("int one(void) { return }\n")
-    with pytest.raises(PrunusError, match="failed.*error"):
+    with pytest.raises(PrunusError, match=r"failed.*error"):
         compiled(source)
 
 

@@ -50,7 +50,7 @@ def test_it_is_the_dense_product(kernel, outputs, inputs, tokens, length, densit
 
 @pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("length", LENGTHS)
-@pytest.mark.parametrize("tokens", (1, 3, 700))
+@pytest.mark.parametrize("tokens", [1, 3, 700])
 def test_threads_share_the_work(kernel, length, tokens, threads):
     torch.manual_seed(threads)
     weight, bias = blocks(1111, 300, 0.4, length), torch.randn(1111)
@@ -60,7 +60,7 @@ def test_threads_share_the_work(kernel, length, tokens, threads):
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
-@pytest.mark.parametrize("shape", ((40,), (9, 40), (2, 9, 40), (2, 1, 9, 40), (0, 40)))
+@pytest.mark.parametrize("shape", [(40,), (9, 40), (2, 9, 40), (2, 1, 9, 40), (0, 40)])
 def test_any_layout_of_inputs(kernel, shape):
     weight, bias = blocks(70, 40, 0.3, 4), torch.randn(70)
     runs = Runs.of(weight, bias, 4)
@@ -107,7 +107,7 @@ def test_the_length_of_runs_is_found(rows, columns, density, length):
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
-@pytest.mark.parametrize("dtype", (torch.float64, torch.bfloat16, torch.float16))
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
 def test_other_dtypes_are_refused(kernel, dtype):
     layer = SparseLinear(nn.Linear(8, 8), kernel)
     with pytest.raises(PrunusError, match="float32 on the CPU"):

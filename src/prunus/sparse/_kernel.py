@@ -32,7 +32,7 @@ def kernel_of(name: str | None) -> str:
 
 
 def multiply(x: Tensor, runs: Runs, kernel: str) -> Tensor:
-    """x W^T + b by a kernel: [..., inputs] -> [..., outputs], any layout of x.
+    """The product x W^T + b by a kernel: [..., inputs] -> [..., outputs], any layout of x.
 
     Raises:
         PrunusError: ``x`` is not float32 on the CPU or of another width, or memory is short.

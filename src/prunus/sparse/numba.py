@@ -28,7 +28,7 @@ def load() -> Any:
 
 
 def multiply(x: Tensor, runs: Runs, threads: int) -> Tensor:
-    """x W^T + b.
+    """The product x W^T + b.
 
     Args:
         x: [tokens, inputs] float32, contiguous.
@@ -59,7 +59,7 @@ def _tile(x: Tensor, y: Tensor, runs: Runs) -> None:
 
 
 def _panels(x: Any, starts: Any, columns: Any, values: Any, bias: Any, y: Any) -> None:
-    """y [outputs, tokens] from x [inputs, tokens], four runs at a time."""
+    """Fill y [outputs, tokens] from x [inputs, tokens], four runs at a time."""
     length = values.shape[1]
     for panel in range(len(starts) - 1):
         first, end = starts[panel], starts[panel + 1]
