@@ -263,18 +263,21 @@ def test_looking_leaves_nothing_behind(tmp_path, seen):
 
 
 def test_no_compiler(tmp_path, seen):
-    here = seen(environment={"PATH": str(tmp_path)})
-    assert note(compiler.check(here)).what == "there is no C++ compiler"
+    found = list(compiler.check(seen(environment={"PATH": str(tmp_path)})))
+    assert [one.what for one in found] == ["there is no C++ compiler", "there is no C compiler"]
+    assert not any(one.fault for one in found)
     here = seen(environment={"PATH": str(tmp_path)}, needed=("compiler",))
-    assert "conda" in fault(compiler.check(here)).mend[0]
+    assert all(one.fault and "conda" in one.mend[0] for one in compiler.check(here))
 
 
-def test_a_compiler_that_cannot_compile(tmp_path, seen):
-    wrong = tmp_path / "c++"
-    wrong.write_text("#!/bin/sh\necho 'vector: no such file' >&2\nexit 1\n")
-    wrong.chmod(0o755)
+@pytest.mark.parametrize(("wrong", "right", "name"), [("c++", "cc", "C++"), ("cc", "c++", "C")])
+def test_a_compiler_that_cannot_compile(tmp_path, seen, wrong, right, name):
+    for path, code in ((tmp_path / wrong, 1), (tmp_path / right, 0)):
+        path.write_text(f"#!/bin/sh\necho 'header: no such file' >&2\nexit {code}\n")
+        path.chmod(0o755)
     here = seen(environment={"PATH": str(tmp_path)}, needed=("compiler",))
-    assert "cannot compile: vector: no such file" in fault(compiler.check(here)).what
+    what = fault(compiler.check(here)).what
+    assert what == f"the {name} compiler {tmp_path / wrong} cannot compile: header: no such file"
 
 
 def test_a_mirror_that_is_not_there(tmp_path, seen):

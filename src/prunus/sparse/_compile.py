@@ -71,7 +71,8 @@ def _built(source: Path, command: list[str]) -> bytes:
         line = [*command, "-o", str(made), str(source)]
         done = subprocess.run(line, capture_output=True, text=True)
         if done.returncode or not made.exists():
-            said = (done.stderr.strip() or f"code {done.returncode}").partition("\n")[0]
+            lines = done.stderr.splitlines() or [f"code {done.returncode}"]
+            said = next((line for line in lines if "error" in line), lines[0])
             raise PrunusError(
                 f"{shlex.join(line)} failed ({said}); set CC to a compiler of C that can, GCC 12 or"
                 " Clang"

@@ -32,11 +32,13 @@ def kernel_of(name: str | None) -> str:
 
 
 def multiply(x: Tensor, runs: Runs, kernel: str) -> Tensor:
-    """x W^T + b by a kernel: [..., inputs] -> [..., outputs], any layout of x.
+    """The product x W^T + b by a kernel: [..., inputs] -> [..., outputs], any layout of x.
 
     Raises:
-        PrunusError: ``x`` is not float32 on the CPU, or memory is short.
+        PrunusError: ``x`` is not float32 on the CPU or of another width, or memory is short.
     """
+    if x.shape[-1] != runs.shape[1]:
+        raise PrunusError(f"the layer has {runs.shape[1]} inputs, and got {list(x.shape)}")
     if x.dtype != torch.float32 or x.device.type != "cpu":
         raise PrunusError(
             f"sparse layers compute in float32 on the CPU, and got {x.dtype} on {x.device}; run the"

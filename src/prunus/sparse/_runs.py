@@ -8,7 +8,7 @@ from torch.nn.functional import pad
 
 from prunus.edit.blocks import alive, tiles
 
-COST = {1: 3.0, 4: 1.5, 16: 1.2, 32: 1.0}
+COST = {1: 3.0, 4: 1.2, 16: 1.2, 32: 1.0}
 """By a run's length: time of a held weight, those that are zero as well (benchmarks/sparse.py)."""
 
 

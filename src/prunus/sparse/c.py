@@ -31,7 +31,7 @@ def load() -> Any:
 
 
 def multiply(x: Tensor, runs: Runs, threads: int) -> Tensor:
-    """x W^T + b.
+    """The product x W^T + b.
 
     Args:
         x: [tokens, inputs] float32, contiguous.

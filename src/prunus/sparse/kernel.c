@@ -26,7 +26,7 @@ enum { LANES = 4, REGISTERS = 16 };
 
 #define INLINE static inline __attribute__((always_inline))
 
-enum { SUMS = REGISTERS * 3 / 4, TILE = 12, WIDE = 4 };
+enum { SUMS = REGISTERS * 3 / 4, TILE = 12, WIDE = 2 };
 
 /* A thread is worth starting for so many products. */
 enum { THREADS = 64, GRAIN = 1 << 22 };
@@ -50,22 +50,23 @@ struct part {
 
 INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
-/* Few tokens times one panel, outputs in the lanes: every sum stays in a register. */
+/* Few tokens times one panel, outputs in the lanes: every sum stays in a register. The tokens are a
+   copy, padded: where they lie a power of two apart, few lines of the nearest cache can hold them. */
 #define ACROSS(NAME, TYPE)                                                                         \
-    INLINE void NAME(const struct layer *l, int64_t token, int64_t panel, const int tile,          \
-                     const int vectors) {                                                          \
+    INLINE void NAME(const struct layer *l, const float *copy, int64_t token, int64_t panel,       \
+                     const int tile, const int vectors) {                                          \
         const int lanes = sizeof(TYPE) / sizeof(float), rows = vectors * lanes;                    \
-        const float *x = l->x + token * l->inputs;                                                 \
+        const int64_t stride = l->inputs + LANES;                                                  \
         TYPE sums[TILE][32 / LANES + 1];                                                           \
         for (int t = 0; t < tile; t++)                                                             \
             for (int v = 0; v < vectors; v++)                                                      \
                 sums[t][v] = *(const TYPE *)(l->bias + panel * rows + v * lanes);                  \
         for (int64_t k = l->starts[panel]; k < l->starts[panel + 1]; k++) {                        \
             const TYPE *weights = (const TYPE *)(l->values + k * rows);                            \
-            const float *column = x + l->columns[k];                                               \
+            const float *column = copy + l->columns[k];                                            \
             for (int t = 0; t < tile; t++)                                                         \
                 for (int v = 0; v < vectors; v++)                                                  \
-                    sums[t][v] += weights[v] * column[t * l->inputs];                              \
+                    sums[t][v] += weights[v] * column[t * stride];                                 \
         }                                                                                          \
         int64_t left = least(rows, l->outputs - panel * rows);                                     \
         for (int t = 0; t < tile; t++) {                                                           \
@@ -85,7 +86,8 @@ ACROSS(across_vectors, vector)
 /* The loop over panels, once for every number of tokens. */
 #define PANELS(N, CALL, VECTORS)                                                                   \
     case N:                                                                                        \
-        for (int64_t p = part.p; p < part.p_end; p++) CALL(part.layer, part.t, p, N, VECTORS);     \
+        for (int64_t p = part.p; p < part.p_end; p++)                                              \
+            CALL(part.layer, copy, part.t, p, N, VECTORS);                                         \
         break;
 #define TILES(CALL, VECTORS)                                                                       \
     switch (part.t_end - part.t) {                                                                 \
@@ -95,8 +97,12 @@ ACROSS(across_vectors, vector)
         PANELS(10, CALL, VECTORS) PANELS(11, CALL, VECTORS) PANELS(12, CALL, VECTORS)              \
     }
 
-static void across(struct part part) {
-    switch (part.layer->rows) {
+static void across(struct part part, float *copy) {
+    const struct layer *l = part.layer;
+    for (int64_t t = part.t; t < part.t_end; t++)
+        memcpy(copy + (t - part.t) * (l->inputs + LANES), l->x + t * l->inputs,
+               l->inputs * sizeof(float));
+    switch (l->rows) {
     case 1: TILES(across_one, 1) break;
     case 4: TILES(across_quad, 1) break;
     case 16: TILES(across_vectors, 16 / LANES) break;
@@ -142,65 +148,56 @@ INLINE void along_tile(struct part part, float *copy, const int rows, const int 
         for (int64_t t = 0; t < count; t += LANES)
             move(x + t * l->inputs + i, l->inputs, copy + i * width + t, width, count - t,
                  l->inputs - i);
-    for (int64_t p = part.p; p < part.p_end; p++) {
-        vector sums[4][WIDE];
-        for (int r = 0; r < rows; r++)
-            for (int v = 0; v < vectors; v++)
-                sums[r][v] = (vector){} + l->bias[p * rows + r];
-        for (int64_t k = l->starts[p]; k < l->starts[p + 1]; k++) {
-            const vector *column = (const vector *)(copy + (int64_t)l->columns[k] * width);
+    for (int64_t p = part.p; p < part.p_end; p++)
+        for (int64_t first = p * l->rows; first < (p + 1) * l->rows; first += rows) {
+            const float *values = l->values + first % l->rows;
+            vector sums[4][WIDE];
             for (int r = 0; r < rows; r++)
                 for (int v = 0; v < vectors; v++)
-                    sums[r][v] += column[v] * l->values[k * rows + r];
+                    sums[r][v] = (vector){} + l->bias[first + r];
+            for (int64_t k = l->starts[p]; k < l->starts[p + 1]; k++) {
+                const vector *column = (const vector *)(copy + (int64_t)l->columns[k] * width);
+                for (int r = 0; r < rows; r++)
+                    for (int v = 0; v < vectors; v++)
+                        sums[r][v] += column[v] * values[k * l->rows + r];
+            }
+            const int64_t row = first % LANES, end = first + rows;
+            for (int r = 0; r < rows; r++)
+                for (int v = 0; v < vectors; v++)
+                    *(vector *)(tall + (row + r) * width + v * LANES) = sums[r][v];
+            if (row + rows == LANES || end == part.p_end * l->rows)
+                for (int64_t t = 0; t < count; t += LANES)
+                    move(tall + t, width, l->y + (part.t + t) * l->outputs + first - row,
+                         l->outputs, l->outputs - first + row, count - t);
         }
-        int64_t row = p * rows % LANES, first = p * rows - row;
-        for (int r = 0; r < rows; r++)
-            for (int v = 0; v < vectors; v++)
-                *(vector *)(tall + (row + r) * width + v * LANES) = sums[r][v];
-        if (row + rows == LANES || p + 1 == part.p_end)
-            for (int64_t t = 0; t < count; t += LANES)
-                move(tall + t, width, l->y + (part.t + t) * l->outputs + first, l->outputs,
-                     l->outputs - first, count - t);
-    }
 }
 
 static void along(struct part part, float *copy) {
-    const int vectors = (part.t_end - part.t + LANES - 1) / LANES;
-    switch (part.layer->rows * 8 + vectors) {
-    case 1 * 8 + 1: along_tile(part, copy, 1, 1); break;
-    case 1 * 8 + 2: along_tile(part, copy, 1, 2); break;
-    case 1 * 8 + 3: along_tile(part, copy, 1, 3); break;
-    case 1 * 8 + 4: along_tile(part, copy, 1, 4); break;
-    case 4 * 8 + 1: along_tile(part, copy, 4, 1); break;
-    case 4 * 8 + 2: along_tile(part, copy, 4, 2); break;
-    case 4 * 8 + 3: along_tile(part, copy, 4, 3); break;
-    case 4 * 8 + 4: along_tile(part, copy, 4, 4); break;
+    const int one = part.layer->rows == 1, narrow = part.t_end - part.t <= LANES;
+    switch (one * 2 + narrow) {
+    case 0: along_tile(part, copy, 4, 2); break;
+    case 1: along_tile(part, copy, 4, 1); break;
+    case 2: along_tile(part, copy, 1, 2); break;
+    case 3: along_tile(part, copy, 1, 1); break;
     }
-}
-
-static int vectorised_along(const struct part *part) {
-    return part->layer->rows < LANES && part->t_end - part->t >= LANES / 2;
 }
 
 /* Tiles of almost the same number of tokens. */
 static void *work(void *given) {
-    struct part all = *(struct part *)given;
+    const struct part all = *(struct part *)given;
     const struct layer *l = all.layer;
     const int64_t count = all.t_end - all.t, vectors = (l->rows + LANES - 1) / LANES;
+    const int many = l->rows < 32 && count >= LANES / 2;
+    const int64_t tile = many ? WIDE * LANES : least(TILE, SUMS / vectors);
     float *copy = NULL;
-    int64_t tile = least(TILE, SUMS / vectors);
-    if (vectorised_along(&all)) {
-        tile = WIDE * LANES;
-        size_t padded = (l->inputs + LANES - 1) / LANES * LANES;
-        if (posix_memalign((void **)&copy, 64, padded * tile * sizeof(float))) return given;
-        memset(copy, 0, padded * tile * sizeof(float));
-    }
+    if (posix_memalign((void **)&copy, 64, (l->inputs + LANES) * tile * sizeof(float)))
+        return given;
     const int64_t tiles = (count + tile - 1) / tile;
     for (int64_t i = 0; i < tiles; i++) {
         struct part part = all;
         part.t = all.t + count * i / tiles;
         part.t_end = all.t + count * (i + 1) / tiles;
-        copy ? along(part, copy) : across(part);
+        many ? along(part, copy) : across(part, copy);
     }
     free(copy);
     return NULL;
