@@ -1,0 +1,85 @@
+"""What a dense model's answers lose when units of one site alone go."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from prunus.drive._job import Job
+from prunus.drive._modules import Wanted, best_of, ranks_of
+from prunus.edit import mask
+from prunus.edit._frozen import frozen
+from prunus.errors import PrunusError
+from prunus.plan import Plan
+from prunus.probe import Teacher
+from prunus.probe.loss import Batch
+
+
+@dataclass
+class Alone:
+    """A scored job whose sites are cut one at a time, everything else dense.
+
+    Attributes:
+        job: its dense model, sites, scores and ``round_to``.
+        batches: what losses are measured on; scores should not have seen it.
+    """
+
+    job: Job
+    batches: Sequence[Batch]
+
+    def ladders(self, densities: Iterable[float]) -> dict[str, dict[int, Wanted]]:
+        """{site: {units: which of them}}, the most units first; the whole site is left out.
+
+        Densities that come to the same number of units are one.
+        """
+        found, job = self.job.found or self.job.score(Plan()), self.job
+        falling = sorted(set(densities), reverse=True)
+        return {
+            name: _ladder(
+                Wanted(
+                    name, best_of(ranks_of(found[name], site), site, density, job.budget.round_to)
+                )
+                for density in falling
+            )
+            for name, site in job.sites.items()
+        }
+
+    def loss(self, own: Wanted, batches: Iterable[Batch] | None = None) -> tuple[float, float]:
+        """Divergence from the dense model's answers, at temperature 1, of a sample on average.
+
+        Args:
+            own: the site, and what stays of it.
+            batches: instead of all.
+
+        Returns:
+            The mean, and its standard error.
+
+        Raises:
+            PrunusError: the answers are not finite.
+        """
+        each = torch.cat(list(self._each(own, self.batches if batches is None else batches)))
+        if not each.isfinite().all():
+            raise PrunusError(
+                f"site {own.site!r} with {own.kept} of {own.mask.numel()} units: the model's"
+                " answers are not finite; is the model or the data broken?"
+            )
+        error = float(each.std()) / len(each) ** 0.5 if len(each) > 1 else 0.0
+        return float(each.mean()), error
+
+    def _each(self, own: Wanted, batches: Iterable[Batch]) -> Iterator[Tensor]:
+        job = self.job
+        for batch in batches:
+            with frozen(job.model), torch.no_grad(), job.computing():
+                self._teacher.answer(batch)  # before anything is masked
+                with mask(job.model, job.sites, {own.site: own.mask}):
+                    yield self._teacher.each(job.model, batch).double().cpu()
+
+    @cached_property
+    def _teacher(self) -> Teacher:
+        return Teacher(self.job.model, 1.0, self.batches)
+
+
+def _ladder(steps: Iterable[Wanted]) -> dict[int, Wanted]:
+    return {own.kept: own for own in steps if not own.mask.all()}
