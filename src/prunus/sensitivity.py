@@ -23,6 +23,7 @@ class Measurement(_Value):
         loss: divergence of the answers from the dense model's, in nats, of a sample on average.
         stderr: standard error of ``loss``.
         quality: the task's metric, in percent, where it was asked for.
+        asked: the densities that were asked for and come to so many units.
     """
 
     units: Count
@@ -30,6 +31,7 @@ class Measurement(_Value):
     loss: float
     stderr: float
     quality: float | None = None
+    asked: tuple[float, ...] = ()
 
 
 class SiteCurve(_Value):

@@ -29,21 +29,18 @@ class Alone:
     job: Job
     batches: Sequence[Batch]
 
-    def ladders(self, densities: Iterable[float]) -> dict[str, dict[int, Wanted]]:
-        """{site: {units: which of them}}, the most units first; the whole site is left out.
-
-        Densities that come to the same number of units are one.
-        """
+    def ladders(self, densities: Iterable[float]) -> dict[str, dict[float, Wanted]]:
+        """{site: {density: which units stay}}, the highest first, without those that keep all."""
         found, job = self.job.found or self.job.score(Plan()), self.job
         falling = sorted(set(densities), reverse=True)
-        return {
-            name: _ladder(
-                Wanted(
-                    name, best_of(ranks_of(found[name], site), site, density, job.budget.round_to)
-                )
-                for density in falling
-            )
+        ranks = {name: ranks_of(found[name], site) for name, site in job.sites.items()}
+        steps = {
+            name: {d: best_of(ranks[name], site, d, job.budget.round_to) for d in falling}
             for name, site in job.sites.items()
+        }
+        return {
+            name: {d: Wanted(name, stays) for d, stays in own.items() if not stays.all()}
+            for name, own in steps.items()
         }
 
     def loss(self, own: Wanted, batches: Iterable[Batch] | None = None) -> tuple[float, float]:
@@ -79,7 +76,3 @@ class Alone:
     @cached_property
     def _teacher(self) -> Teacher:
         return Teacher(self.job.model, 1.0, self.batches)
-
-
-def _ladder(steps: Iterable[Wanted]) -> dict[int, Wanted]:
-    return {own.kept: own for own in steps if not own.mask.all()}

@@ -81,7 +81,7 @@ def report_of(recipe: Recipe, found: Findings) -> Report:
     return Report(
         recipe=found.settings,
         model=recipe.model,
-        task=_task(recipe.task),
+        task=task_name(recipe.task),
         quality=_quality(*found.qualities, found.baselines),
         detail=found.detail,
         touch_up=found.touch_up,
@@ -108,7 +108,8 @@ def report_of(recipe: Recipe, found: Findings) -> Report:
     )
 
 
-def _task(spec: Settings) -> str:
+def task_name(spec: Settings) -> str:
+    """What a recipe's task is called."""
     what = spec.get("subset") or spec.get("data")
     return f"{spec['name']} {what}" if isinstance(what, str) else spec["name"]
 

@@ -16,7 +16,7 @@ from prunus.plan import Plan
 from prunus.probe._tokens import mean_length
 from prunus.recipe._learning import learning
 from prunus.recipe._model import Recipe
-from prunus.recipe._open import data_of, folder_of, open_model, processor_of
+from prunus.recipe._open import data_of, folder_of, open_model, processor_of, searches
 from prunus.recipe._parts import Parts, parts
 from prunus.recipe._trim import trim
 from prunus.recipe.furthest import densities
@@ -103,7 +103,8 @@ def check(recipe: Recipe) -> Preview:
     """
     chosen, source = parts(recipe), folder_of(recipe.model)
     model, data = open_model(source), recipe.calibration
-    prepared = data_of(recipe, chosen, model, processor_of(chosen.task, source))
+    processor = processor_of(chosen.task, source)
+    prepared = data_of(recipe, chosen, model, processor, searches(chosen))
     vocabulary = None
     if recipe.vocab is not None:
         found = trim(recipe.vocab, model, prepared, recipe.evaluation.split)

@@ -16,7 +16,7 @@ from prunus.recipe._frontier import frontier
 from prunus.recipe._learning import checkpoints_of, claim
 from prunus.recipe._log import logged
 from prunus.recipe._model import Recipe
-from prunus.recipe._open import folder_of
+from prunus.recipe._open import folder_of, searches
 from prunus.recipe._parts import parts, resolved
 from prunus.recipe._report import Findings, report_of
 from prunus.recipe._stage import Stage
@@ -86,7 +86,7 @@ def _carry_out(stage: Stage, source: Path, peak: Peak) -> Report:
     stage.log.info("recipe:\n%s", text)
     if settings["drive"].get("save") is not None:
         claim(checkpoints_of(stage.out), text)
-    opened = open_all(stage, source)
+    opened = open_all(stage, source, searches(stage.parts))
     dense = stage.evaluate(opened.model, opened.prepared, "dense")
     opened = trim_all(stage, opened)
     cut = prune(stage, opened)
