@@ -12,6 +12,8 @@ from prunus.checkpoint import load, transformer_of
 from prunus.errors import PrunusError
 from prunus.recipe._model import Recipe
 from prunus.recipe._parts import Parts
+from prunus.select import Selector
+from prunus.select.measured import Measured
 from prunus.task import Batches, Prepared, Task, resolve
 from prunus.task._network import hushed
 
@@ -63,7 +65,14 @@ def processor_of(task: Task, folder: Path) -> Any:
 
 def searches(chosen: Parts) -> str | None:
     """What a run measures on a development split, if anything."""
-    return None if chosen.budget.max_loss is None else "max_loss"
+    if chosen.budget.max_loss is not None:
+        return "max_loss"
+    return "select: measured" if measures(chosen.select) else None
+
+
+def measures(select: Selector) -> bool:
+    """Whether a selector wants sites measured before a run chooses."""
+    return isinstance(select, Measured) and select.table is None
 
 
 def prepare(task: Task, model: PreTrainedModel, processor: Any, seed: int) -> Prepared[Any]:

@@ -17,6 +17,7 @@ from prunus.recipe._zeros import zeros
 from prunus.report import Report
 from prunus.report import _schema as schema
 from prunus.select import Cost
+from prunus.sensitivity import Sensitivity
 from prunus.task import History, Quality, agreement
 
 
@@ -32,6 +33,7 @@ class Findings:
         touch_up: what training after pruning gave back, if it was asked for.
         compared: what could have been done instead.
         frontier: how the density was found, where it had to be.
+        sensitivity: of every site, where that was measured first.
         histories: of the trainings of a drive.
         composed: what a model was composed of, where it was.
         models: both models.
@@ -55,6 +57,7 @@ class Findings:
     touch_up: schema.TouchUp | None
     compared: list[schema.Baseline]
     frontier: schema.Frontier | None
+    sensitivity: Sensitivity | None
     histories: list[History]
     composed: Composed | None
     models: tuple[PreTrainedModel, PreTrainedModel]
@@ -87,6 +90,7 @@ def report_of(recipe: Recipe, found: Findings) -> Report:
         touch_up=found.touch_up,
         compared=tuple(found.compared),
         frontier=found.frontier,
+        sensitivity=found.sensitivity,
         histories=_histories(found.histories),
         library=library(found.composed),
         density=density(found.cost, found.plan),

@@ -1,6 +1,7 @@
 """What each site of a recipe's model loses as its units go, everything else dense."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from transformers import set_seed
@@ -13,7 +14,7 @@ from prunus.recipe._bars import Bars
 from prunus.recipe._journal import Journal
 from prunus.recipe._log import logged
 from prunus.recipe._model import Recipe
-from prunus.recipe._open import folder_of
+from prunus.recipe._open import folder_of, measures
 from prunus.recipe._parts import parts
 from prunus.recipe._sensitive import Measuring
 from prunus.recipe._stage import Stage
@@ -55,19 +56,40 @@ def sensitivity(
     _require_densities(densities)
     out, source = Path(out), folder_of(recipe.model)
     out.mkdir(parents=True, exist_ok=True)
-    journal = Journal(out / f"{WHAT}.jsonl")
     with logged(out / "run.log") as log, Bars(quiet) as bars:
         stage = Stage(recipe, parts(recipe), out, out, bars, log)
         set_seed(recipe.seed)
         opened = trim_all(stage, open_all(stage, source, WHAT))
-        job = _job(stage, opened)
-        measuring = Measuring(stage, job, opened.prepared, densities, metric, journal)
-        measuring.begin(60 * minutes)
-        try:
-            measuring.run(60 * minutes)
-        finally:  # also what was interrupted leaves a table
-            if journal.rows:
-                write(measuring.table(), out)
+        return _measured(stage, opened, densities, minutes, metric)
+
+
+def informed(stage: Stage, opened: Opened) -> tuple[Stage, Sensitivity | None]:
+    """A run with a selector that knows what it asks to be measured first.
+
+    Returns:
+        The stage, and what was measured in its folder; None where nothing had to be.
+    """
+    select = stage.parts.select
+    if not measures(select):
+        return stage, None
+    with stage.phase(WHAT):
+        found = _measured(stage, opened, DENSITIES, select.minutes, metric=False)
+    known = select.model_copy(update={"table": str(stage.folder), "minutes": None})
+    return replace(stage, parts=replace(stage.parts, select=known)), found
+
+
+def _measured(
+    stage: Stage, opened: Opened, densities: Sequence[float], minutes: float, metric: bool
+) -> Sensitivity:
+    """Measure in the stage's folder."""
+    journal = Journal(stage.folder / f"{WHAT}.jsonl")
+    measuring = Measuring(stage, _job(stage, opened), opened.prepared, densities, metric, journal)
+    measuring.begin(60 * minutes)
+    try:
+        measuring.run(60 * minutes)
+    finally:  # also what was interrupted leaves a table
+        if journal.rows:
+            write(measuring.table(), stage.folder)
     return measuring.table()
 
 

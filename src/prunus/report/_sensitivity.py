@@ -1,6 +1,5 @@
 """How sensitive each site is: curves, a map of layers and densities, and rows of a table."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from math import log
 
@@ -10,7 +9,6 @@ from rich.text import Text
 from prunus.report import _units as show
 from prunus.report._curves import Series, curves
 from prunus.report._heat import place
-from prunus.report._page import page, sorting
 from prunus.report._picture import COLOURS, Picture
 from prunus.report._rows import label
 from prunus.sensitivity import Measurement, Sensitivity, SiteCurve
@@ -93,15 +91,15 @@ def sensitivity_table(found: Sensitivity) -> Table:
     return made
 
 
-def pictures(found: Sensitivity) -> Iterator[Picture]:
+def pictures(found: Sensitivity) -> list[Picture]:
     """For every kind of site, the losses of its sites against what stays."""
     order = {row.curve.site: row.rank or len(found.sites) for row in ranked(found)}
+    made = []
     for kind in dict.fromkeys(own.kind for own in found.sites):
         own = sorted((s for s in found.sites if s.kind == kind), key=lambda s: order[s.site])
         series = [_series(one, number) for number, one in enumerate(own) if one.points]
-        made = curves(label(kind).capitalize(), series[::-1], "units that stay, %", "nats")
-        if made is not None:
-            yield made
+        made.append(curves(label(kind).capitalize(), series[::-1], "units that stay, %", "nats"))
+    return [picture for picture in made if picture is not None]
 
 
 def maps(found: Sensitivity) -> list[Map]:
@@ -116,23 +114,6 @@ def maps(found: Sensitivity) -> list[Map]:
             point and _shade(row.curve, point, low, high) for point in row.points
         )
     return list(made.values())
-
-
-def sensitivity_page(found: Sensitivity) -> str:
-    """A page that opens offline, light or dark, on a phone and on paper."""
-    return page(
-        template="sensitivity.html.jinja",
-        found=found,
-        told=told(found),
-        decisive=decisive(found),
-        columns=asked(found),
-        rows=ranked(found),
-        pictures=list(pictures(found)),
-        maps=maps(found),
-        levels=LEVELS,
-        show=show,
-        **sorting(),
-    )
 
 
 def _at(curve: SiteCurve, density: float) -> Measurement | None:
