@@ -14,6 +14,7 @@ from prunus.cli._inc import import_inc
 from prunus.cli._library import library
 from prunus.cli._plot import plot
 from prunus.cli._recipes import check, copy, listing, run, train
+from prunus.cli._sensitivity import sensitivity
 from prunus.cli._study import study
 from prunus.errors import PrunusError
 
@@ -34,6 +35,7 @@ for command, name in (
     (save, "save"),
     (fetch, "fetch"),
     (plot, "plot"),
+    (sensitivity, "sensitivity"),
     (check, "check"),
     (listing, "ls"),
     (copy, "cp"),

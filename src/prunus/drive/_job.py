@@ -4,7 +4,7 @@ import copy
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,13 @@ from prunus.drive._readers import readers, require_together, widened
 from prunus.drive._watch import Phase, Step, unseen, untimed
 from prunus.edit.shrink import cut, shrink
 from prunus.gram import Moments
+from prunus.library import weights_hash
 from prunus.measure.target import correct, paired
 from prunus.plan import Plan
 from prunus.probe import Evidence, March, Room, Teacher
 from prunus.probe.loss import Batch, spaced
 from prunus.recover import Reader, Repair, TouchUp, Trained
+from prunus.registry import spelt
 from prunus.score import Criterion, look
 from prunus.select import Budget, Cost, Selector, select
 from prunus.site import Site, along
@@ -98,11 +100,12 @@ class Job:
         """The student begins as a copy of the dense model, the teacher is the dense model.
 
         Raises:
-            PrunusError: repairs are asked for where they cannot mend (see :meth:`readers`), or
-                curves of losses of a criterion that only ranks.
+            PrunusError: repairs are asked for where they cannot mend (see :meth:`readers`), curves
+                of losses of a criterion that only ranks, or a selector cannot decide.
         """
         if self.selector.reads == "curve":
             self.criterion.require_curves()
+        self.selector.require(self.sites, spelt(self.criterion), partial(weights_hash, self.model))
         if self.repairs:
             self.readers()
         self.student = copy.deepcopy(self.model)

@@ -21,6 +21,7 @@ from prunus.recover._variant import Variant
 from prunus.recover.modulewise import Look, Modulewise, held_out
 from prunus.registry import spelt
 from prunus.select import Budget, masks, units
+from prunus.select._pool import extent
 from prunus.select.greedy import Greedy
 from prunus.site import Site
 
@@ -63,24 +64,43 @@ def wanted(job: Job, densities: Iterable[float]) -> dict[float, dict[str, Wanted
 
 
 def _best(job: Job, found: Found, density: float) -> dict[str, Wanted]:
-    ranks = {
-        name: own.scores.reshape(job.sites[name].shape) if isinstance(own, Curve) else own
-        for name, own in found.items()
-    }
+    ranks = {name: ranks_of(own, job.sites[name]) for name, own in found.items()}
     best = {name: _mask(ranks[name], site, density) for name, site in job.sites.items()}
     return {name: Wanted(name, mask) for name, mask in best.items() if not mask.all()}
+
+
+def ranks_of(found: Tensor | Curve, site: Site) -> Tensor:
+    """[*grid] what a criterion made of a site, as scores."""
+    return found.scores.reshape(site.shape) if isinstance(found, Curve) else found
 
 
 def _mask(ranks: Tensor, site: Site, density: float) -> Tensor:
     """[*grid] bool: the best of a site's units, one of a run at the least; none at density 0."""
     if site.run == 1:
         return torch.ones(site.shape, dtype=torch.bool)
-    if density == 0 and site.least == 0:
+    return best_of(ranks, site, max(density, 1 / site.run) if density else density)
+
+
+def best_of(ranks: Tensor, site: Site, density: float, round_to: int = 1) -> Tensor:
+    """The best of a site's units, as many as a density allows, but no fewer than must stay.
+
+    Args:
+        ranks: [*grid] scores.
+        site: the site.
+        density: the fraction that stays, rounded down.
+        round_to: counts that stay are multiples of it, see :class:`prunus.select.Budget`.
+
+    Returns:
+        [*grid] bool.
+    """
+    budget = Budget(density=1, metric="units", round_to=round_to)
+    share = max(density, extent(site, budget, None)[0] / site.units)
+    if not share:
         return torch.zeros(site.shape, dtype=torch.bool)
-    own, least = {site.name: site}, 1 / site.run
+    own = {site.name: site}
     chosen = masks(
-        {site.name: ranks}, own, Budget(density=max(density, least), metric="units"), units(own),
-        Plan(), per_cost=False, selector=Greedy(),
+        {site.name: ranks}, own, budget.settled(share), units(own), Plan(),
+        per_cost=False, selector=Greedy(),
     )  # fmt: skip
     return chosen[site.name].cpu()
 

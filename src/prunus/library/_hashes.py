@@ -11,7 +11,13 @@ from prunus.library._key import sha256
 
 SAVED = {"architectures", "dtype", "torch_dtype", "transformers_version"}
 """Keys of a configuration that say how it was saved, or what the tensors themselves say."""
-CALLED = {"output_attentions", "output_hidden_states", "return_dict", "use_cache"}
+CALLED = {
+    "output_attentions",
+    "output_hidden_states",
+    "problem_type",  # models note it when they first see labels
+    "return_dict",
+    "use_cache",
+}
 """Keys of a configuration that say what calls return, and not what is computed."""
 
 

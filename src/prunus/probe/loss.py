@@ -79,9 +79,27 @@ class Teacher:
         1503.02531), their mean for several answers such as start and end of a span; mean squared
         error for regression and for models without a head.
         """
-        return distance(model(**batch), self._answer(batch), batch, self.temperature)
+        return distance(model(**batch), self.answer(batch), batch, self.temperature)
 
-    def _answer(self, batch: Batch) -> dict[str, Tensor]:
+    def each(self, model: nn.Module, batch: Batch) -> Tensor:
+        """[sample]: what a call sums."""
+        goal, out, temperature = self.answer(batch), model(**batch), self.temperature
+        rows = [slice(row, row + 1) for row in range(samples_of(batch))]
+        return torch.stack(
+            [
+                distance(
+                    _at(out, goal, row), _at(goal, goal, row), _at(batch, batch, row), temperature
+                )
+                for row in rows
+            ]
+        )
+
+    def answer(self, batch: Batch) -> dict[str, Tensor]:
+        """The dense model's answers; those to the last batch are remembered.
+
+        Raises:
+            PrunusError: it gives nothing that a pruned model could be held to.
+        """
         if id(batch) in self._known:
             return self._known[id(batch)]
         if self._last is not None and self._last[0] is batch:
@@ -98,6 +116,11 @@ class Teacher:
             self._known[id(batch)] = answer
         self._last = batch, answer
         return answer
+
+
+def _at(values: Any, names: Iterable[str], row: slice) -> dict[str, Tensor]:
+    """One sample of some of the values."""
+    return {name: values[name][row] for name in names}
 
 
 LOGITS = ("logits", "prediction_logits", "seq_relationship_logits", "start_logits", "end_logits")

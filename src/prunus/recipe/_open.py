@@ -12,6 +12,8 @@ from prunus.checkpoint import load, transformer_of
 from prunus.errors import PrunusError
 from prunus.recipe._model import Recipe
 from prunus.recipe._parts import Parts
+from prunus.select import Selector
+from prunus.select.measured import Measured
 from prunus.task import Batches, Prepared, Task, resolve
 from prunus.task._network import hushed
 
@@ -61,6 +63,18 @@ def processor_of(task: Task, folder: Path) -> Any:
     return task.processor(transformer_of(folder))
 
 
+def searches(chosen: Parts) -> str | None:
+    """What a run measures on a development split, if anything."""
+    if chosen.budget.max_loss is not None:
+        return "max_loss"
+    return "select: measured" if measures(chosen.select) else None
+
+
+def measures(select: Selector) -> bool:
+    """Whether a selector wants sites measured before a run chooses."""
+    return isinstance(select, Measured) and select.table is None
+
+
 def prepare(task: Task, model: PreTrainedModel, processor: Any, seed: int) -> Prepared[Any]:
     """The task's data, checked against the model's head.
 
@@ -77,18 +91,27 @@ def prepare(task: Task, model: PreTrainedModel, processor: Any, seed: int) -> Pr
     return task.prepare(processor, config.num_labels, seed, head).fitted(config)
 
 
-def data_of(recipe: Recipe, chosen: Parts, model: PreTrainedModel, processor: Any) -> Prepared[Any]:
+def data_of(
+    recipe: Recipe, chosen: Parts, model: PreTrainedModel, processor: Any, what: str | None = None
+) -> Prepared[Any]:
     """The data of a recipe, with the splits that it names; a search measures on one of its own.
+
+    Args:
+        recipe: its splits.
+        chosen: its parts.
+        model: whose inputs are made.
+        processor: what makes them.
+        what: is measured on a development split, if anything.
 
     Raises:
         PrunusError: as :func:`prepare`, or a split is missing, or the search would measure on what
             the scores or the report see.
     """
     others = recipe.calibration.split, recipe.evaluation.split
-    if chosen.budget.max_loss is None:
+    if what is None:
         prepared = prepare(chosen.task, model, processor, recipe.seed)
     else:
-        prepared = _with_development(chosen.task, model, processor, recipe.seed, others)
+        prepared = _with_development(chosen.task, model, processor, recipe.seed, others, what)
     prepared.require(*others)
     if recipe.latency and recipe.latency.length and prepared.longest(model.config) is None:
         raise PrunusError("latency.length: the examples of this task have no tokens; leave it out")
@@ -101,12 +124,13 @@ def _with_development(
     processor: Any,
     seed: int,
     others: Iterable[str],
+    what: str,
 ) -> Prepared[Any]:
     """Where the task names no development split, rows of the training split are drawn."""
     for split in others:
         if _shares(task, split):
             raise PrunusError(
-                f"max_loss is measured on rows of their own, but the split {split!r} of the report"
+                f"{what} is measured on rows of their own, but the split {split!r} of the report"
                 " or the calibration shares rows with the development split; draw one:"
                 f" task.splits.{DEVELOPMENT}={DRAWN}"
             )
@@ -118,7 +142,7 @@ def _with_development(
         return prepare(drawn, model, processor, seed)
     except PrunusError as error:
         raise PrunusError(
-            f"{error}; max_loss measures on {DRAWN} rows unless the recipe says how many:"
+            f"{error}; {what} measures on {DRAWN} rows unless the recipe says how many:"
             f" task.splits.{DEVELOPMENT}=200"
         ) from None
 

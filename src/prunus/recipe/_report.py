@@ -17,6 +17,7 @@ from prunus.recipe._zeros import zeros
 from prunus.report import Report
 from prunus.report import _schema as schema
 from prunus.select import Cost
+from prunus.sensitivity import Sensitivity
 from prunus.task import History, Quality, agreement
 
 
@@ -32,6 +33,7 @@ class Findings:
         touch_up: what training after pruning gave back, if it was asked for.
         compared: what could have been done instead.
         frontier: how the density was found, where it had to be.
+        sensitivity: of every site, where that was measured first.
         histories: of the trainings of a drive.
         composed: what a model was composed of, where it was.
         models: both models.
@@ -55,6 +57,7 @@ class Findings:
     touch_up: schema.TouchUp | None
     compared: list[schema.Baseline]
     frontier: schema.Frontier | None
+    sensitivity: Sensitivity | None
     histories: list[History]
     composed: Composed | None
     models: tuple[PreTrainedModel, PreTrainedModel]
@@ -81,12 +84,13 @@ def report_of(recipe: Recipe, found: Findings) -> Report:
     return Report(
         recipe=found.settings,
         model=recipe.model,
-        task=_task(recipe.task),
+        task=task_name(recipe.task),
         quality=_quality(*found.qualities, found.baselines),
         detail=found.detail,
         touch_up=found.touch_up,
         compared=tuple(found.compared),
         frontier=found.frontier,
+        sensitivity=found.sensitivity,
         histories=_histories(found.histories),
         library=library(found.composed),
         density=density(found.cost, found.plan),
@@ -108,7 +112,8 @@ def report_of(recipe: Recipe, found: Findings) -> Report:
     )
 
 
-def _task(spec: Settings) -> str:
+def task_name(spec: Settings) -> str:
+    """What a recipe's task is called."""
     what = spec.get("subset") or spec.get("data")
     return f"{spec['name']} {what}" if isinstance(what, str) else spec["name"]
 

@@ -60,8 +60,13 @@ class Opened:
         return samples | ({"tokens": sum(int(mask.sum()) for mask in masks)} if masks else {})
 
 
-def open_all(stage: Stage, source: Path) -> Opened:
+def open_all(stage: Stage, source: Path, what: str | None = None) -> Opened:
     """Open the model and its data.
+
+    Args:
+        stage: the recipe, its parts, and where it is carried out.
+        source: of the model.
+        what: is measured on a development split, if anything.
 
     Raises:
         PrunusError: one of them is missing, or they do not fit.
@@ -71,7 +76,7 @@ def open_all(stage: Stage, source: Path) -> Opened:
         model = open_model(source, recipe.device)
         processor = processor_of(stage.parts.task, source)
     with stage.phase("data"):
-        prepared = data_of(recipe, stage.parts, model, processor)
+        prepared = data_of(recipe, stage.parts, model, processor, what)
         batches, probe = _batches(stage, prepared)
     lengths = mean_length(batches), prepared.longest(model.config)
     opened = Opened(source, model, processor, prepared, batches, probe, lengths, model)

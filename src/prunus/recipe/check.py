@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from prunus.anatomy import anatomy
@@ -12,15 +13,24 @@ from prunus.drive.gradual import Gradual
 from prunus.drive.library import Library
 from prunus.drive.oneshot import Oneshot
 from prunus.drive.stepwise import Stepwise
+from prunus.library import weights_hash
 from prunus.plan import Plan
 from prunus.probe._tokens import mean_length
 from prunus.recipe._learning import learning
 from prunus.recipe._model import Recipe
-from prunus.recipe._open import data_of, folder_of, open_model, processor_of
+from prunus.recipe._open import (
+    data_of,
+    folder_of,
+    measures,
+    open_model,
+    processor_of,
+    searches,
+)
 from prunus.recipe._parts import Parts, parts
 from prunus.recipe._trim import trim
 from prunus.recipe.furthest import densities
 from prunus.recover import parted
+from prunus.registry import spelt
 from prunus.report._schema import Pair
 from prunus.schedule import Times
 from prunus.score.random import Random
@@ -105,12 +115,15 @@ def check(recipe: Recipe) -> Preview:
     """
     chosen, source = parts(recipe), folder_of(recipe.model)
     model, data = open_model(source), recipe.calibration
-    prepared = data_of(recipe, chosen, model, processor_of(chosen.task, source))
+    processor = processor_of(chosen.task, source)
+    prepared = data_of(recipe, chosen, model, processor, searches(chosen))
     vocabulary = None
     if recipe.vocab is not None:
         found = trim(recipe.vocab, model, prepared, recipe.evaluation.split)
         model, prepared, vocabulary = found.model, found.prepared, found.told.tokens
     sites = anatomy(model).chosen(recipe.sites)
+    if not measures(chosen.select):
+        chosen.select.require(sites, spelt(chosen.score), partial(weights_hash, model))
     batches = prepared.batches(data.split, data.batch_size, data.samples, data.order)
     length = mean_length(batches)
     chance = Random(seed=recipe.seed)

@@ -16,7 +16,7 @@ from prunus.recipe._frontier import frontier
 from prunus.recipe._learning import checkpoints_of, claim
 from prunus.recipe._log import logged
 from prunus.recipe._model import Recipe
-from prunus.recipe._open import folder_of
+from prunus.recipe._open import folder_of, searches
 from prunus.recipe._parts import parts, resolved
 from prunus.recipe._report import Findings, report_of
 from prunus.recipe._stage import Stage
@@ -30,6 +30,7 @@ from prunus.recipe._steps import (
     touched_up,
     trim_all,
 )
+from prunus.recipe.sensitivity import informed
 from prunus.report import Report, write
 
 
@@ -37,9 +38,10 @@ def run(recipe: Recipe, out: str | Path, quiet: bool = False) -> Report:
     """Carry a recipe out.
 
     The folder appears complete, at the end: ``model/`` with its tokenizer, ``plan.safetensors``,
-    ``recipe.yaml`` with every default spelt out, ``report.json``, ``report.html``, ``run.log``; and
-    ``adapters/``, what :func:`prunus.checkpoint.load_adapters` puts back onto the dense model,
-    where drive: stepwise trained any.
+    ``recipe.yaml`` with every default spelt out, ``report.json``, ``report.html``, ``run.log``;
+    ``sensitivity.*`` where select: measured measures first; and ``adapters/``, what
+    :func:`prunus.checkpoint.load_adapters` puts back onto the dense model, where drive: stepwise
+    trained any.
 
     Args:
         recipe: what to do.
@@ -86,9 +88,10 @@ def _carry_out(stage: Stage, source: Path, peak: Peak) -> Report:
     stage.log.info("recipe:\n%s", text)
     if settings["drive"].get("save") is not None:
         claim(checkpoints_of(stage.out), text)
-    opened = open_all(stage, source)
+    opened = open_all(stage, source, searches(stage.parts))
     dense = stage.evaluate(opened.model, opened.prepared, "dense")
     opened = trim_all(stage, opened)
+    stage, sensitivity = informed(stage, opened)
     cut = prune(stage, opened)
     reloaded = save_all(stage, opened, cut)
     pruned = stage.evaluate(cut.model, opened.prepared, "pruned")
@@ -102,6 +105,7 @@ def _carry_out(stage: Stage, source: Path, peak: Peak) -> Report:
         touch_up=touched_up(stage, cut, pruned),
         compared=compare_all(stage, opened, cut, pruned),
         frontier=frontier(stage, cut, qualities),
+        sensitivity=sensitivity,
         histories=cut.job.history,
         composed=cut.job.composed,
         models=(opened.whole, cut.model),

@@ -13,3 +13,5 @@ from prunus.report._files import read as read
 from prunus.report._files import write as write
 from prunus.report._html import html as html
 from prunus.report._schema import Report as Report
+from prunus.report._sensitive import sensitivity_page as sensitivity_page
+from prunus.report._sensitivity import sensitivity_table as sensitivity_table

@@ -7,7 +7,7 @@ from math import log10
 from prunus.report._axes import Scale, Tick, decades, scale, ticks
 from prunus.report._picture import Box, Dot, Key, Line, Picture, keyed, path, placed
 
-BOX = Box(width=440, height=280, left=48, right=20, top=30, bottom=46)
+BOX = Box(width=440, height=280, left=56, right=20, top=30, bottom=46)
 STEEP = 3.0
 """From this ratio of the highest to the lowest value on, the axis is logarithmic."""
 

@@ -49,7 +49,7 @@ def heats(kept: dict[str, tuple[int, int]]) -> list[Heat]:
     """
     found: dict[str, Heat] = {}
     for site, (units, of) in kept.items():
-        stack, layer, column = _place(site)
+        stack, layer, column = place(site)
         heat = found.setdefault(stack, Heat(stack))
         if column not in heat.columns:
             heat.columns.append(column)
@@ -57,7 +57,8 @@ def heats(kept: dict[str, tuple[int, int]]) -> list[Heat]:
     return list(found.values())
 
 
-def _place(site: str) -> tuple[str, str, str]:
+def place(site: str) -> tuple[str, str, str]:
+    """Stack, layer and column of a site, see :func:`heats`."""
     module, _, kind = site.rpartition(":")
     match = re.match(r"(.*?)\.?\b(\d+)\b\.?(.*)", module)
     stack, layer, inner = match.groups() if match else (module, "", "")

@@ -7,7 +7,7 @@ from functools import partial
 import yaml
 
 from prunus.report import _frontier as search
-from prunus.report import _modules, _trainings, _zeros
+from prunus.report import _modules, _sensitivity, _trainings, _zeros
 from prunus.report import _units as show
 from prunus.report._compared import COLUMNS, lines, timed
 from prunus.report._heat import heats
@@ -57,6 +57,7 @@ def html(report: Report) -> str:
         trainings=_trainings,
         modules=_modules,
         zeros=_zeros,
+        sensitivity=_sensitivity,
         heats=heats(report.kept),
         phases=_phases(report),
         equivalence=_equivalence(report),

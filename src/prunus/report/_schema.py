@@ -9,6 +9,7 @@ from prunus.report._touched import TouchUp
 from prunus.report._value import Count, Number
 from prunus.report._value import Value as _Value
 from prunus.report._zeroed import Zeros
+from prunus.sensitivity import Sensitivity
 
 
 class Quality(_Value):
@@ -272,6 +273,7 @@ class Report(_Value):
     touch_up: TouchUp | None = None
     compared: tuple[Baseline, ...] = ()
     frontier: Frontier | None = None
+    sensitivity: Sensitivity | None = None
     histories: tuple[History, ...] = ()
     library: Library | None = None
     density: Density

@@ -113,13 +113,13 @@ def masks(
         whole = any(budget.step(site.kind) > 1 for site in mine.values())
         fast = not curved and not whole and _apart(mine, selector, share.cost)
         make: Any = blocks if fast else candidate
+        prices = {name: float(share.cost.price(name)) for name in mine}
         candidates: dict[str, Any] = {
-            name: make(
-                site, scores[name], float(share.cost.price(name)) if per_cost else 1.0,
-                budget, rules[name],
-            )
+            name: make(site, scores[name], prices[name] if per_cost else 1.0, budget, rules[name])
             for name, site in mine.items()
-        }  # fmt: skip
+        }
+        if not fast:
+            candidates = {n: selector.judged(own, prices[n]) for n, own in candidates.items()}
         if candidates:
             pool = Pool(share.names, candidates, share.cost, aim)
             limit = pool.limit(share.density, kept, whole=share.whole)

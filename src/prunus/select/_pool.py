@@ -1,8 +1,9 @@
 """One pool of units under one limit: what may go, in each site's order of merit, and exact fill."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import pairwise
 from math import ceil, floor, gcd
 
 import torch
@@ -45,6 +46,12 @@ class Candidate:
     def loss_at(self, units: int) -> float:
         """The loss when the best ``units`` stay."""
         return self.losses[units // self.size]
+
+    def losing(self, losses: list[float], price: float) -> "Candidate":
+        """The same steps with other losses, as many as before; ``price`` is that of a unit."""
+        each = price * self.size
+        keys = [(less - more) / each if each else torch.inf for less, more in pairwise(losses)]
+        return replace(self, losses=losses, keys=keys)
 
     def mask(self, units: int) -> Tensor:
         """The site's mask when its best ``units`` stay."""

@@ -1,13 +1,10 @@
 """The page of a study: a table that sorts, and what quality costs."""
 
-import base64
-import hashlib
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from typing import Any
 
 from prunus.report import _units as show
-from prunus.report._page import page
+from prunus.report._page import page, sorting
 from prunus.study import _pareto
 from prunus.study._result import Result
 
@@ -30,8 +27,6 @@ def html(
         failed: by name, why a row is not.
         waiting: rows whose turn has not come.
     """
-    script = resources.files("prunus.study").joinpath("sort.js").read_text(encoding="utf-8")
-    allowed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return page(
         "prunus.study",
         name=name,
@@ -41,6 +36,5 @@ def html(
         failed=failed,
         waiting=waiting,
         spent=show.duration(sum(one.seconds for one in results)),
-        script=script,
-        allowed=allowed,
+        **sorting(),
     )

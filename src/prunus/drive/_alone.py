@@ -1,0 +1,78 @@
+"""What a dense model's answers lose when units of one site alone go."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from prunus.drive._job import Job
+from prunus.drive._modules import Wanted, best_of, ranks_of
+from prunus.edit import mask
+from prunus.edit._frozen import frozen
+from prunus.errors import PrunusError
+from prunus.plan import Plan
+from prunus.probe import Teacher
+from prunus.probe.loss import Batch
+
+
+@dataclass
+class Alone:
+    """A scored job whose sites are cut one at a time, everything else dense.
+
+    Attributes:
+        job: its dense model, sites, scores and ``round_to``.
+        batches: what losses are measured on; scores should not have seen it.
+    """
+
+    job: Job
+    batches: Sequence[Batch]
+
+    def ladders(self, densities: Iterable[float]) -> dict[str, dict[float, Wanted]]:
+        """{site: {density: which units stay}}, the highest first, without those that keep all."""
+        found, job = self.job.found or self.job.score(Plan()), self.job
+        falling = sorted(set(densities), reverse=True)
+        ranks = {name: ranks_of(found[name], site) for name, site in job.sites.items()}
+        steps = {
+            name: {d: best_of(ranks[name], site, d, job.budget.round_to) for d in falling}
+            for name, site in job.sites.items()
+        }
+        return {
+            name: {d: Wanted(name, stays) for d, stays in own.items() if not stays.all()}
+            for name, own in steps.items()
+        }
+
+    def loss(self, own: Wanted, batches: Iterable[Batch] | None = None) -> tuple[float, float]:
+        """Divergence from the dense model's answers, at temperature 1, of a sample on average.
+
+        Args:
+            own: the site, and what stays of it.
+            batches: instead of all.
+
+        Returns:
+            The mean, and its standard error.
+
+        Raises:
+            PrunusError: the answers are not finite.
+        """
+        each = torch.cat(list(self._each(own, self.batches if batches is None else batches)))
+        if not each.isfinite().all():
+            raise PrunusError(
+                f"site {own.site!r} with {own.kept} of {own.mask.numel()} units: the model's"
+                " answers are not finite; is the model or the data broken?"
+            )
+        error = float(each.std()) / len(each) ** 0.5 if len(each) > 1 else 0.0
+        return float(each.mean()), error
+
+    def _each(self, own: Wanted, batches: Iterable[Batch]) -> Iterator[Tensor]:
+        job = self.job
+        for batch in batches:
+            with frozen(job.model), torch.no_grad(), job.computing():
+                self._teacher.answer(batch)  # before anything is masked
+                with mask(job.model, job.sites, {own.site: own.mask}):
+                    yield self._teacher.each(job.model, batch).double().cpu()
+
+    @cached_property
+    def _teacher(self) -> Teacher:
+        return Teacher(self.job.model, 1.0, self.batches)
