@@ -8,6 +8,7 @@ from typing import Annotated
 from cyclopts import App, CycloptsError, Parameter
 
 from prunus.cli._checkpoints import bench, evaluate, fetch, save, show
+from prunus.cli._compare import compare
 from prunus.cli._doctor import doctor
 from prunus.cli._inc import import_inc
 from prunus.cli._library import library
@@ -32,6 +33,7 @@ for command, name in (
     (show, "show"),
     (save, "save"),
     (fetch, "fetch"),
+    (compare, "compare"),
     (plot, "plot"),
     (check, "check"),
     (listing, "ls"),
