@@ -25,7 +25,8 @@ class Wanted:
         return any(value is not None for value in (self.max_loss, self.speedup, self.max_bytes))
 
     def __str__(self) -> str:
-        return " and ".join(self._told())
+        text = ", ".join(self._told())
+        return f"{text[:1].upper()}{text[1:]}"
 
     def met(self, one: Result) -> bool:
         """Whether a run keeps every bound; what was not measured keeps none."""
@@ -58,11 +59,11 @@ class Wanted:
 
     def _told(self) -> Iterator[str]:
         if self.max_loss is not None:
-            yield f"lose at most {self.max_loss:g} point{'s' * (self.max_loss != 1)}"
+            yield f"at most {self.max_loss:g} point{'s' * (self.max_loss != 1)} lost"
         if self.speedup is not None:
-            yield f"are at least {show.times(self.speedup)} as fast as the dense model"
+            yield f"at least {show.times(self.speedup)} as fast"
         if self.max_bytes is not None:
-            yield f"take at most {show.scaled(self.max_bytes, 'B')}"
+            yield f"at most {show.scaled(self.max_bytes, 'B')}"
 
 
 def grouped(results: Sequence[Result]) -> dict[str, list[Result]]:

@@ -71,16 +71,17 @@ def compare(places: Sequence[Path], wanted: Wanted | None = None) -> Comparison:
 def found(comparison: Comparison) -> list[str]:
     """Which run gives what was asked for, a sentence for every task and metric."""
     several = len(comparison.best) > 1
-    said = []
-    for group, best in comparison.best.items():
-        of = f" of {group}" if several else ""
-        if best is None:
-            said.append(f"No run{of} is among those that {comparison.wanted}.")
-            continue
-        loss = f"{show.points(best.pruned)}, {show.signed(best.change)} points"
-        why = comparison.wanted.why()
-        said.append(f"{best.name} has {why} of the runs{of} that {comparison.wanted}: {loss}.")
-    return said
+    return [
+        (f"{group}: " if several else "") + f"{comparison.wanted}: {_taken(comparison, best)}."
+        for group, best in comparison.best.items()
+    ]
+
+
+def _taken(comparison: Comparison, best: Result | None) -> str:
+    if best is None:
+        return "no run gives that"
+    value = f"{show.points(best.pruned)}, {show.signed(best.change)} points"
+    return f"{best.name} has {comparison.wanted.why()} ({value})"
 
 
 def page(comparison: Comparison) -> str:
