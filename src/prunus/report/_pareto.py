@@ -7,7 +7,7 @@ from prunus.report import _units as show
 from prunus.report._axes import Scale, Tick, scale, ticks
 from prunus.report._picture import Box, Dot, Line, Picture, Rule, path
 
-BOX = Box(width=440, height=300, left=48, right=28, top=14, bottom=46)
+BOX = Box(width=440, height=300, left=48, right=28, top=30, bottom=46)
 STRONG, CHOSEN = "strong", "strong chosen"
 WIDE, HIGH = 6.2, 13.0
 """Width and height of a letter, about."""
@@ -116,6 +116,7 @@ def _plot(models: Sequence[Model], quality: Quality, cost: Cost) -> Picture:
         across=tuple(Tick(across(value), cost.shown(value)) for value in rights),
         up=tuple(Tick(up(value), f"{value:g}") for value in ups),
         below=cost.name,
+        above=quality.metric,
         rules=tuple(_rules(quality, up)),
         lines=(*_wall(cost, across), Line(path(front), "path")),
         dots=tuple(_labelled(dots)),
@@ -131,7 +132,7 @@ def _rules(quality: Quality, up: Scale) -> Iterator[Rule]:
     if quality.dense is not None:
         yield Rule(up(quality.dense), "zero")
     if quality.least is not None:
-        yield Rule(up(quality.least), "bound", f"at least {show.points(quality.least)}")
+        yield Rule(up(quality.least), "bound", f"at least {show.points(quality.least)}", left=True)
 
 
 def _wall(cost: Cost, across: Scale) -> Iterator[Line]:

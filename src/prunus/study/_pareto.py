@@ -1,6 +1,7 @@
 """What quality costs, in plots: the runs of each task and metric beside each other."""
 
 from collections.abc import Sequence
+from functools import partial
 
 from prunus.report import _units as show
 from prunus.report._pareto import Cost, Model, Quality
@@ -36,10 +37,10 @@ def _group(results: Sequence[Result], wanted: Wanted) -> list[Picture]:
     slowest = 1 / wanted.speedup if wanted.speedup else None
     costs = [
         Cost("FLOPs", show.scaled),
-        *(Cost(name, _percent, slowest) for name in times.values()),
-        Cost("bytes", _bytes, wanted.max_bytes),
+        *(Cost(name, show.share, slowest) for name in times.values()),
+        Cost("bytes", partial(show.scaled, unit="B"), wanted.max_bytes),
         Cost("parameters", show.scaled),
-        Cost("density", _percent),
+        Cost("density", show.share),
     ]
     return drawn(models, Quality(results[0].metric, dense if bounded else None, least), costs)
 
@@ -57,11 +58,3 @@ def _costs(one: Result, times: dict[str | None, str]) -> dict[str, float]:
     if one.speedup:
         costs[times[one.timed]] = 1 / one.speedup
     return {name: value for name, value in costs.items() if value is not None}
-
-
-def _percent(value: float) -> str:
-    return f"{100 * value:.3g} %"
-
-
-def _bytes(value: float) -> str:
-    return show.scaled(value, "B")
