@@ -153,9 +153,15 @@ def _latencies(entries: tuple[Latency, ...]) -> Iterator[Row]:
 
 def examples(report: Report) -> str:
     """What qualities are measured on: how many examples, and of which split where that is told."""
+    split = split_of(report)
+    return f"{report.quality.n:,} examples" + (f" of {split}" if split else "")
+
+
+def split_of(report: Report) -> str | None:
+    """The split that qualities are measured on, where the recipe tells."""
     said = report.recipe.get("evaluation")
     split = said.get("split") if isinstance(said, dict) else None
-    return f"{report.quality.n:,} examples" + (f" of {split}" if split else "")
+    return split if isinstance(split, str) else None
 
 
 def timed(entry: Latency) -> str:
