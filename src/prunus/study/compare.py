@@ -15,7 +15,8 @@ from prunus.study._figures import trainings
 from prunus.study._gathered import Gathered, gather
 from prunus.study._html import Detail, Sheet, html
 from prunus.study._result import Result, result_of
-from prunus.study._wanted import Wanted, grouped
+from prunus.study._wanted import Wanted as Wanted
+from prunus.study._wanted import grouped
 
 SETTINGS = "What the recipes say differently; a blank setting is one that the recipe does not have."
 
