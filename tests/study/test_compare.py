@@ -80,7 +80,11 @@ def test_bounds_are_drawn_where_they_bind(runs):
     walls = {plot.below: [line for line in plot.lines if line.style == "bound"] for plot in drawn}
     assert [name for name, own in walls.items() if own] == ["time against the dense model", "bytes"]
     for plot in drawn:
-        assert [rule.text for rule in plot.rules if rule.style == "bound"] == ["at least 74.15"]
+        (dense,), (least,) = (
+            [rule.at for rule in plot.rules if rule.style == style] for style in ("zero", "bound")
+        )
+        half = next(dot for dot in plot.dots if dot.name == "half")
+        assert dense < half.y < least
         right = max(tick.at for tick in plot.across)
         assert all(float(line.points.split(",")[0]) <= right for line in walls[plot.below])
 
@@ -160,6 +164,15 @@ def test_the_command_line_marks_and_writes(runs, tmp_path, capsys):
     assert out.read_text().startswith("<!doctype html>")
     assert main(["compare", str(tmp_path), "--out", str(out)]) == 2
     assert "holds no run" in capsys.readouterr().err
+
+
+def test_lines_of_many_runs_can_be_told_apart(tmp_path):
+    looks = [(0, None, 2.5), (10, 1.9, 2.0)]
+    for n in range(12):
+        write(run_of(70.0, 10 + n, 2.0, histories=[history("training", looks)]), tmp_path / f"{n}")
+    text = page(compare(sorted(tmp_path.iterdir())))
+    styles = re.findall(r'<polyline class="(c\d line[^"]*)" points="[^ "]+ [^ "]+"><title>', text)
+    assert len(styles) == len(set(styles)) == 12
 
 
 def test_a_fine_tuning_is_no_run(tmp_path):

@@ -132,7 +132,7 @@ def _rules(quality: Quality, up: Scale) -> Iterator[Rule]:
     if quality.dense is not None:
         yield Rule(up(quality.dense), "zero")
     if quality.least is not None:
-        yield Rule(up(quality.least), "bound", f"at least {show.points(quality.least)}", left=True)
+        yield Rule(up(quality.least), "bound")
 
 
 def _wall(cost: Cost, across: Scale) -> Iterator[Line]:

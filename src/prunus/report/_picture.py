@@ -37,12 +37,11 @@ class Box:
 
 @dataclass(frozen=True)
 class Rule:
-    """A level line from side to side, with a text under its right end, or over its left one."""
+    """A level line from side to side, with a text under its right end."""
 
     at: float
     style: str
     text: str = ""
-    left: bool = False
 
 
 @dataclass(frozen=True)
