@@ -6,9 +6,11 @@ from pyarrow import parquet
 
 import prunus
 from prunus.registry import build
+from prunus.report import write
 from tests import berts
 from tests.pictures import mirror, resnet, vit
 from tests.recipes.dense import reviews, wordpiece
+from tests.report.sample import sample
 from tests.task.pairs import PAIRS, translator
 from tests.tiny import tiny
 
@@ -29,6 +31,8 @@ def template(tmp_path_factory):
     prunus.save(model, folder / "dense", wordpiece())
     for checkpoint in CHECKPOINTS:
         shutil.copytree(folder / "dense", folder / "runs" / checkpoint)
+    for name in ("half", "third"):
+        write(sample(), folder / "runs" / name)
     classifiers(folder)
     for task in berts.TASKS:
         berts.dense(folder / "runs/dense" / f"bert-base-{task}", task)

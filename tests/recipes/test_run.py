@@ -3,6 +3,7 @@ import json
 import pytest
 import torch
 import yaml
+from huggingface_hub import ModelCard
 from safetensors.torch import load_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
@@ -13,6 +14,7 @@ from prunus.plan import Plan
 from prunus.probe.work import flops, single
 from prunus.recipe import read
 from prunus.recipe.check import check
+from prunus.recipe.rewrite import rewrite
 from prunus.recipe.run import run
 from prunus.report import Report
 from tests.recipes.dense import dense, recipe, wordpiece
@@ -69,6 +71,19 @@ def test_the_report_holds_what_was_measured(place, finished):
     assert report.zeros is None
     assert report.calibration["samples"] == 16
     assert report.plan == Plan.load(finished / "plan.safetensors").fingerprint()
+
+
+def test_the_model_has_a_card(place, finished, tmp_path):
+    text = (finished / "model/README.md").read_text()
+    data = ModelCard(text).data
+    report = Report.model_validate_json((finished / "report.json").read_text())
+    assert data.pipeline_tag == "text-classification"
+    assert data.eval_results[0].metric_value == round(report.quality.pruned, 4)
+    assert report.quality.margin is not None
+    assert (data.base_model, data.datasets) == (None, None)
+    rewrite(str(finished), tmp_path / "again", portable=True)
+    assert "prunus.load('path/to/this/folder')" in text
+    assert "trust_remote_code=True" in (tmp_path / "again/README.md").read_text()
 
 
 def test_what_is_reported_of_quality_is_what_the_checkpoints_do(place, finished):

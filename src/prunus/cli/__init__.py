@@ -9,6 +9,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from prunus.cli._bench import bench
 from prunus.cli._checkpoints import evaluate, fetch, save, show
+from prunus.cli._compare import compare
 from prunus.cli._doctor import doctor
 from prunus.cli._inc import import_inc
 from prunus.cli._library import library
@@ -34,6 +35,7 @@ for command, name in (
     (show, "show"),
     (save, "save"),
     (fetch, "fetch"),
+    (compare, "compare"),
     (plot, "plot"),
     (sensitivity, "sensitivity"),
     (check, "check"),

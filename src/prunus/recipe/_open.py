@@ -17,7 +17,7 @@ from prunus.select.measured import Measured
 from prunus.task import Batches, Prepared, Task, resolve
 from prunus.task._network import hushed
 
-FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja")
+FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja", "README.md")
 REPORT = "report.json"
 DEVELOPMENT = "development"
 DRAWN = 1000

@@ -18,7 +18,7 @@ from prunus.report import Report
 from prunus.report import _schema as schema
 from prunus.select import Cost
 from prunus.sensitivity import Sensitivity
-from prunus.task import History, Quality, agreement
+from prunus.task import History, Quality, agreement, difference
 
 
 @dataclass(frozen=True)
@@ -124,6 +124,7 @@ def _quality(dense: Quality, pruned: Quality, baselines: dict[str, float]) -> sc
         dense=dense.value,
         pruned=pruned.value,
         stderr=pruned.stderr,
+        margin=difference(pruned, dense).margin,
         n=pruned.n,
         agreement=agreement(dense, pruned),
         baselines=dict(baselines),

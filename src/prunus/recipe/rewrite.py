@@ -5,9 +5,20 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+import transformers
+
 from prunus.checkpoint import FILE, load, save
+from prunus.checkpoint._sentences import MODULES
+from prunus.files import write_bytes
 from prunus.recipe._open import FILES, folder_of
+from prunus.report._card import CARD, reopened
 from prunus.task._network import hushed
+
+WHERE = "path/to/this/folder"
+PROCESSORS = {
+    "tokenizer_config.json": "AutoTokenizer",
+    "preprocessor_config.json": "AutoImageProcessor",
+}
 
 
 def rewrite(checkpoint: str, out: str | Path, portable: bool = False, packed: bool = False) -> str:
@@ -31,6 +42,9 @@ def rewrite(checkpoint: str, out: str | Path, portable: bool = False, packed: bo
     with hushed():
         model = load(folder, dtype="auto")
         save(model, out, _Beside(folder), portable=portable, packed=packed)
+    if (Path(out) / CARD).is_file():
+        text = (Path(out) / CARD).read_text(encoding="utf-8")
+        write_bytes(Path(out) / CARD, reopened(text, opening(Path(out))).encode())
     return opener(Path(out))
 
 
@@ -43,6 +57,37 @@ def opener(folder: Path) -> str:
         return "plain transformers"
     unpacks = ", which unpacks its weights" if "packed" in config["prunus"] else ""
     return f"prunus (import prunus, then from_pretrained){unpacks}"
+
+
+def opening(folder: Path) -> str:
+    """What opens a checkpoint, in Python."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    stock = (config.get("architectures") or [""])[0]
+    if (folder / MODULES).is_file():
+        lines = ["import prunus"] * ("prunus" in config)
+        lines += ["from sentence_transformers import SentenceTransformer", ""]
+        return "\n".join([*lines, f"model = SentenceTransformer({WHERE!r})"])
+    if (folder / FILE).exists():
+        auto = next(reversed(config["auto_map"]))
+        called, imported = f"{auto}.from_pretrained({WHERE!r}, trust_remote_code=True)", auto
+    elif "prunus" in config or not hasattr(transformers, stock):
+        called, imported = f"prunus.load({WHERE!r})", ""
+    else:
+        called, imported = f"{stock}.from_pretrained({WHERE!r})", stock
+    return _code(called, imported, folder)
+
+
+def _code(called: str, imported: str, folder: Path) -> str:
+    """The lines that open a model, and what makes its inputs."""
+    beside = next((cls for file, cls in PROCESSORS.items() if (folder / file).is_file()), "")
+    names = sorted(filter(None, (imported, beside)))
+    return "\n".join((
+        *(["import prunus"] if not imported else []),
+        *([f"from transformers import {', '.join(names)}"] if names else []),
+        "",
+        f"model = {called}",
+        *([f"processor = {beside}.from_pretrained({WHERE!r})"] if beside else []),
+    ))  # fmt: skip
 
 
 @dataclass(frozen=True)

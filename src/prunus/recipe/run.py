@@ -10,6 +10,7 @@ from prunus.errors import PrunusError
 from prunus.files import folder_beside
 from prunus.measure.memory import Peak, peak_memory
 from prunus.recipe._bars import Bars
+from prunus.recipe._card import write_card
 from prunus.recipe._detail import detail
 from prunus.recipe._fresh import difference
 from prunus.recipe._frontier import frontier
@@ -37,9 +38,10 @@ from prunus.report import Report, write
 def run(recipe: Recipe, out: str | Path, quiet: bool = False) -> Report:
     """Carry a recipe out.
 
-    The folder appears complete, at the end: ``model/`` with its tokenizer, ``plan.safetensors``,
-    ``recipe.yaml`` with every default spelt out, ``report.json``, ``report.html``, ``run.log``;
-    ``sensitivity.*`` where select: measured measures first; and ``adapters/``, what
+    The folder appears complete, at the end: ``model/`` with its tokenizer and its card,
+    ``plan.safetensors``, ``recipe.yaml`` with every default spelt out, ``report.json``,
+    ``report.html``, ``run.log``; ``sensitivity.*`` where select: measured measures first; and
+    ``adapters/``, what
     :func:`prunus.checkpoint.load_adapters` puts back onto the dense model, where drive: stepwise
     trained any.
 
@@ -64,6 +66,7 @@ def run(recipe: Recipe, out: str | Path, quiet: bool = False) -> Report:
         stage = Stage(recipe, chosen, folder, out, bars, log)
         report = _carry_out(stage, source, peak)
         write(report, folder)
+        write_card(report, recipe, chosen.task, folder / "model", source)
         log.info("done")
     rmtree(checkpoints_of(out), ignore_errors=True)
     return report

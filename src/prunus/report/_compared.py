@@ -2,8 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from prunus.report import _units as show
+from prunus.report._pareto import Cost, Model, Quality, plots
+from prunus.report._picture import Picture
 from prunus.report._rows import clock
 from prunus.report._schema import Baseline, Latency, Report
 
@@ -30,6 +33,45 @@ def lines(report: Report) -> list[Line]:
     if not report.compared:
         return []
     return [_dense(report), *map(_line, report.compared), _pruned(report)]
+
+
+def pictures(report: Report) -> list[Picture]:
+    """Quality against what it costs, of the same models; nothing where none was asked for."""
+    if not report.compared:
+        return []
+    costs = [Cost("FLOPs", show.scaled), Cost("time against the dense model", show.share),
+             Cost("weights", partial(show.scaled, unit="B"))]  # fmt: skip
+    return plots([*_models(report)], Quality(report.quality.metric), costs)
+
+
+def _models(report: Report) -> Iterator[Model]:
+    quality, speeds = report.quality, report.latency_ms
+    dense = report.flops.dense, 1.0, report.bytes.dense
+    yield from _model("dense", quality.dense, *dense)
+    for one in report.compared:
+        yield from _model(one.name, one.quality, one.flops, _time(one.latency_ms), one.bytes)
+    pruned = report.flops.pruned, _time(speeds), report.bytes.pruned
+    yield from _model("pruned", quality.pruned, *pruned, chosen=True)
+
+
+def _model(
+    name: str,
+    value: float | None,
+    flops: int | None,
+    time: float | None,
+    size: int | None,
+    chosen: bool = False,
+) -> Iterator[Model]:
+    """It, where its quality is known, with those of its costs that are."""
+    costs = {"FLOPs": flops, "time against the dense model": time, "weights": size}
+    known = {cost: own for cost, own in costs.items() if own is not None}
+    if value is not None:
+        yield Model(name, value, known, chosen)
+
+
+def _time(entries: tuple[Latency, ...]) -> float | None:
+    """A call's time against the dense model's, as measured last."""
+    return 1 / entries[-1].speedup if entries else None
 
 
 def timed(report: Report) -> str:

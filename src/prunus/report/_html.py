@@ -9,7 +9,7 @@ import yaml
 from prunus.report import _frontier as search
 from prunus.report import _modules, _sensitivity, _trainings, _zeros
 from prunus.report import _units as show
-from prunus.report._compared import COLUMNS, lines, timed
+from prunus.report._compared import COLUMNS, lines, pictures, timed
 from prunus.report._heat import heats
 from prunus.report._page import page
 from prunus.report._rows import clock, label, removed, rows
@@ -51,6 +51,7 @@ def html(report: Report) -> str:
         recall=_recall(report.detail),
         compared=lines(report),
         columns=COLUMNS,
+        costs=pictures(report),
         search=search,
         searched=search.plot(report),
         timed=timed(report),

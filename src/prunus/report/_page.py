@@ -1,4 +1,4 @@
-"""Pages of one file: the style inside, nothing loaded from anywhere, whatever comes in escaped."""
+"""Pages of one file: the style inside, nothing loaded, whatever comes in escaped; and texts."""
 
 import base64
 import hashlib
@@ -15,14 +15,12 @@ PICTURE = "picture.svg.jinja"
 
 def page(package: str = "prunus.report", template: str = TEMPLATE, **values: Any) -> str:
     """The template of a package, filled; it shares the style of reports."""
-    environment = Environment(
-        loader=ChoiceLoader([PackageLoader(package, ""), PackageLoader("prunus.report", "")]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template(template).render(**values)
+    return _environment(package, escaped=True).get_template(template).render(**values)
+
+
+def plain(template: str, **values: Any) -> str:
+    """A template of reports that is no page, filled; nothing in it is escaped."""
+    return _environment("prunus.report", escaped=False).get_template(template).render(**values)
 
 
 def svg(picture: Picture) -> str:
@@ -35,3 +33,14 @@ def sorting() -> dict[str, str]:
     script = resources.files("prunus.report").joinpath("sort.js").read_text(encoding="utf-8")
     digest = hashlib.sha256(script.encode()).digest()
     return {"script": script, "allowed": base64.b64encode(digest).decode()}
+
+
+def _environment(package: str, escaped: bool) -> Environment:
+    return Environment(
+        loader=ChoiceLoader([PackageLoader(package, ""), PackageLoader("prunus.report", "")]),
+        autoescape=escaped,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=not escaped,
+    )

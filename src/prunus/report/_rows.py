@@ -53,7 +53,8 @@ def _quality(quality: Quality) -> Iterator[Row]:
     beside = [f"{label(name)} {show.points(value)}" for name, value in quality.baselines.items()]
     note = ", ".join([f"%, {quality.n:,} examples", *beside])
     dense = show.points(quality.dense)
-    yield Row(quality.metric, note, dense, pruned, _points_lost(quality))
+    remark = f"± {show.points(quality.margin)}, 95 %, paired" if quality.margin is not None else ""
+    yield Row(quality.metric, note, dense, pruned, _points_lost(quality), remark)
     if quality.agreement is not None:
         yield Row("agreement", "with the dense model", "", show.percent(quality.agreement), "")
 
@@ -143,13 +144,34 @@ def _pair(what: str, note: str, pair: Pair, unit: str = "") -> Row:
 
 def _latencies(entries: tuple[Latency, ...]) -> Iterator[Row]:
     for entry in entries:
-        size = f"{entry.runtime}, {show.call(entry.batch, entry.length)}"
-        threads = f"{entry.threads} thread{'s' * (entry.threads != 1)}"
-        yield _timing(f"{clock(entry)} time", f"{size}, {threads}", entry, _remark(entry))
+        yield _timing(f"{clock(entry)} time", _call(entry), entry, _remark(entry))
         if entry.predicted is not None:
             yield _predicted(entry.predicted, entry.speedup)
         if entry.wall is not None and entry.clock != "wall":
-            yield _timing("wall time", f"{size}, {threads}", entry.wall, "")
+            yield _timing("wall time", _call(entry), entry.wall, "")
+
+
+def examples(report: Report) -> str:
+    """What qualities are measured on: how many examples, and of which split where that is told."""
+    split = split_of(report)
+    return f"{report.quality.n:,} examples" + (f" of {split}" if split else "")
+
+
+def split_of(report: Report) -> str | None:
+    """The split that qualities are measured on, where the recipe tells."""
+    said = report.recipe.get("evaluation")
+    split = said.get("split") if isinstance(said, dict) else None
+    return split if isinstance(split, str) else None
+
+
+def timed(entry: Latency) -> str:
+    """What a latency was measured with: its runtime, its call, its threads, its clock."""
+    return f"{_call(entry)}, {clock(entry)} time"
+
+
+def _call(entry: Latency) -> str:
+    threads = f"{entry.threads} thread{'s' * (entry.threads != 1)}"
+    return f"{entry.runtime}, {show.call(entry.batch, entry.length)}, {threads}"
 
 
 def _predicted(told: Predicted, reached: float) -> Row:

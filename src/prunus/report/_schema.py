@@ -20,6 +20,7 @@ class Quality(_Value):
         dense: the dense model's value.
         pruned: the pruned model's value, as reloaded from its checkpoint.
         stderr: standard error of ``pruned``.
+        margin: half the width of the 95 % interval of ``pruned - dense``, paired by example.
         n: how many examples were asked.
         agreement: fraction of examples that both models answer alike (a correlation for numbers).
         baselines: what can be had without the model, such as the majority class, by name.
@@ -30,6 +31,7 @@ class Quality(_Value):
     dense: Number
     pruned: Number
     stderr: Number
+    margin: Number = None
     n: Count
     agreement: Number = None
     baselines: dict[str, Number] = Field(default_factory=dict)

@@ -62,7 +62,7 @@ def pictures(histories: Sequence[History], metric: str) -> list[Picture]:
 def compared(
     runs: Mapping[str, list[list[Look]]], what: str, title: str, above: str
 ) -> Picture | None:
-    """A line for every run.
+    """A line for every run; beside it what it was trained on, where there are few.
 
     Args:
         runs: the looks of their trainings, by name.
@@ -73,7 +73,7 @@ def compared(
     found = [
         series
         for place, (name, trainings) in enumerate(runs.items())
-        for series in _run(name, place, trainings, what)
+        for series in _run(name, place, trainings, what, alone=len(runs) > len(COLOURS))
     ]
     return curves(title, found, ALL, above)
 
@@ -101,16 +101,19 @@ def _loss(value: float | None) -> str:
     return show.NONE if value is None else f"{value:.4f}"
 
 
-def _run(name: str, place: int, trainings: list[list[Look]], what: str) -> Iterator[Series]:
+def _run(
+    name: str, place: int, trainings: list[list[Look]], what: str, *, alone: bool
+) -> Iterator[Series]:
     colour = COLOURS[place % len(COLOURS)]
     for own in trainings:
-        if what == "validation":
+        if what == "validation" and not alone:
             yield Series(name, f"{colour} {THIN}", _trained(own), told=False)
         yield _line(name, place, own, what, name)
 
 
 def _line(name: str, place: int, own: Sequence[Look], what: str, said: str) -> Series:
-    style = f"{COLOURS[place % len(COLOURS)]} {SOLID}"
+    again = place // len(COLOURS) % 2
+    style = f"{COLOURS[place % len(COLOURS)]} {SOLID}{' dashed' * again}"
     points = [(one.cpu, value) for one in own if (value := getattr(one.point, what)) is not None]
     kept = [one for one in own if one.kept and getattr(one.point, what) is not None]
     marked = None

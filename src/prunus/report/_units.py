@@ -19,6 +19,11 @@ def percent(fraction: float | None, digits: int = 1) -> str:
     return NONE if fraction is None else f"{100 * fraction:.{digits}f} %"
 
 
+def share(fraction: float) -> str:
+    """``0.5`` is ``50 %``, three figures at most."""
+    return f"{100 * fraction:.3g} %"
+
+
 def points(value: float | None) -> str:
     """A value that is already in percent, two decimals."""
     return NONE if value is None else f"{value:.2f}"

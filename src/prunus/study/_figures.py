@@ -67,20 +67,37 @@ def figures(runs: Sequence[Gathered], reach: float | None = None) -> list[Figure
     return made
 
 
-def _losses(runs: Sequence[Gathered]) -> Figure:
-    seen = {own.name: looks(own.histories, own.tuning) for own in runs}
-    metrics = dict.fromkeys(own.metric for own in runs)
+def trainings(runs: Sequence[Gathered]) -> dict[str, Picture]:
+    """How losses fell and qualities rose, by name; nothing of runs that were not looked at."""
+    seen = {
+        own.name: looks(own.histories, own.tuning)
+        for own in runs
+        if any(part.points for part in own.histories)
+    }
+    if not seen:
+        return {}
+    metrics = dict.fromkeys(own.metric for own in runs if own.name in seen)
     pictures = {"losses": compared(seen, "validation", "Losses against processor time", "loss")}
     for metric in metrics:
-        measured = {own.name: seen[own.name] for own in runs if own.metric == metric}
+        measured = {own.name: seen[own.name] for own in runs
+                    if own.name in seen and own.metric == metric}  # fmt: skip
         name = slug("quality", *([metric] if len(metrics) > 1 else []))
         pictures[name] = compared(measured, "quality", f"{metric} against processor time", metric)
+    return _drawn(pictures)
+
+
+def _losses(seen: Sequence[Gathered]) -> Figure:
     head = (
         "run", "training", "step", "epoch", "cpu", "seconds", "training_loss", "validation_loss",
         "quality", "kept",
     )  # fmt: skip
-    rows = [_look(name, own) for name, parts in seen.items() for part in parts for own in part]
-    return Figure("losses", _drawn(pictures), head, rows)
+    rows = [
+        _look(own.name, look)
+        for own in seen
+        for part in looks(own.histories, own.tuning)
+        for look in part
+    ]
+    return Figure("losses", trainings(seen), head, rows)
 
 
 def _look(name: str, own: Look) -> Sequence[Any]:

@@ -9,6 +9,7 @@ from pydantic import Field, JsonValue, TypeAdapter, ValidationError
 from prunus.errors import PrunusError
 from prunus.registry import Part
 from prunus.report import Report, read
+from prunus.report._rows import examples, timed
 from prunus.study._row import Published, Row
 
 REPORT = "report.json"
@@ -23,6 +24,7 @@ class Result(Part):
         name: the row's.
         task: what was done, in words.
         metric: what ``dense`` and ``pruned`` are values of, in percent.
+        examples: how many examples of which split they are measured on.
         dense: of the dense model.
         pruned: of the pruned model.
         density: of what the recipe lets go, the fraction that stays, in the budget's metric.
@@ -30,7 +32,10 @@ class Result(Part):
         params: parameters of the pruned model.
         trained: parameters that were trained, where any were.
         flops: of one sequence or sample, of the pruned model.
+        bytes: of its weights.
+        margin: half the width of the 95 % interval of ``change``, where that was measured.
         speedup: as measured by the last of the recipe's latencies; None where it asks for none.
+        timed: what that was measured with: runtime, size of a call, threads, clock.
         seconds: of the whole run.
         columns: what the sheet says of the row.
         published: what others say.
@@ -40,6 +45,7 @@ class Result(Part):
     name: str
     task: str
     metric: str
+    examples: str | None = None
     dense: float
     pruned: float
     density: float
@@ -47,11 +53,19 @@ class Result(Part):
     params: int
     trained: int | None
     flops: int
+    bytes: int | None = None
+    margin: float | None = None
     speedup: float | None
+    timed: str | None = None
     seconds: float
     columns: dict[str, JsonValue] = Field(default_factory=dict)
     published: Published
     recipe: dict[str, JsonValue]
+
+    @property
+    def change(self) -> float:
+        """Points of the metric that were won, below 0 where some were lost."""
+        return self.pruned - self.dense
 
     @property
     def drop(self) -> float:
@@ -80,10 +94,12 @@ def result_of(
         PrunusError: the report lacks the metric that is published.
     """
     metric, dense, pruned = _quality(report, published.metric)
+    last = report.latency_ms[-1] if report.latency_ms else None
     return Result(
         name=name,
         task=report.task,
         metric=metric,
+        examples=examples(report),
         dense=dense,
         pruned=pruned,
         density=report.density.of_sites,
@@ -91,7 +107,10 @@ def result_of(
         params=report.params.pruned,
         trained=report.trained,
         flops=report.flops.pruned,
-        speedup=report.latency_ms[-1].speedup if report.latency_ms else None,
+        bytes=report.bytes.pruned,
+        margin=report.quality.margin if metric == report.quality.metric else None,
+        speedup=last and last.speedup,
+        timed=last and timed(last),
         seconds=report.seconds.total,
         columns=dict(columns or {}),
         published=published,

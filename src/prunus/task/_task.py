@@ -20,11 +20,13 @@ class Task(Part, ABC):
 
     Attributes:
         head: the head that answers it, as transformers names its classes.
+        pipeline: what the hub calls such tasks; None where it knows none.
         splits: for ``train``, ``calibration``, ``development`` and ``validation`` either a split
             of the source or a count of rows to draw from its training split.
     """
 
     head: ClassVar[str]
+    pipeline: ClassVar[str | None] = None
     splits: dict[SplitName, str | PositiveInt] = Field(default_factory=dict)
 
     @abstractmethod

@@ -34,6 +34,7 @@ class Glue(TextTask):
     """
 
     head: ClassVar[str] = TextClassification.head
+    pipeline: ClassVar[str | None] = TextClassification.pipeline
     subset: str
 
     @field_validator("subset")
@@ -43,13 +44,23 @@ class Glue(TextTask):
             raise unknown("GLUE subset", subset, SUBSETS)
         return subset
 
+    @property
+    def data(self) -> str:
+        """Where the hub has it."""
+        return "nyu-mll/glue"
+
+    @property
+    def config(self) -> str:
+        """How it is called there."""
+        return self.subset
+
     def table(self) -> TextClassification:
         """The same task with its columns and metrics spelt out."""
         settings = dict(SUBSETS[self.subset])
         settings["splits"] = settings.get("splits", {}) | self.splits
         if self.max_length is not None:
             settings["max_length"] = self.max_length
-        return TextClassification(data="nyu-mll/glue", config=self.subset, **settings)
+        return TextClassification(data=self.data, config=self.config, **settings)
 
     def prepare(
         self,

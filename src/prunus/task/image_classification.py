@@ -53,6 +53,7 @@ class ImageClassification(Task):
     """
 
     head: ClassVar[str] = "ImageClassification"
+    pipeline: ClassVar[str | None] = "image-classification"
     data: str | dict[str, str] = DIGITS
     config: str | None = None
     image: str | None = None

@@ -39,6 +39,7 @@ class QuestionAnswering(TextTask):
     """
 
     head: ClassVar[str] = "QuestionAnswering"
+    pipeline: ClassVar[str | None] = "question-answering"
     data: str | dict[str, str]
     config: str | None = None
     max_length: PositiveInt = 384

@@ -42,6 +42,7 @@ class TextClassification(TextTask):
     """
 
     head: ClassVar[str] = "SequenceClassification"
+    pipeline: ClassVar[str | None] = "text-classification"
     data: str | dict[str, str]
     config: str | None = None
     text: str | tuple[str, str] = "text"

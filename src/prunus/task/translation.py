@@ -42,6 +42,7 @@ class Translation(TextTask):
     """
 
     head: ClassVar[str] = "Seq2SeqLM"
+    pipeline: ClassVar[str | None] = "translation"
     data: str | dict[str, str]
     config: str | None = None
     source: str = "en"
