@@ -35,7 +35,7 @@ class Alone:
         falling = sorted(set(densities), reverse=True)
         ranks = {name: ranks_of(found[name], site) for name, site in job.sites.items()}
         steps = {
-            name: {d: best_of(ranks[name], site, d, job.budget.round_to) for d in falling}
+            name: {d: best_of(ranks[name], site, d, job.budget.step(site.kind)) for d in falling}
             for name, site in job.sites.items()
         }
         return {
