@@ -1,9 +1,10 @@
 """The kernel for machines without a compiler: numba's, a few times slower than the one in C."""
 
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from prunus.errors import PrunusError
@@ -38,24 +39,27 @@ def multiply(x: Tensor, runs: Runs, threads: int) -> Tensor:
     Returns:
         [tokens, outputs].
     """
-    size = max(1, min(TILE, -(-len(x) // threads)))
     y = x.new_empty(len(x), runs.shape[0])
-    pairs = list(zip(x.split(size), y.split(size), strict=True))
-    if threads == 1 or len(pairs) == 1:
-        for inputs, outputs in pairs:
-            _tile(inputs, outputs, runs)
+    held = [one.numpy() for one in (runs.starts, runs.columns, runs.values, runs.bias)]
+    tile = partial(_tile, held)
+    count = max(1, min(len(x), max(threads, -(-len(x) // TILE))))
+    parts = [np.array_split(one.numpy(), count) for one in (x, y)]
+    if threads == 1 or count == 1:
+        list(map(tile, *parts))
     else:
         with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(lambda pair: _tile(*pair, runs), pairs))
+            list(pool.map(tile, *parts))
     return y
 
 
-def _tile(x: Tensor, y: Tensor, runs: Runs) -> None:
-    """With tokens innermost, so that a processor computes many at once."""
-    tall = x.new_empty(len(runs.bias), len(x))
-    tensors = (x.T.contiguous(), runs.starts, runs.columns, runs.values, runs.bias, tall)
-    load()(*(tensor.numpy() for tensor in tensors))
-    y.copy_(tall[: runs.shape[0]].T)
+def _tile(held: list[np.ndarray], x: np.ndarray, y: np.ndarray) -> None:
+    """With tokens innermost, so that a processor computes many at once.
+
+    In numpy: torch's inference mode, in which these may have been made, is not that of all threads.
+    """
+    tall = np.empty((len(held[-1]), len(x)), x.dtype)
+    load()(np.ascontiguousarray(x.T), *held, tall)
+    y[:] = tall[: y.shape[1]].T
 
 
 def _panels(x: Any, starts: Any, columns: Any, values: Any, bias: Any, y: Any) -> None:
