@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
 from typing import Any
 
-import numpy as np
+import torch
 from torch import Tensor
 
 from prunus.errors import PrunusError
@@ -39,27 +39,20 @@ def multiply(x: Tensor, runs: Runs, threads: int) -> Tensor:
     Returns:
         [tokens, outputs].
     """
-    y = x.new_empty(len(x), runs.shape[0])
+    size = max(1, min(TILE, -(-len(x) // threads)))
+    inputs = [part.T.contiguous() for part in x.split(size)]  # tokens innermost: many at once
+    sums = [x.new_empty(len(runs.bias), part.shape[1]) for part in inputs]
     held = [one.numpy() for one in (runs.starts, runs.columns, runs.values, runs.bias)]
-    tile = partial(_tile, held)
-    count = max(1, min(len(x), max(threads, -(-len(x) // TILE))))
-    parts = [np.array_split(one.numpy(), count) for one in (x, y)]
-    if threads == 1 or count == 1:
-        list(map(tile, *parts))
+    calls = [
+        partial(load(), x.numpy(), *held, y.numpy()) for x, y in zip(inputs, sums, strict=True)
+    ]
+    if threads == 1 or len(calls) == 1:
+        for call in calls:
+            call()
     else:
         with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(tile, *parts))
-    return y
-
-
-def _tile(held: list[np.ndarray], x: np.ndarray, y: np.ndarray) -> None:
-    """With tokens innermost, so that a processor computes many at once.
-
-    In numpy: torch's inference mode, in which these may have been made, is not that of all threads.
-    """
-    tall = np.empty((len(held[-1]), len(x)), x.dtype)
-    load()(np.ascontiguousarray(x.T), *held, tall)
-    y[:] = tall[: y.shape[1]].T
+            list(pool.map(lambda call: call(), calls))
+    return torch.cat([one[: runs.shape[0]].T for one in sums])
 
 
 def _panels(x: Any, starts: Any, columns: Any, values: Any, bias: Any, y: Any) -> None:
