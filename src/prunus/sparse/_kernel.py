@@ -1,5 +1,7 @@
 """Which kernel computes, and the product with runs as an operation that torch knows."""
 
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import torch
@@ -31,6 +33,11 @@ def kernel_of(name: str | None) -> str:
     raise PrunusError("\n".join(("no kernel for sparse layers works here:", *faults)))
 
 
+@cache
+def _function(kernel: str) -> Callable[[Tensor, Runs, int], Tensor]:
+    return load("sparse", kernel).multiply
+
+
 def multiply(x: Tensor, runs: Runs, kernel: str) -> Tensor:
     """The product x W^T + b by a kernel: [..., inputs] -> [..., outputs], any layout of x.
 
@@ -45,7 +52,7 @@ def multiply(x: Tensor, runs: Runs, kernel: str) -> Tensor:
             " model so, or keep it dense"
         )
     rows = x.detach().reshape(-1, runs.shape[1]).contiguous()
-    y = load("sparse", kernel).multiply(rows, runs, torch.get_num_threads())
+    y = _function(kernel)(rows, runs, torch.get_num_threads())
     return y.view(*x.shape[:-1], runs.shape[0])
 
 

@@ -16,7 +16,7 @@ from prunus.sparse._runs import density_of, length_of
 
 CLASSES: dict[type, type[Sparse]] = {nn.Linear: SparseLinear, Conv1D: SparseConv1D}
 FULL = 0.9
-"""A density from which on no kernel gains, and none is timed."""
+"""A density above which zeros buy nothing, and nothing is timed."""
 GAIN = 1.1
 """The speed-up from which on a layer is replaced."""
 PAIRS, SECONDS = 5, 0.004

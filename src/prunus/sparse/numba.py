@@ -1,9 +1,10 @@
 """The kernel for machines without a compiler: numba's, a few times slower than the one in C."""
 
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from prunus.errors import PrunusError
@@ -39,23 +40,19 @@ def multiply(x: Tensor, runs: Runs, threads: int) -> Tensor:
         [tokens, outputs].
     """
     size = max(1, min(TILE, -(-len(x) // threads)))
-    y = x.new_empty(len(x), runs.shape[0])
-    pairs = list(zip(x.split(size), y.split(size), strict=True))
-    if threads == 1 or len(pairs) == 1:
-        for inputs, outputs in pairs:
-            _tile(inputs, outputs, runs)
+    inputs = [part.T.contiguous() for part in x.split(size)]  # tokens innermost: many at once
+    sums = [x.new_empty(len(runs.bias), part.shape[1]) for part in inputs]
+    held = [one.numpy() for one in (runs.starts, runs.columns, runs.values, runs.bias)]
+    calls = [
+        partial(load(), x.numpy(), *held, y.numpy()) for x, y in zip(inputs, sums, strict=True)
+    ]
+    if threads == 1 or len(calls) == 1:
+        for call in calls:
+            call()
     else:
         with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(lambda pair: _tile(*pair, runs), pairs))
-    return y
-
-
-def _tile(x: Tensor, y: Tensor, runs: Runs) -> None:
-    """With tokens innermost, so that a processor computes many at once."""
-    tall = x.new_empty(len(runs.bias), len(x))
-    tensors = (x.T.contiguous(), runs.starts, runs.columns, runs.values, runs.bias, tall)
-    load()(*(tensor.numpy() for tensor in tensors))
-    y.copy_(tall[: runs.shape[0]].T)
+            list(pool.map(lambda call: call(), calls))
+    return torch.cat([one[: runs.shape[0]].T for one in sums])
 
 
 def _panels(x: Any, starts: Any, columns: Any, values: Any, bias: Any, y: Any) -> None:
