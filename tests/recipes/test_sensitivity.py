@@ -151,13 +151,19 @@ def test_what_was_measured_outlives_an_interruption(settings, whole, tmp_path, m
     assert losses(found) == losses(Sensitivity.read(whole))
 
 
-def test_few_examples_are_enough_for_a_first_round(settings, tmp_path, clock, monkeypatch):
+def test_as_many_examples_as_everything_can_be_measured_on(settings, tmp_path, clock, monkeypatch):
+    """A batch of 12 takes a second: 0.6 seconds for each of 20 points are 7 examples."""
     monkeypatch.setattr(_sensitive, "FEWEST", 2)
     found = sensitivity(settings("select=greedy"), tmp_path, minutes=0.2, quiet=True)
-    assert found.samples == 12  # a second a batch of 12: the first round has 4 seconds for 4 sites
-    monkeypatch.setattr(_sensitive, "FIRST", 12)
+    assert found.samples == 7
+    monkeypatch.setattr(_sensitive, "FEWEST", 9)
     found = sensitivity(settings("select=greedy"), tmp_path / "b", minutes=0.2, quiet=True)
-    assert found.samples == 3
+    assert found.samples == 9
+
+
+def test_sites_of_which_nothing_can_go(settings, tmp_path):
+    with pytest.raises(PrunusError, match="give lower ones"):
+        sensitivity(settings("budget.round_to=24", "sites=neurons"), tmp_path, (0.9,), LONG)
 
 
 def test_the_metric_is_measured_where_it_is_asked_for(settings, tmp_path):

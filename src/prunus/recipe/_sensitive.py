@@ -23,8 +23,6 @@ from prunus.registry import spelt
 from prunus.sensitivity import Measurement, Sensitivity, SiteCurve
 from prunus.task import Prepared, Quality
 
-FIRST = 3
-"""The first round, one density of every site, takes at most 1 / FIRST of the time."""
 FEWEST = 32
 """Examples that are measured on in any case, where there are as many."""
 
@@ -54,7 +52,7 @@ class Measuring:
     pace: float = field(init=False, default=0.0)
 
     def begin(self, seconds: float) -> None:
-        """Score units, and choose on how many examples to measure, or go on with those.
+        """Score units, and take as many examples as time allows, or those of an earlier call.
 
         Args:
             seconds: there will be for measuring.
@@ -62,11 +60,11 @@ class Measuring:
         Raises:
             PrunusError: the journal is of something else, or no site has a unit that may go.
         """
-        sites = sum(bool(steps) for steps in self._steps.values())
-        if not sites:
+        points = sum(map(len, self._steps.values()))
+        if not points:
             raise PrunusError("nothing can go of any site at these densities; give lower ones")
         self.pace = self._pace()
-        self.journal.begin(self._head(int(seconds / FIRST / sites / self.pace)))
+        self.journal.begin(self._head(int(seconds / points / self.pace)))
 
     def run(self, seconds: float) -> None:
         """Measure until nothing is left, or no time for one more point.
