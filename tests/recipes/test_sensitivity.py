@@ -161,11 +161,6 @@ def test_as_many_examples_as_everything_can_be_measured_on(settings, tmp_path, c
     assert found.samples == 9
 
 
-def test_sites_of_which_nothing_can_go(settings, tmp_path):
-    with pytest.raises(PrunusError, match="give lower ones"):
-        sensitivity(settings("budget.round_to=24", "sites=neurons"), tmp_path, (0.9,), LONG)
-
-
 def test_the_metric_is_measured_where_it_is_asked_for(settings, tmp_path):
     found = sensitivity(settings("select=greedy"), tmp_path, (0.5,), LONG, True, quiet=True)
     assert found.metric == "accuracy"
