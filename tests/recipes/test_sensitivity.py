@@ -128,6 +128,15 @@ def test_it_stops_in_time_and_goes_on(settings, whole, tmp_path, clock):
     assert losses(again) == losses(found)
 
 
+def test_other_densities_are_added(settings, tmp_path, clock):
+    made = settings("select=greedy", "sites=neurons")
+    first = sensitivity(made, tmp_path, (0.5,), 0.2, quiet=True)
+    assert losses(sensitivity(made, tmp_path, (0.25,), 0.001, quiet=True)) == losses(first)
+    both = sensitivity(made, tmp_path, (0.25,), LONG, quiet=True)
+    assert losses(first).items() < losses(both).items()
+    assert [[point.asked for point in own.points] for own in both.sites] == [[(0.5,), (0.25,)]] * 2
+
+
 def test_what_was_measured_outlives_an_interruption(settings, whole, tmp_path, monkeypatch):
     made, add = settings("select=greedy"), Journal.add
 

@@ -1,6 +1,6 @@
 """Measures how sensitive each site is, for so long, and keeps what it finds."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -194,6 +194,7 @@ class Measuring:
             "loss": loss,
             "stderr": stderr,
             "quality": self._quality(own).value if self.metric else None,
+            "asked": self._asked(own.site, own.kept),
         }
 
     def _quality(self, own: Wanted | None, samples: int | None = None) -> Quality:
@@ -206,12 +207,15 @@ class Measuring:
 
     def _points(self, name: str) -> tuple[Measurement, ...]:
         rows = [row for row in self.journal.rows if row["site"] == name]
+        asked = {row["units"]: self._asked(name, row["units"], row["asked"]) for row in rows}
         keys = Measurement.model_fields.keys() - {"asked"}
         found = [
-            Measurement(**{key: row[key] for key in keys}, asked=self._asked(name, row["units"]))
+            Measurement(**{key: row[key] for key in keys}, asked=asked[row["units"]])
             for row in rows
         ]
         return tuple(sorted(found, key=lambda point: -point.units))
 
-    def _asked(self, name: str, units: int) -> tuple[float, ...]:
-        return tuple(d for d, own in self._ladders[name].items() if own.kept == units)
+    def _asked(self, name: str, units: int, before: Iterable[float] = ()) -> tuple[float, ...]:
+        """The densities, of this call or ``before``, that come to so many units."""
+        now = {density for density, own in self._ladders[name].items() if own.kept == units}
+        return tuple(sorted({*before, *now}, reverse=True))
