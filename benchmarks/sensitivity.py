@@ -2,9 +2,9 @@
 
     PRUNUS_DATA=... PRUNUS_MODELS=... python benchmarks/sensitivity.py [MINUTES]
 
-The dense MiniLM of SST-2, FLOPs of heads and neurons, one-shot with least squares. Sites are measured
-on 1,000 sentences drawn from the training split, MINUTES (10) for each criterion, into
-runs/sensitivity-CRITERION, where another call goes on. One thread; about a minute more for the cells.
+The dense MiniLM of SST-2, FLOPs of heads and neurons, one-shot with least squares. Sites are
+measured on 1,000 sentences drawn from the training split, MINUTES (10) for each criterion, into
+runs/sensitivity-CRITERION, where another call goes on. One thread; 5 minutes more for the cells.
 """
 
 import os

@@ -128,6 +128,15 @@ def test_it_stops_in_time_and_goes_on(settings, whole, tmp_path, clock):
     assert losses(again) == losses(found)
 
 
+def test_other_densities_are_added(settings, tmp_path, clock):
+    made = settings("select=greedy", "sites=neurons")
+    first = sensitivity(made, tmp_path, (0.5,), 0.2, quiet=True)
+    assert losses(sensitivity(made, tmp_path, (0.25,), 0.001, quiet=True)) == losses(first)
+    both = sensitivity(made, tmp_path, (0.25,), LONG, quiet=True)
+    assert losses(first).items() < losses(both).items()
+    assert [[point.asked for point in own.points] for own in both.sites] == [[(0.5,), (0.25,)]] * 2
+
+
 def test_what_was_measured_outlives_an_interruption(settings, whole, tmp_path, monkeypatch):
     made, add = settings("select=greedy"), Journal.add
 
@@ -151,13 +160,14 @@ def test_what_was_measured_outlives_an_interruption(settings, whole, tmp_path, m
     assert losses(found) == losses(Sensitivity.read(whole))
 
 
-def test_few_examples_are_enough_for_a_first_round(settings, tmp_path, clock, monkeypatch):
+def test_as_many_examples_as_everything_can_be_measured_on(settings, tmp_path, clock, monkeypatch):
+    """A batch of 12 takes a second: 0.6 seconds for each of 20 points are 7 examples."""
     monkeypatch.setattr(_sensitive, "FEWEST", 2)
     found = sensitivity(settings("select=greedy"), tmp_path, minutes=0.2, quiet=True)
-    assert found.samples == 12  # a second a batch of 12: the first round has 4 seconds for 4 sites
-    monkeypatch.setattr(_sensitive, "FIRST", 12)
+    assert found.samples == 7
+    monkeypatch.setattr(_sensitive, "FEWEST", 9)
     found = sensitivity(settings("select=greedy"), tmp_path / "b", minutes=0.2, quiet=True)
-    assert found.samples == 3
+    assert found.samples == 9
 
 
 def test_the_metric_is_measured_where_it_is_asked_for(settings, tmp_path):

@@ -1,6 +1,6 @@
 """Measures how sensitive each site is, for so long, and keeps what it finds."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -23,8 +23,6 @@ from prunus.registry import spelt
 from prunus.sensitivity import Measurement, Sensitivity, SiteCurve
 from prunus.task import Prepared, Quality
 
-FIRST = 3
-"""The first round, one density of every site, takes at most 1 / FIRST of the time."""
 FEWEST = 32
 """Examples that are measured on in any case, where there are as many."""
 
@@ -54,7 +52,7 @@ class Measuring:
     pace: float = field(init=False, default=0.0)
 
     def begin(self, seconds: float) -> None:
-        """Score units, and choose on how many examples to measure, or go on with those.
+        """Score units, and take as many examples as time allows, or those of an earlier call.
 
         Args:
             seconds: there will be for measuring.
@@ -62,11 +60,11 @@ class Measuring:
         Raises:
             PrunusError: the journal is of something else, or no site has a unit that may go.
         """
-        sites = sum(bool(steps) for steps in self._steps.values())
-        if not sites:
+        points = sum(map(len, self._steps.values()))
+        if not points:
             raise PrunusError("nothing can go of any site at these densities; give lower ones")
         self.pace = self._pace()
-        self.journal.begin(self._head(int(seconds / FIRST / sites / self.pace)))
+        self.journal.begin(self._head(int(seconds / points / self.pace)))
 
     def run(self, seconds: float) -> None:
         """Measure until nothing is left, or no time for one more point.
@@ -196,6 +194,7 @@ class Measuring:
             "loss": loss,
             "stderr": stderr,
             "quality": self._quality(own).value if self.metric else None,
+            "asked": self._asked(own.site, own.kept),
         }
 
     def _quality(self, own: Wanted | None, samples: int | None = None) -> Quality:
@@ -208,12 +207,15 @@ class Measuring:
 
     def _points(self, name: str) -> tuple[Measurement, ...]:
         rows = [row for row in self.journal.rows if row["site"] == name]
+        asked = {row["units"]: self._asked(name, row["units"], row["asked"]) for row in rows}
         keys = Measurement.model_fields.keys() - {"asked"}
         found = [
-            Measurement(**{key: row[key] for key in keys}, asked=self._asked(name, row["units"]))
+            Measurement(**{key: row[key] for key in keys}, asked=asked[row["units"]])
             for row in rows
         ]
         return tuple(sorted(found, key=lambda point: -point.units))
 
-    def _asked(self, name: str, units: int) -> tuple[float, ...]:
-        return tuple(d for d, own in self._ladders[name].items() if own.kept == units)
+    def _asked(self, name: str, units: int, before: Iterable[float] = ()) -> tuple[float, ...]:
+        """The densities, of this call or ``before``, that come to so many units."""
+        now = {density for density, own in self._ladders[name].items() if own.kept == units}
+        return tuple(sorted({*before, *now}, reverse=True))

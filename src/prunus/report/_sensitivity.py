@@ -104,8 +104,8 @@ def pictures(found: Sensitivity) -> list[Picture]:
 
 def maps(found: Sensitivity) -> list[Map]:
     """Layers against densities; darker loses more, on a logarithmic scale common to all."""
-    losses = [max(point.loss, LEAST) for own in found.sites for point in own.points]
-    low, high = (log(losses and edge(losses)) for edge in (min, max))
+    losses = [log(max(point.loss, LEAST)) for own in found.sites for point in own.points]
+    low, high = min(losses), max(losses)
     made: dict[str, Map] = {}
     for row in ranked(found):
         stack, layer, column = place(row.curve.site)
