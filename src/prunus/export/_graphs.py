@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -9,7 +10,9 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from prunus.errors import PrunusError
+from prunus.export._facts import Generates, Positions
 from prunus.export._graph import Graph, Tensors, tensors_of
+from prunus.export._language import decoder_graph, positions_of, translator_graphs
 
 ROWS = 2
 """Rows of an example: axes of size one would be taken for constants."""
@@ -23,6 +26,21 @@ AXES = {
     "encoder_attention_mask": ("batch", "source"),
 }
 CHOICES = ("batch", "choices", "length")
+
+
+@dataclass(frozen=True)
+class Graphs:
+    """The graphs of a model.
+
+    Attributes:
+        parts: each becomes a file.
+        generates: how they write texts together, where they do.
+        positions: how the tokens of a decoder are counted.
+    """
+
+    parts: list[Graph]
+    generates: Generates | None = None
+    positions: Positions | None = None
 
 
 class Whole(nn.Module):
@@ -39,7 +57,7 @@ class Whole(nn.Module):
         return tensors_of(self.model(**inputs, **self.fixed, return_dict=True))
 
 
-def graphs_of(model: PreTrainedModel, batch: Tensors) -> list[Graph]:
+def graphs_of(model: PreTrainedModel, batch: Tensors) -> Graphs:
     """The graphs of a model, with inputs like those of a batch.
 
     Raises:
@@ -49,7 +67,16 @@ def graphs_of(model: PreTrainedModel, batch: Tensors) -> list[Graph]:
     other = sorted(batch.keys() - takes.keys())
     if other:
         raise PrunusError(f"a {type(model).__name__} does not take {', '.join(other)}")
-    return [Graph("model", Whole(model), _two_rows(batch), axes_of(batch))]
+    batch = _two_rows(batch)
+    axes, config = axes_of(batch), model.config
+    if model.can_generate() and config.is_encoder_decoder:
+        return Graphs(translator_graphs(model, batch), "encoder-decoder")
+    if model.can_generate() and not getattr(config, "add_cross_attention", False):
+        how = positions_of(model, batch)
+        made = decoder_graph(model, batch, how, axes)
+        if made is not None:
+            return Graphs([made], "decoder", how)
+    return Graphs([Graph("model", Whole(model), batch, axes)])
 
 
 def axes_of(batch: Tensors) -> dict[str, dict[int, str]]:

@@ -16,7 +16,7 @@ def far(model: nn.Module, exported: nn.Module, batches: Iterable[Tensors]) -> tu
     """The largest relative difference of two models' answers to batches and to their first rows.
 
     Returns:
-        max \\|a - b\\| / max \\|a\\| over every answer of torch ``a``, and on how many examples.
+        max abs(a - b) / max abs(a) over torch's answers a, the largest, and on how many examples.
 
     Raises:
         PrunusError: the export gives no such answer, or one of another shape.

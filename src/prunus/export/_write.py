@@ -54,13 +54,16 @@ def export(
     try:
         with folder_beside(folder) as fresh:
             _beside(model, fresh, processors)
-            stored = {g.name: _store(to, g, fresh) for g in graphs_of(model, batches[0])}
+            made = graphs_of(model, batches[0])
+            stored = {graph.name: _store(to, graph, fresh) for graph in made.parts}
             facts = Facts(
                 to=spelt(to)["name"],
                 dtype=to.dtype,
                 architecture=type(model).__name__,
                 checkpoint=checkpoint,
                 graphs=stored,
+                generates=made.generates,
+                positions=made.positions,
                 difference=0.0,
                 samples=0,
                 inputs=inputs,
