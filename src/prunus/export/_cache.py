@@ -1,4 +1,4 @@
-"""Keys and values of past tokens as named tensors, which is how they pass into and out of graphs."""
+"""Keys and values of past tokens as named tensors: so they pass into graphs and out of them."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any

@@ -12,7 +12,6 @@ from transformers.utils import ModelOutput
 from prunus.errors import PrunusError
 from prunus.export._cache import CROSS, PAST, PRESENT, filled, flat
 from prunus.export._exported import Exported
-from prunus.export._facts import Stored
 from prunus.export._language import positions
 
 
@@ -43,7 +42,7 @@ class Generating(Exported, GenerationMixin):
         ports = self.facts.graphs[graph].inputs
         held = {} if cache is None else flat(_whole(cache), PAST)
         return held or {
-            name: torch.zeros(rows, *_fixed(port.axes[1]), 0, *_fixed(port.axes[3]))
+            name: torch.zeros(rows, port.axes[1], 0, port.axes[3])  # pyright: ignore
             for name, port in ports.items()
             if name.startswith(PAST)
         }
@@ -154,7 +153,3 @@ def _whole(cache: Cache) -> DynamicCache:
 
 def _tokens(past: Mapping[str, Tensor]) -> int:
     return next(iter(past.values())).shape[2] if past else 0
-
-
-def _fixed(size: int | str) -> tuple[int]:
-    return (int(size),)

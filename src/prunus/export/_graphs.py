@@ -1,9 +1,7 @@
 """Which graphs a model is exported as, and what goes into them."""
 
 import inspect
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -67,7 +65,7 @@ def graphs_of(model: PreTrainedModel, batch: Tensors) -> Graphs:
     other = sorted(batch.keys() - takes.keys())
     if other:
         raise PrunusError(f"a {type(model).__name__} does not take {', '.join(other)}")
-    batch = _two_rows(batch)
+    batch = _two_rows(batch, model.dtype)
     axes, config = axes_of(batch), model.config
     if model.can_generate() and config.is_encoder_decoder:
         return Graphs(translator_graphs(model, batch), "encoder-decoder")
@@ -94,9 +92,9 @@ def _axes(name: str, tensor: Tensor) -> tuple[str, ...]:
     return CHOICES if tensor.dim() > len(TEXTS) else TEXTS[: tensor.dim()]
 
 
-def _two_rows(batch: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The first rows of a batch, twice where there is one alone."""
+def _two_rows(batch: Tensors, dtype: torch.dtype) -> dict[str, Tensor]:
+    """The first rows of a batch, twice where there is one alone; images in the model's dtype."""
     return {
-        name: torch.cat([own] * ROWS)[:ROWS] if len(own) < ROWS else own[:ROWS].clone()
+        name: torch.cat([own] * ROWS)[:ROWS].to(dtype if own.is_floating_point() else own.dtype)
         for name, own in batch.items()
     }

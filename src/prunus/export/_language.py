@@ -34,7 +34,7 @@ def positions(how: Positions, mask: Tensor, tokens: int) -> Tensor:
 
 
 def positions_of(model: PreTrainedModel, batch: Tensors) -> Positions | None:
-    """How a decoder counts positions, found on a text that is padded on the left; None: otherwise."""
+    """How a decoder counts positions, found on a text padded on the left; None: in no such way."""
     if "position_ids" not in inspect.signature(model.forward).parameters:
         return None
     ids = batch["input_ids"][:1]
@@ -99,7 +99,7 @@ class StepAfter(nn.Module):
         """Logits ``[row, token, word]``, and keys and values ``present.LAYER.key``."""
         past, cross = filled(inputs, PAST), filled(inputs, CROSS)
         mask = inputs["encoder_attention_mask"]
-        unread = mask.new_zeros(*mask.shape, self.width, dtype=torch.float32)
+        unread = mask.new_zeros(*mask.shape, self.width, dtype=self.model.dtype)
         out = self.model(
             encoder_outputs=BaseModelOutput(last_hidden_state=unread),
             attention_mask=mask,

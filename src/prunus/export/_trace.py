@@ -5,8 +5,9 @@ import logging
 import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import dataclass
+from io import StringIO
 from typing import Any
 from unittest.mock import patch
 
@@ -61,7 +62,7 @@ def trace(graph: Graph) -> Traced:
 
 
 def _widen(program: ExportedProgram) -> None:
-    """Sizes may be 0 and 1, which tracing takes for constants; the comparison with torch decides."""
+    """Let sizes be 0 and 1, which tracing excludes; the comparison with torch tells if they may."""
     ranges = program.range_constraints
     ranges.update({size: ValueRanges(0, found.upper) for size, found in ranges.items()})
 
@@ -74,15 +75,14 @@ def parameter(name: str) -> str:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Without what exporters say of their own insides."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    below = logging.root.manager.disable
+    logging.disable(logging.WARNING)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), redirect_stdout(StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        logging.disable(below)
 
 
 def _flat(graph: Graph) -> nn.Module:

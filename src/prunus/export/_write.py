@@ -1,5 +1,6 @@
 """Exporting: traced, written, opened again, compared with torch, and only then in its place."""
 
+import copy
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -54,7 +55,8 @@ def export(
     try:
         with folder_beside(folder) as fresh:
             _beside(model, fresh, processors)
-            made = graphs_of(model, batches[0])
+            cast = model if to.traces == model.dtype else copy.deepcopy(model).to(to.traces)
+            made = graphs_of(cast, batches[0])
             stored = {graph.name: _store(to, graph, fresh) for graph in made.parts}
             facts = Facts(
                 to=spelt(to)["name"],

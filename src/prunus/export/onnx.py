@@ -76,11 +76,15 @@ def _name_axes(values: Iterable[Any], ports: Mapping[str, Port]) -> None:
 
 def _quantize(path: Path) -> None:
     """Weights of products become 8-bit integers; what they meet is quantised as it comes."""
-    quantization = need("onnxruntime.quantization")
-    whole = path.with_name(f"whole-{path.name}")
-    path.rename(whole)
-    quantization.quantize_dynamic(
-        whole, path, per_channel=True, weight_type=quantization.QuantType.QInt8
-    )
-    for file in whole.parent.glob(f"{whole.name}*"):
+    onnx, quantization = need("onnx"), need("onnxruntime.quantization")
+    whole = onnx.load(path)
+    del whole.graph.value_info[:]  # of weights that are transposed on the way
+    for file in path.parent.glob(f"{path.name}*"):
         file.unlink()
+    quantization.quantize_dynamic(
+        whole,
+        path,
+        per_channel=True,
+        weight_type=quantization.QuantType.QInt8,
+        use_external_data_format=whole.ByteSize() > LARGEST,
+    )

@@ -17,7 +17,12 @@ class Pt2(Exporter):
     """An exported program, with weights in 16 bits if so wished."""
 
     packages: ClassVar[tuple[str, ...]] = ("torch",)
-    dtypes: ClassVar[tuple[Dtype, ...]] = ("float32",)
+    dtypes: ClassVar[tuple[Dtype, ...]] = ("float32", "bfloat16")
+
+    @property
+    def traces(self) -> torch.dtype:
+        """Its programs compute in what they were traced in."""
+        return getattr(torch, self.dtype)
 
     def write(self, traced: Traced, folder: Path) -> str:
         """One ``.pt2`` file."""
