@@ -9,6 +9,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from prunus.cli._checkpoints import bench, evaluate, fetch, save, show
 from prunus.cli._doctor import doctor
+from prunus.cli._export import export
 from prunus.cli._inc import import_inc
 from prunus.cli._library import library
 from prunus.cli._plot import plot
@@ -32,6 +33,7 @@ for command, name in (
     (show, "show"),
     (save, "save"),
     (fetch, "fetch"),
+    (export, "export"),
     (plot, "plot"),
     (check, "check"),
     (listing, "ls"),

@@ -20,7 +20,7 @@ def evaluate(
     batch_size: int = 32,
     quiet: bool = False,
 ) -> None:
-    """Measure the quality of a checkpoint, dense or pruned.
+    """Measure the quality of a checkpoint, dense, pruned or exported.
 
     Args:
         checkpoint: a folder (of a run, too), package:module/folder, or a hub id.
@@ -30,7 +30,7 @@ def evaluate(
         batch_size: examples in a batch.
         quiet: show no progress.
     """
-    spec = _task(task, recipe)
+    spec = task_of(task, recipe)
     with waiting("opening model and data", quiet):
         from prunus.recipe.checkpoints import evaluate as measure
     say(str(measure(checkpoint, spec, split, batch_size, quiet)))
@@ -120,7 +120,12 @@ def fetch(model: str, out: Path, /) -> None:
     say(f"model:     {out}", f"opened by: {found}")
 
 
-def _task(task: str | None, recipe: str | None) -> Any:
+def task_of(task: str | None, recipe: str | None) -> Any:
+    """The task of an option in one word, or of a recipe.
+
+    Raises:
+        PrunusError: neither or both are given.
+    """
     if (task is None) == (recipe is None):
         raise PrunusError("say which task: --task glue:sst2, or --recipe FILE")
     if recipe is not None:

@@ -23,7 +23,7 @@ from prunus.probe.work import flops
 from prunus.recipe._bars import Bars
 from prunus.recipe._measured import latencies
 from prunus.recipe._model import Settings
-from prunus.recipe._open import REPORT, folder_of, open_model, prepare, processor_of
+from prunus.recipe._open import REPORT, folder_of, open_any, open_model, prepare, processor_of
 from prunus.recipe._parts import build
 from prunus.recipe._settings import Latency
 from prunus.recipe._zeros import zeros
@@ -51,7 +51,7 @@ def evaluate(
         PrunusError: the checkpoint or the data is missing, or they do not fit.
     """
     chosen, folder = build("task", task), folder_of(checkpoint)
-    model = open_model(folder)
+    model = open_any(folder)
     prepared = prepare(chosen, model, processor_of(chosen, folder), seed=0)
     with Bars(quiet) as bars:
         return prepared.evaluate(model, split, batch_size, partial(bars.over, what="evaluate"))
