@@ -11,6 +11,7 @@ from prunus.cli._bench import bench
 from prunus.cli._checkpoints import evaluate, fetch, save, show
 from prunus.cli._compare import compare
 from prunus.cli._doctor import doctor
+from prunus.cli._export import export
 from prunus.cli._inc import import_inc
 from prunus.cli._library import library
 from prunus.cli._plot import plot
@@ -35,6 +36,7 @@ for command, name in (
     (show, "show"),
     (save, "save"),
     (fetch, "fetch"),
+    (export, "export"),
     (compare, "compare"),
     (plot, "plot"),
     (sensitivity, "sensitivity"),

@@ -16,9 +16,11 @@ def evaluate(
     recipe: str | None = None,
     split: str = "validation",
     batch_size: int = 32,
+    runtime: str = "torch-eager",
+    dtype: str = "float32",
     quiet: bool = False,
 ) -> None:
-    """Measure the quality of a checkpoint, dense or pruned.
+    """Measure the quality of a checkpoint, dense, pruned or exported.
 
     Args:
         checkpoint: a folder (of a run, too), package:module/folder, or a hub id.
@@ -26,12 +28,14 @@ def evaluate(
         recipe: or the recipe whose task it is.
         split: the task's split.
         batch_size: examples in a batch.
+        runtime: what runs it (see bench); an export has its own.
+        dtype: what it computes in.
         quiet: show no progress.
     """
-    spec = _task(task, recipe)
+    spec = task_of(task, recipe)
     with waiting("opening model and data", quiet):
         from prunus.recipe.checkpoints import evaluate as measure
-    say(str(measure(checkpoint, spec, split, batch_size, quiet)))
+    say(str(measure(checkpoint, spec, split, batch_size, (runtime, dtype), quiet)))
 
 
 def show(what: str, /) -> None:
@@ -78,7 +82,12 @@ def fetch(model: str, out: Path, /) -> None:
     say(f"model:     {out}", f"opened by: {found}")
 
 
-def _task(task: str | None, recipe: str | None) -> Any:
+def task_of(task: str | None, recipe: str | None) -> Any:
+    """The task of an option in one word, or of a recipe.
+
+    Raises:
+        PrunusError: neither or both are given.
+    """
     if (task is None) == (recipe is None):
         raise PrunusError("say which task: --task glue:sst2, or --recipe FILE")
     if recipe is not None:

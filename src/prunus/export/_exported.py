@@ -10,7 +10,7 @@ from transformers.utils import ModelOutput
 
 from prunus.errors import PrunusError
 from prunus.export._exporter import Session
-from prunus.export._facts import Facts
+from prunus.export._facts import Facts, Port
 
 FILLED: Mapping[str, Callable[[Tensor], Tensor]] = {
     "attention_mask": torch.ones_like,
@@ -70,11 +70,12 @@ class Exported(nn.Module):
         return self._sessions[graph](dict(self._filled(ports, inputs)))
 
     def _filled(
-        self, ports: Mapping[str, Any], inputs: Mapping[str, Tensor]
+        self, ports: Mapping[str, Port], inputs: Mapping[str, Tensor]
     ) -> Iterator[tuple[str, Tensor]]:
-        for name in ports:
+        for name, port in ports.items():
             if name in inputs:
-                yield name, inputs[name].detach().contiguous()
+                own = inputs[name].detach().to(getattr(torch, port.dtype))
+                yield name, own.contiguous()
             elif name in FILLED and "input_ids" in inputs:
                 yield name, FILLED[name](inputs["input_ids"])
             else:

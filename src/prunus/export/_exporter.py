@@ -6,6 +6,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar
 
+import torch
 from pydantic import field_validator
 from torch import Tensor
 
@@ -40,6 +41,11 @@ class Exporter(Part, ABC):
                 f" {', '.join(cls.dtypes)}; openvino runs them all"
             )
         return dtype
+
+    @property
+    def traces(self) -> torch.dtype:
+        """In which dtype models are traced."""
+        return torch.float32
 
     @abstractmethod
     def write(self, traced: Traced, folder: Path) -> str:

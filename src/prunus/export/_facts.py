@@ -11,6 +11,8 @@ from prunus.registry import explain
 
 FILE = "export.json"
 Dtype = Literal["float32", "bfloat16", "int8"]
+Generates = Literal["decoder", "encoder-decoder"]
+Positions = Literal["places", "mask"]
 Axis = int | str
 
 
@@ -55,7 +57,8 @@ class Facts(_Told):
         checkpoint: what it was exported from.
         graphs: by what they do: ``model`` alone, or ``encoder`` and ``decoder``.
         generates: how it writes texts, where it does.
-        difference: the largest \\|output - torch's\\| over the largest \\|torch's output\\|.
+        positions: how a decoder counts tokens: all of them, or those that the mask lets through.
+        difference: the largest difference to an answer of torch, over the largest answer.
         samples: on how many examples that was measured.
         inputs: what these examples were.
         versions: of the packages that wrote it.
@@ -68,7 +71,8 @@ class Facts(_Told):
     architecture: str
     checkpoint: str | None = None
     graphs: dict[str, Stored]
-    generates: Literal["decoder", "encoder-decoder"] | None = None
+    generates: Generates | None = None
+    positions: Positions | None = None
     difference: float
     samples: int
     inputs: str = "examples"

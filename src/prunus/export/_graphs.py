@@ -1,15 +1,16 @@
 """Which graphs a model is exported as, and what goes into them."""
 
 import inspect
-from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from prunus.errors import PrunusError
+from prunus.export._facts import Generates, Positions
 from prunus.export._graph import Graph, Tensors, tensors_of
+from prunus.export._language import decoder_graph, positions_of, translator_graphs
 
 ROWS = 2
 """Rows of an example: axes of size one would be taken for constants."""
@@ -23,6 +24,21 @@ AXES = {
     "encoder_attention_mask": ("batch", "source"),
 }
 CHOICES = ("batch", "choices", "length")
+
+
+@dataclass(frozen=True)
+class Graphs:
+    """The graphs of a model.
+
+    Attributes:
+        parts: each becomes a file.
+        generates: how they write texts together, where they do.
+        positions: how the tokens of a decoder are counted.
+    """
+
+    parts: list[Graph]
+    generates: Generates | None = None
+    positions: Positions | None = None
 
 
 class Whole(nn.Module):
@@ -39,7 +55,7 @@ class Whole(nn.Module):
         return tensors_of(self.model(**inputs, **self.fixed, return_dict=True))
 
 
-def graphs_of(model: PreTrainedModel, batch: Tensors) -> list[Graph]:
+def graphs_of(model: PreTrainedModel, batch: Tensors) -> Graphs:
     """The graphs of a model, with inputs like those of a batch.
 
     Raises:
@@ -49,7 +65,16 @@ def graphs_of(model: PreTrainedModel, batch: Tensors) -> list[Graph]:
     other = sorted(batch.keys() - takes.keys())
     if other:
         raise PrunusError(f"a {type(model).__name__} does not take {', '.join(other)}")
-    return [Graph("model", Whole(model), _two_rows(batch), axes_of(batch))]
+    batch = _two_rows(batch, model.dtype)
+    axes, config = axes_of(batch), model.config
+    if model.can_generate() and config.is_encoder_decoder:
+        return Graphs(translator_graphs(model, batch), "encoder-decoder")
+    if model.can_generate() and not getattr(config, "add_cross_attention", False):
+        how = positions_of(model, batch)
+        made = decoder_graph(model, batch, how, axes)
+        if made is not None:
+            return Graphs([made], "decoder", how)
+    return Graphs([Graph("model", Whole(model), batch, axes)])
 
 
 def axes_of(batch: Tensors) -> dict[str, dict[int, str]]:
@@ -67,9 +92,9 @@ def _axes(name: str, tensor: Tensor) -> tuple[str, ...]:
     return CHOICES if tensor.dim() > len(TEXTS) else TEXTS[: tensor.dim()]
 
 
-def _two_rows(batch: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The first rows of a batch, twice where there is one alone."""
+def _two_rows(batch: Tensors, dtype: torch.dtype) -> dict[str, Tensor]:
+    """The first rows of a batch, twice where there is one alone; images in the model's dtype."""
     return {
-        name: torch.cat([own] * ROWS)[:ROWS] if len(own) < ROWS else own[:ROWS].clone()
+        name: torch.cat([own] * ROWS)[:ROWS].to(dtype if own.is_floating_point() else own.dtype)
         for name, own in batch.items()
     }

@@ -5,13 +5,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig
+from transformers import AutoConfig, GenerationConfig
 
 from prunus.auto import own_config
 from prunus.errors import PrunusError
 from prunus.export._exported import Exported
 from prunus.export._facts import Facts
+from prunus.export._generate import GeneratingDecoder, GeneratingEncoderDecoder
 from prunus.registry import build
+
+KINDS = {
+    None: Exported,
+    "decoder": GeneratingDecoder,
+    "encoder-decoder": GeneratingEncoderDecoder,
+}
 
 
 def load(folder: str | Path, threads: int | None = None) -> Exported:
@@ -33,8 +40,12 @@ def load(folder: str | Path, threads: int | None = None) -> Exported:
     exporter = build("export", {"name": facts.to, "dtype": facts.dtype})
     count = threads or torch.get_num_threads()
     sessions = {name: exporter.open(folder, stored, count) for name, stored in facts.graphs.items()}
-    named: Any = type(facts.architecture, (Exported,), {})  # a task reads the head off its name
-    return named(_config(folder), facts, sessions)
+    # a task reads the head off the name of the class
+    named: Any = type(facts.architecture, (KINDS[facts.generates],), {})
+    model = named(_config(folder), facts, sessions)
+    if facts.generates:
+        model.generation_config = GenerationConfig.from_pretrained(folder, local_files_only=True)
+    return model
 
 
 def _config(folder: Path) -> Any:

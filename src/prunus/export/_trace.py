@@ -2,21 +2,26 @@
 
 import inspect
 import logging
+import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import dataclass
+from io import StringIO
 from typing import Any
 from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
+from torch.utils._sympy.value_ranges import ValueRanges
 from transformers.pytorch_utils import Conv1D
 
 from prunus.errors import PrunusError
 from prunus.export._facts import Axis, Port
-from prunus.export._graph import Graph
+from prunus.export._graph import Graph, Tensors
+
+SYMBOL = re.compile(r"\bs\d+\b")
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,29 +47,42 @@ def trace(graph: Graph) -> Traced:
     Raises:
         PrunusError: its module does what cannot be traced, or only for the example's sizes.
     """
-    shapes = {name: dict.fromkeys(graph.axes.get(name, {}), Dim.DYNAMIC) for name in graph.example}
+    given = {parameter(name): own.contiguous() for name, own in graph.example.items()}
+    free = {parameter(name): axes for name, axes in graph.axes.items()}
+    shapes = {name: dict.fromkeys(free.get(name, {}), Dim.AUTO) for name in given}
     try:
         with quiet(), torch.no_grad(), _emptied(graph.module):
             program = torch.export.export(
-                _flat(graph), (), dict(graph.example), dynamic_shapes=shapes, strict=False
+                _flat(graph), (), given, dynamic_shapes=shapes, strict=False
             )
     except Exception as error:  # whatever a model's code and torch's tracer raise
         raise PrunusError(f"the {graph.name} cannot be traced: {error}") from error
+    _widen(program)
     return Traced(graph.name, program, *_ports(graph, program))
+
+
+def _widen(program: ExportedProgram) -> None:
+    """Let sizes be 0 and 1, which tracing excludes; the comparison with torch tells if they may."""
+    ranges = program.range_constraints
+    ranges.update({size: ValueRanges(0, found.upper) for size, found in ranges.items()})
+
+
+def parameter(name: str) -> str:
+    """An input's name as Python spells parameters: ``past_key_values_0_key``."""
+    return name.replace(".", "_")
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
     """Without what exporters say of their own insides."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    below = logging.root.manager.disable
+    logging.disable(logging.WARNING)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), redirect_stdout(StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        logging.disable(below)
 
 
 def _flat(graph: Graph) -> nn.Module:
@@ -73,13 +91,24 @@ def _flat(graph: Graph) -> nn.Module:
     outer.inner = graph.module
 
     def forward(**inputs: Tensor) -> dict[str, Tensor]:
-        return graph.module(**inputs)
+        given = {name: inputs[parameter(name)] for name in graph.example}
+        _agree(graph, given)
+        return graph.module(**given)
 
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
-    names = [inspect.Parameter(name, kind) for name in graph.example]
+    names = [inspect.Parameter(parameter(name), kind) for name in graph.example]
     vars(forward)["__signature__"] = inspect.Signature(names)
     outer.forward = forward
     return outer
+
+
+def _agree(graph: Graph, inputs: Tensors) -> None:
+    """Let axes of one name have one size."""
+    sizes: dict[str, int] = {}
+    for name, axes in graph.axes.items():
+        for axis, called in axes.items():
+            size = inputs[name].shape[axis]
+            torch._check(sizes.setdefault(called, size) == size)
 
 
 @contextmanager
@@ -104,26 +133,33 @@ def _constant(module: Any) -> Callable[[Tensor], Tensor]:
 
 
 def _ports(graph: Graph, program: ExportedProgram) -> tuple[dict[str, Port], dict[str, Port]]:
+    """Inputs and outputs, whose sizes have the names that the graph gives them.
+
+    Raises:
+        PrunusError: a size that may change became a constant.
+    """
     nodes = {node.name: node.meta["val"] for node in program.graph.nodes if "val" in node.meta}
     signature = program.graph_signature
-    into = dict(zip(graph.example, signature.user_inputs, strict=True))
-    symbols = {
-        str(nodes[into[name]].shape[axis]): called
-        for name, axes in graph.axes.items()
-        for axis, called in axes.items()
-    }
+    into = dict(zip(graph.example, (nodes[name] for name in signature.user_inputs), strict=True))
+    symbols = {}
+    for name, axes in graph.axes.items():
+        for axis, called in axes.items():
+            if isinstance(into[name].shape[axis], int):
+                raise PrunusError(
+                    f"the {graph.name} runs for the {called} of its example alone: its code makes a"
+                    f" constant of axis {axis} of {name}"
+                )
+            symbols.setdefault(str(into[name].shape[axis]), called)
     with torch.no_grad():
         names = list(graph.module(**graph.example))
-    out = dict(zip(names, signature.user_outputs, strict=True))
-    return tuple(
-        {name: _port(nodes[str(node)], symbols) for name, node in side.items()}
-        for side in (into, out)
-    )  # pyright: ignore[reportReturnType]
+    out = dict(zip(names, (nodes[str(name)] for name in signature.user_outputs), strict=True))
+    ports = ({k: _port(own, symbols) for k, own in side.items()} for side in (into, out))
+    return tuple(ports)  # pyright: ignore[reportReturnType]
 
 
 def _port(tensor: Tensor, symbols: Mapping[str, str]) -> Port:
     axes: list[Axis] = [
-        size if isinstance(size, int) else symbols.get(str(size), str(size))
+        size if isinstance(size, int) else SYMBOL.sub(lambda s: symbols.get(s[0], s[0]), str(size))
         for size in tensor.shape
     ]
     return Port(axes=tuple(axes), dtype=str(tensor.dtype).removeprefix("torch."))

@@ -1,6 +1,7 @@
 """How far an export's answers are from torch's."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,12 +12,15 @@ from prunus.export._graph import Tensors, tensors_of
 BOUND = 1e-4
 """Of the largest difference in float32, relative to the largest answer."""
 
+NEW = 8
+"""Tokens that are generated for comparison."""
+
 
 def far(model: nn.Module, exported: nn.Module, batches: Iterable[Tensors]) -> tuple[float, int]:
     """The largest relative difference of two models' answers to batches and to their first rows.
 
     Returns:
-        max \\|a - b\\| / max \\|a\\| over every answer of torch ``a``, and on how many examples.
+        max abs(a - b) / max abs(a) over torch's answers a, the largest, and on how many examples.
 
     Raises:
         PrunusError: the export gives no such answer, or one of another shape.
@@ -27,6 +31,15 @@ def far(model: nn.Module, exported: nn.Module, batches: Iterable[Tensors]) -> tu
             worst = max(worst, *_differences(model, exported, part))
         samples += len(next(iter(batch.values())))
     return worst, samples
+
+
+def says_the_same(model: Any, exported: Any, batch: Tensors) -> bool:
+    """Whether both go on with the same tokens, greedily, after half of a batch's first row."""
+    ids = batch["input_ids"][:1, : max(1, batch["input_ids"].shape[1] // 2)]
+    given = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    pad = model.config.get_text_config().pad_token_id or 0
+    how = {"do_sample": False, "num_beams": 1, "max_new_tokens": NEW, "pad_token_id": pad}
+    return torch.equal(model.generate(**given, **how), exported.generate(**given, **how))
 
 
 def _sizes(batch: Tensors) -> Iterator[Tensors]:

@@ -1,5 +1,7 @@
 """Exporting: traced, written, opened again, compared with torch, and only then in its place."""
 
+import copy
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -9,6 +11,7 @@ import torch
 from transformers import PreTrainedModel
 
 from prunus.adapt import adapted
+from prunus.auto import PREFIX
 from prunus.errors import PrunusError
 from prunus.export._exporter import Exporter
 from prunus.export._facts import FILE, Facts, Stored
@@ -16,8 +19,8 @@ from prunus.export._graph import Graph, Tensors
 from prunus.export._graphs import graphs_of
 from prunus.export._open import load
 from prunus.export._trace import trace
-from prunus.export._verify import BOUND, far
-from prunus.files import folder_beside
+from prunus.export._verify import BOUND, far, says_the_same
+from prunus.files import folder_beside, write_bytes
 from prunus.registry import spelt
 
 
@@ -54,13 +57,17 @@ def export(
     try:
         with folder_beside(folder) as fresh:
             _beside(model, fresh, processors)
-            stored = {g.name: _store(to, g, fresh) for g in graphs_of(model, batches[0])}
+            cast = model if to.traces == model.dtype else copy.deepcopy(model).to(to.traces)
+            made = graphs_of(cast, batches[0])
+            stored = {graph.name: _store(to, graph, fresh) for graph in made.parts}
             facts = Facts(
                 to=spelt(to)["name"],
                 dtype=to.dtype,
                 architecture=type(model).__name__,
                 checkpoint=checkpoint,
                 graphs=stored,
+                generates=made.generates,
+                positions=made.positions,
                 difference=0.0,
                 samples=0,
                 inputs=inputs,
@@ -91,12 +98,22 @@ def _require(model: PreTrainedModel, folder: Path, batches: Sequence[Tensors]) -
 
 
 def _beside(model: PreTrainedModel, fresh: Path, processors: Iterable[Any]) -> None:
-    model.config.architectures = [type(model).__name__]
-    model.config.save_pretrained(fresh)
+    config: Any = copy.deepcopy(model.config)
+    config.architectures = [type(model).__name__]
+    vars(config).pop("auto_map", None)
+    config.save_pretrained(fresh)
+    _stock(fresh / "config.json")
     if model.can_generate():
         model.generation_config.save_pretrained(fresh)
     for processor in processors:
         processor.save_pretrained(fresh)
+
+
+def _stock(path: Path) -> None:
+    """Let transformers alone read the configuration of a pruned model."""
+    config = json.loads(path.read_text(encoding="utf-8"))
+    config["model_type"] = config["model_type"].removeprefix(PREFIX)
+    write_bytes(path, json.dumps(config, indent=2, sort_keys=True).encode() + b"\n")
 
 
 def _store(to: Exporter, graph: Graph, fresh: Path) -> Stored:
@@ -107,11 +124,16 @@ def _store(to: Exporter, graph: Graph, fresh: Path) -> Stored:
 def _verified(
     model: PreTrainedModel, facts: Facts, fresh: Path, batches: Sequence[Tensors]
 ) -> Facts:
-    worst, samples = far(model, load(fresh), batches)
+    made = load(fresh)
+    worst, samples = far(model, made, batches)
     if facts.dtype == "float32" and not worst <= BOUND:
         raise PrunusError(
             f"the export's answers are {worst:.1e} of the largest away from torch's, more than"
             f" {BOUND:.0e}: nothing is written; try another exporter"
+        )
+    if facts.dtype == "float32" and facts.generates and not says_the_same(model, made, batches[0]):
+        raise PrunusError(
+            "the export generates other tokens than torch: nothing is written; try another exporter"
         )
     return facts.model_copy(update={"difference": worst, "samples": samples})
 

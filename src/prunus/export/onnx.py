@@ -1,15 +1,15 @@
 """ONNX, an open file format of graphs (https://onnx.ai), run by ONNX Runtime."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from prunus.errors import PrunusError
 from prunus.export._exporter import Exporter, Session, need
-from prunus.export._facts import Dtype, Stored
+from prunus.export._facts import Dtype, Port, Stored
 from prunus.export._trace import Traced, quiet
 
 LARGEST = 2**30
@@ -38,6 +38,8 @@ class Onnx(Exporter):
             )
             if made is None:
                 raise PrunusError("torch.onnx gave no program")
+            _name_axes(made.model.graph.inputs, traced.inputs)
+            _name_axes(made.model.graph.outputs, traced.outputs)
             weights = sum(tensor.nbytes for tensor in traced.program.state_dict.values())
             made.save(path, external_data=weights > LARGEST)
             if self.dtype == "int8":
@@ -65,13 +67,24 @@ class Onnx(Exporter):
         return run
 
 
+def _name_axes(values: Iterable[Any], ports: Mapping[str, Port]) -> None:
+    """Sizes that may change are called as ``export.json`` calls them."""
+    shape = need("onnx_ir").Shape
+    for value, port in zip(values, ports.values(), strict=True):
+        value.shape = shape(port.axes)
+
+
 def _quantize(path: Path) -> None:
     """Weights of products become 8-bit integers; what they meet is quantised as it comes."""
-    quantization = need("onnxruntime.quantization")
-    whole = path.with_name(f"whole-{path.name}")
-    path.rename(whole)
-    quantization.quantize_dynamic(
-        whole, path, per_channel=True, weight_type=quantization.QuantType.QInt8
-    )
-    for file in whole.parent.glob(f"{whole.name}*"):
+    onnx, quantization = need("onnx"), need("onnxruntime.quantization")
+    whole = onnx.load(path)
+    del whole.graph.value_info[:]  # of weights that are transposed on the way
+    for file in path.parent.glob(f"{path.name}*"):
         file.unlink()
+    quantization.quantize_dynamic(
+        whole,
+        path,
+        per_channel=True,
+        weight_type=quantization.QuantType.QInt8,
+        use_external_data_format=whole.ByteSize() > LARGEST,
+    )

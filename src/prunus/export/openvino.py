@@ -11,7 +11,7 @@ from torch import Tensor
 from prunus.errors import PrunusError
 from prunus.export._exporter import Exporter, Session, need
 from prunus.export._facts import Stored
-from prunus.export._trace import Traced, quiet
+from prunus.export._trace import Traced, parameter, quiet
 
 TELEMETRY = "openvino_telemetry"
 
@@ -28,9 +28,10 @@ class Openvino(Exporter):
         path = folder / f"openvino_{name}.xml"
         with quiet():
             made = openvino.convert_model(traced.program)
-        for port, name in zip(made.outputs, traced.outputs, strict=True):
-            port.get_tensor().set_names({name})
-        openvino.save_model(made, path, compress_to_fp16=False)
+            _name_ports(made, traced)
+            if self.dtype == "int8":
+                made = need("nncf").compress_weights(made)
+        openvino.save_model(made, path, compress_to_fp16=self.dtype == "bfloat16")
         return path.name
 
     def open(self, folder: Path, stored: Stored, threads: int) -> Session:
@@ -56,6 +57,15 @@ class Openvino(Exporter):
             return dict(zip(stored.outputs, answers, strict=True))
 
         return run
+
+
+def _name_ports(made: Any, traced: Traced) -> None:
+    """Give ports the names of the graph; inputs that nothing reads are not there."""
+    spelt = {parameter(name): name for name in traced.inputs}
+    for port in made.inputs:
+        port.get_tensor().set_names({spelt[port.get_any_name()]})
+    for port, name in zip(made.outputs, traced.outputs, strict=True):
+        port.get_tensor().set_names({name})
 
 
 def _openvino() -> Any:

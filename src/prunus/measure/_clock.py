@@ -44,11 +44,6 @@ class Call:
             torch.cuda.synchronize(self.device)
 
 
-def device_of(model: nn.Module) -> torch.device:
-    """Where a model computes; the processor, where it has no parameters."""
-    return next((tensor.device for tensor in model.parameters()), torch.device("cpu"))
-
-
 def clock_of(device: torch.device) -> str:
     """``cpu``, or ``wall`` on an accelerator, where the processor only waits."""
     return "cpu" if device.type == "cpu" else "wall"

@@ -13,8 +13,9 @@ from transformers.cache_utils import Cache
 from prunus.anatomy import Anatomy, family_of
 from prunus.anatomy._stack import base_of, has
 from prunus.edit.shrink import cut
-from prunus.measure._clock import Call, clock_of, device_of
+from prunus.measure._clock import Call, clock_of
 from prunus.plan import Plan
+from prunus.probe._device import device_of
 from prunus.select._latency import COUNTED
 from prunus.site import Site
 

@@ -8,8 +8,10 @@ import torch
 from huggingface_hub import snapshot_download
 from transformers import PreTrainedModel
 
+from prunus import export
 from prunus.checkpoint import load, transformer_of
 from prunus.errors import PrunusError
+from prunus.export import FILE
 from prunus.recipe._model import Recipe
 from prunus.recipe._parts import Parts
 from prunus.select import Selector
@@ -52,6 +54,18 @@ def open_model(folder: Path, device: str = "cpu") -> PreTrainedModel:
     except (RuntimeError, AssertionError) as error:
         reason = next(iter(str(error).splitlines()), "")
         raise PrunusError(f"device {device!r} cannot be used: {reason}") from None
+
+
+def open_any(folder: Path) -> Any:
+    """The model of a checkpoint as :func:`open_model` gives it, or an exported one in its runtime.
+
+    Raises:
+        PrunusError: it is broken or incomplete, or its runtime is not installed.
+    """
+    if not (folder / FILE).is_file():
+        return open_model(folder)
+    with hushed():
+        return export.load(folder)
 
 
 def processor_of(task: Task, folder: Path) -> Any:

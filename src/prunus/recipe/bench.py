@@ -119,12 +119,13 @@ class Side:
         """
         if self.facts is None:
             return open_model(self.folder)
-        if self.facts.checkpoint is None or not Path(self.facts.checkpoint).is_dir():
+        try:
+            return open_model(folder_of(self.facts.checkpoint or ""))
+        except PrunusError as error:
             raise PrunusError(
-                f"{self.folder} was exported from {self.facts.checkpoint}, which is not here: its"
-                " work is counted there; export it again, or time the checkpoints"
-            )
-        return open_model(folder_of(self.facts.checkpoint))
+                f"{self.folder} was exported from {self.facts.checkpoint}, on which its work is"
+                f" counted, but: {error}"
+            ) from None
 
     def opener(
         self, runtime: str, dtype: str, model: PreTrainedModel, sample: Batch, folder: Path

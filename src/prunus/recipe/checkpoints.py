@@ -4,20 +4,26 @@ import re
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import torch
+from torch import nn
 from transformers import PreTrainedModel
 
 from prunus.anatomy import Anatomy, anatomy
 from prunus.checkpoint import dense_form, load
+from prunus.errors import PrunusError
 from prunus.measure.size import bytes, parameters
 from prunus.measure.target import positions
 from prunus.plan import Plan
 from prunus.probe.work import flops
 from prunus.recipe._bars import Bars
 from prunus.recipe._model import Settings
-from prunus.recipe._open import REPORT, folder_of, open_model, prepare, processor_of
+from prunus.recipe._open import REPORT, folder_of, open_any, prepare, processor_of
 from prunus.recipe._parts import build
+from prunus.recipe._runtimes import EAGER
+from prunus.recipe._runtimes import opener as running
 from prunus.recipe._sample import random_sample
 from prunus.recipe._zeros import zeros
 from prunus.recipe.rewrite import opener
@@ -25,28 +31,57 @@ from prunus.report import _schema as schema
 from prunus.report import _units as show
 from prunus.report import read, tables, zeroed
 from prunus.report._zeros import work
-from prunus.task import Quality
+from prunus.task import Prepared, Quality
 from prunus.task._network import hushed
 
 Kept = dict[str, tuple[int, int]]
+AS_IT_IS = (EAGER, "float32")
 COARSE = ("sublayers", "layers")
 LENGTH = 128
 """Tokens of the text on which the work of a checkpoint is counted, where it can read so many."""
 
 
 def evaluate(
-    checkpoint: str, task: Settings, split: str, batch_size: int, quiet: bool = False
+    checkpoint: str,
+    task: Settings,
+    split: str,
+    batch_size: int,
+    runtime: tuple[str, str] = AS_IT_IS,
+    quiet: bool = False,
 ) -> Quality:
     """The quality of a checkpoint on a task.
 
+    Args:
+        checkpoint: dense or pruned, or an export, which has its runtime.
+        task: as recipes name parts.
+        split: of the task.
+        batch_size: examples in a batch.
+        runtime: what runs it, and in which dtype, see :func:`prunus.recipe._runtimes.opener`.
+        quiet: show no progress.
+
     Raises:
-        PrunusError: the checkpoint or the data is missing, or they do not fit.
+        PrunusError: the checkpoint or the data is missing, or they do not fit; the runtime is
+            unknown or cannot run the model.
     """
     chosen, folder = build("task", task), folder_of(checkpoint)
-    model = open_model(folder)
+    model: Any = open_any(folder)
     prepared = prepare(chosen, model, processor_of(chosen, folder), seed=0)
-    with Bars(quiet) as bars:
+    with Bars(quiet) as bars, TemporaryDirectory() as place:
+        if runtime != AS_IT_IS:
+            model = _run_by(runtime, model, prepared, split, Path(place) / "export")
         return prepared.evaluate(model, split, batch_size, partial(bars.over, what="evaluate"))
+
+
+def _run_by(
+    runtime: tuple[str, str], model: Any, prepared: Prepared[Any], split: str, folder: Path
+) -> nn.Module:
+    if not isinstance(model, PreTrainedModel):
+        raise PrunusError(
+            "an export has its runtime and its dtype: leave out --runtime and --dtype"
+        )
+    batch = prepared.batches(split, 2, 2)[0]
+    inputs = {name: own for name, own in batch.items() if name not in prepared.label_keys}
+    return running(*runtime, model, inputs, folder)(torch.get_num_threads())
 
 
 def look(what: str) -> tuple[list[Any], Kept]:

@@ -41,7 +41,7 @@ def rewrite(checkpoint: str, out: str | Path, portable: bool = False, packed: bo
     folder = folder_of(checkpoint)
     with hushed():
         model = load(folder, dtype="auto")
-        save(model, out, _Beside(folder), portable=portable, packed=packed)
+        save(model, out, Beside(folder), portable=portable, packed=packed)
     if (Path(out) / CARD).is_file():
         text = (Path(out) / CARD).read_text(encoding="utf-8")
         write_bytes(Path(out) / CARD, reopened(text, opening(Path(out))).encode())
@@ -91,16 +91,23 @@ def _code(called: str, imported: str, folder: Path) -> str:
 
 
 @dataclass(frozen=True)
-class _Beside:
-    """The files of a checkpoint that its model does not write."""
+class Beside:
+    """The files of a checkpoint that its model does not write.
+
+    Attributes:
+        folder: of the checkpoint.
+        but: patterns of names that are left out.
+    """
 
     folder: Path
+    but: tuple[str, ...] = ()
 
     def save_pretrained(self, fresh: Path) -> None:
         """Copy them, subfolders too."""
         for path in (path for pattern in FILES for path in sorted(self.folder.rglob(pattern))):
             copy = fresh / path.relative_to(self.folder)
             weights = path.parent == self.folder and ".safetensors" in path.name
-            if not weights and not copy.exists():
+            out = any(path.match(name) for name in self.but)
+            if not (weights or out or copy.exists()):
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, copy)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from transformers import PretrainedConfig
 
 from prunus.errors import PrunusError, unknown
+from prunus.probe._device import device_of
 from prunus.task._changes import Answer, Asked, Change, Changes, changed
 from prunus.task._confidence import Recall
 from prunus.task._quality import Quality
@@ -215,7 +216,7 @@ class Prepared(ABC, Generic[Rows]):
         Raises:
             PrunusError: the task has no such split, or the model gives no loss.
         """
-        total, count, device = 0.0, 0, next(model.parameters()).device
+        total, count, device = 0.0, 0, device_of(model)
         with evaluating(model):
             for batch in self.batches(split, batch_size, limit):
                 lost = model(**{name: value.to(device) for name, value in batch.items()}).loss
@@ -245,7 +246,7 @@ class Prepared(ABC, Generic[Rows]):
 
     def _answers(self, model: nn.Module, batch: Batch) -> Tensor:
         """``[example, output, ...]`` float32 on the CPU."""
-        device = next(model.parameters()).device
+        device = device_of(model)
         inputs = {k: value.to(device) for k, value in batch.items() if k not in self.label_keys}
         out = model(**inputs)
         for name in self.outputs:

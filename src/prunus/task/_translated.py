@@ -13,6 +13,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import PretrainedConfig
 
 from prunus.errors import PrunusError
+from prunus.probe._device import device_of
 from prunus.probe._tokens import IGNORED
 from prunus.task._bleu import bleu, bleu_counts, chrf, sentence_chrf, signature
 from prunus.task._changes import Answer, Asked
@@ -178,7 +179,7 @@ class Translated(Tokenized[Pairs]):
 
     def _answers(self, model: nn.Module, batch: Batch) -> Tensor:
         """``[example, 2 + token]`` float64: the reference's loss, its tokens, and the ids said."""
-        device = next(model.parameters()).device
+        device = device_of(model)
         inputs = {name: tensor.to(device) for name, tensor in batch.items()}
         labels = inputs.pop("labels")
         logits = model(**inputs).logits.float().transpose(1, 2)
