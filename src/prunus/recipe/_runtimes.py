@@ -90,3 +90,11 @@ class Compiled(nn.Module):
         except Exception as error:  # whatever torch, or the compiler of C++ that it needs, says
             first = next(iter(str(error).splitlines()), type(error).__name__)
             raise PrunusError(f"{COMPILED} cannot run the model: {first}") from error
+
+    def generate(self, **_: Any) -> Any:
+        """Nothing.
+
+        Raises:
+            PrunusError: texts are written by many calls of many shapes, each of them compiled anew.
+        """
+        raise PrunusError(f"{COMPILED} writes no texts; use {EAGER}, or openvino")

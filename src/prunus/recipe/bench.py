@@ -171,9 +171,7 @@ def _runtimes(sides: tuple[Side, Side], asked: Asked) -> list[tuple[str, str]]:
     if None in facts:
         raise PrunusError("bench times two checkpoints or two exports of them, not one of each")
     if asked.model_fields_set & {"runtime", "dtype"}:
-        raise PrunusError(
-            "an export has its runtime and its dtype: leave out --runtime and --dtype"
-        )
+        raise PrunusError("an export has its runtime and dtype: leave out --runtime and --dtype")
     names = list(dict.fromkeys((own.to, own.dtype) for own in facts if own is not None))
     if len(names) == 1:
         return names
