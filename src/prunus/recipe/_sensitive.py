@@ -23,6 +23,8 @@ from prunus.registry import spelt
 from prunus.sensitivity import Measurement, Sensitivity, SiteCurve
 from prunus.task import Prepared, Quality
 
+SHARE = 0.5
+"""The fraction of the time in which all should be measured: other work may slow a machine down."""
 FEWEST = 32
 """Examples that are measured on in any case, where there are as many."""
 
@@ -64,7 +66,7 @@ class Measuring:
         if not points:
             raise PrunusError("nothing can go of any site at these densities; give lower ones")
         self.pace = self._pace()
-        self.journal.begin(self._head(int(seconds / points / self.pace)))
+        self.journal.begin(self._head(int(SHARE * seconds / points / self.pace)))
 
     def run(self, seconds: float) -> None:
         """Measure until nothing is left, or no time for one more point.
