@@ -32,7 +32,9 @@ def wide():
 @pytest.fixture(scope="module")
 def whole(wide, tmp_path_factory):
     place = tmp_path_factory.mktemp("float32")
-    return {to: (exported(wide, place / to, to), place / to)[1] for to in ("onnx", "openvino", "pt2")}
+    return {
+        to: (exported(wide, place / to, to), place / to)[1] for to in ("onnx", "openvino", "pt2")
+    }
 
 
 @pytest.mark.parametrize(("to", "dtype"), DTYPES)
