@@ -71,7 +71,8 @@ def graphs_of(model: PreTrainedModel, batch: Tensors) -> Graphs:
         return Graphs(translator_graphs(model, batch), "encoder-decoder")
     if model.can_generate() and not getattr(config, "add_cross_attention", False):
         how = positions_of(model, batch)
-        made = decoder_graph(model, batch, how, axes)
+        known = how or "position_ids" not in takes
+        made = decoder_graph(model, batch, how, axes) if known else None
         if made is not None:
             return Graphs([made], "decoder", how)
     return Graphs([Graph("model", Whole(model), batch, axes)])
