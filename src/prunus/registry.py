@@ -21,6 +21,7 @@ WORDS = {
     "loss": "loss term",
     "networks": "network",
     "adapt": "adaptation",
+    "sparse": "sparse kernel",
 }
 Model = TypeVar("Model", bound=BaseModel)
 Item = TypeVar("Item")
