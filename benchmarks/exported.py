@@ -2,10 +2,10 @@
 
     python benchmarks/exported.py [PART ...]     # of the cells, those whose name has a PART
 
-Shapes of BERT-base (12 x 768, random weights; all-mpnet-base-v2 where runs/dense/all-mpnet-base-v2 or
-$PRUNUS_MPNET has it) by magnitude of heads and neurons, and of ResNet-50 (random) with as much of
-every group of channels gone, as is or in multiples of 16. Batch 1, 128 tokens or 224 pixels, one
-thread, CPU time, 15 pairs. About a minute a cell.
+Shapes of BERT-base (12 x 768, random weights; all-mpnet-base-v2 where $PRUNUS_MPNET or
+runs/dense/all-mpnet-base-v2 has it) by magnitude of heads and neurons, and of ResNet-50 (random)
+with as much of every group of channels gone, as is or in multiples of 16. Batch 1, 128 tokens or 224
+pixels, one thread, CPU time, 15 pairs. Half a minute a cell.
 """
 
 import os
@@ -74,7 +74,9 @@ def opened(name: str) -> transformers.PreTrainedModel:
     return transformers.ResNetForImageClassification(transformers.ResNetConfig()).eval()
 
 
-def cut(dense, name: str, gone: float, round_to: int):
+def cut(
+    dense: transformers.PreTrainedModel, name: str, gone: float, round_to: int
+) -> transformers.PreTrainedModel:
     batch = random_sample(dense, 128)
     images = name == "resnet50"
     budget = {"density": 1 - gone, "round_to": round_to}

@@ -21,7 +21,11 @@ WORDS = {
     "loss": "loss term",
     "networks": "network",
     "adapt": "adaptation",
+<<<<<<< HEAD
     "export": "exporter",
+=======
+    "sparse": "sparse kernel",
+>>>>>>> h_b
 }
 Model = TypeVar("Model", bound=BaseModel)
 Item = TypeVar("Item")

@@ -95,7 +95,7 @@ def test_without_both_both_are_told(no_compiler, monkeypatch):
 
 
 def test_an_unknown_kernel_is_told():
-    with pytest.raises(PrunusError, match="Did you mean 'numba'"):
+    with pytest.raises(PrunusError, match=r"unknown sparse kernel 'nunba'\. Did you mean 'numba'"):
         kernel_of("nunba")
 
 
