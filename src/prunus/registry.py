@@ -21,11 +21,8 @@ WORDS = {
     "loss": "loss term",
     "networks": "network",
     "adapt": "adaptation",
-<<<<<<< HEAD
     "export": "exporter",
-=======
     "sparse": "sparse kernel",
->>>>>>> h_b
 }
 Model = TypeVar("Model", bound=BaseModel)
 Item = TypeVar("Item")
