@@ -3,9 +3,10 @@
     python benchmarks/exported.py [PART ...]     # of the cells, those whose name has a PART
 
 Shapes of BERT-base (12 x 768, random weights; all-mpnet-base-v2 where $PRUNUS_MPNET or
-runs/dense/all-mpnet-base-v2 has it) by magnitude of heads and neurons, and of ResNet-50 (random)
-with as much of every group of channels gone, as is or in multiples of 16. Batch 1, 128 tokens or 224
-pixels, one thread, CPU time, 15 pairs. Half a minute a cell.
+runs/dense/all-mpnet-base-v2 has it) without heads and neurons, and of ResNet-50 (random) without
+channels, as many of every site, or of mpnet also those of the least magnitude; channels as is or in
+multiples of 16. Batch 1, 128 tokens or 224 pixels, one thread, CPU time, 15 pairs. Half a minute a
+cell.
 """
 
 import os
@@ -24,10 +25,12 @@ from prunus.recipe.bench import Asked, bench
 
 MPNET = Path(os.environ.get("PRUNUS_MPNET", "runs/dense/all-mpnet-base-v2"))
 RUNTIMES = ("openvino", "onnx", "torch-eager")
+GONE = (0.5, 0.75, 0.9)
 CELLS = [
-    *({"model": "bert", "gone": gone, "runtime": r} for r in RUNTIMES for gone in (0.5, 0.75, 0.9)),
-    *({"model": "bert", "gone": g, "runtime": "openvino", "dtype": "bfloat16"} for g in (0.5, 0.9)),
-    *({"model": "mpnet", "gone": gone, "runtime": "openvino"} for gone in (0.5, 0.75, 0.9)),
+    *({"model": "bert", "gone": gone, "runtime": name} for name in RUNTIMES for gone in GONE),
+    *({"model": "bert", "gone": g, "runtime": "openvino", "dtype": "bfloat16"} for g in GONE),
+    *({"model": "mpnet", "gone": gone, "runtime": "openvino"} for gone in GONE),
+    *({"model": "mpnet", "gone": g, "runtime": "openvino", "spread": "magnitude"} for g in GONE),
     *(
         {"model": "resnet50", "gone": gone, "runtime": runtime, "round_to": step}
         for runtime in RUNTIMES
@@ -38,11 +41,16 @@ CELLS = [
 
 
 def measure(
-    model: str, gone: float, runtime: str, round_to: int = 1, dtype: str = "float32"
+    model: str,
+    gone: float,
+    runtime: str,
+    round_to: int = 1,
+    dtype: str = "float32",
+    spread: str = "uniform",
 ) -> dict:
     with tempfile.TemporaryDirectory() as folder:
         dense = opened(model)
-        pruned = cut(dense, model, gone, round_to)
+        pruned = cut(dense, gone, round_to, spread)
         for name, own in (("dense", dense), ("pruned", pruned)):
             prunus.save(own, f"{folder}/{name}")
         asked = Asked(runtime=runtime, dtype=dtype, batch=1, length=128, threads=1, pairs=15)
@@ -75,15 +83,16 @@ def opened(name: str) -> transformers.PreTrainedModel:
 
 
 def cut(
-    dense: transformers.PreTrainedModel, name: str, gone: float, round_to: int
+    dense: transformers.PreTrainedModel, gone: float, round_to: int = 1, spread: str = "uniform"
 ) -> transformers.PreTrainedModel:
-    batch = random_sample(dense, 128)
-    images = name == "resnet50"
+    """By magnitude: as much of every site, or what matters least of all FLOPs."""
+    images = isinstance(dense, transformers.ResNetForImageClassification)
     budget = {"density": 1 - gone, "round_to": round_to}
-    budget |= {"metric": "units", "scope": "local"} if images else {"of": "model"}
+    uniform = {"metric": "units", "scope": "local"}
     return prunus.prune(
-        dense, [batch], sites="channels" if images else ("heads", "neurons"),
-        score="magnitude", select="greedy", recover=[], budget=budget,
+        dense, [random_sample(dense, 128)], sites="channels" if images else ("heads", "neurons"),
+        score="magnitude", select="greedy", recover=[],
+        budget=budget | (uniform if spread == "uniform" else {"of": "model"}),
     )  # fmt: skip
 
 

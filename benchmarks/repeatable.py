@@ -2,8 +2,8 @@
 
     python benchmarks/repeatable.py
 
-A BERT-base shape (12 x 768, random) and half of it, batch 1, 128 tokens, one thread, five times each
-with an idle machine and with a process that multiplies matrices without end. Two minutes.
+A BERT-base shape (12 x 768, random) and half of it, batch 1, 128 tokens, one thread, five times
+each with an idle machine and with a process that multiplies matrices without end. Two minutes.
 """
 
 import subprocess
@@ -33,7 +33,7 @@ def measure(runtime: str, loaded: bool) -> dict:
     with tempfile.TemporaryDirectory() as folder, loading(loaded):
         dense = opened("bert")
         prunus.save(dense, f"{folder}/dense")
-        prunus.save(cut(dense, "bert", 0.5, 1), f"{folder}/pruned")
+        prunus.save(cut(dense, 0.5), f"{folder}/pruned")
         found = [
             bench(f"{folder}/dense", f"{folder}/pruned", asked, quiet=True).cells[0].latency
             for _ in range(TIMES)
