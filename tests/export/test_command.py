@@ -80,7 +80,7 @@ def test_a_runs_export_lies_in_the_run(place, tmp_path, prunus_):
     shutil.copytree(place / "dense", tmp_path / "run" / "model")
     (tmp_path / "run" / "report.json").write_text("{}")
     for number, what in enumerate(("run", "run/model")):
-        args = ("--to", "pt2", "--quiet", *("--dtype bfloat16".split() if number else ()))
+        args = ("--to", "pt2", "--quiet", *(["--dtype", "bfloat16"] if number else ()))
         assert prunus_("export", tmp_path / what, *args)[0] == 0
     made = {path.name for path in (tmp_path / "run").iterdir()}
     assert made == {"model", "report.json", "pt2", "pt2-bfloat16"}

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from torch import Tensor
-from transformers.cache_utils import DynamicCache, DynamicLayer
+from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
 PAST, PRESENT, CROSS = "past_key_values", "present", "cross_key_values"
 PARTS = ("key", "value")
@@ -31,11 +31,12 @@ def empty() -> DynamicCache:
     return cache
 
 
-def flat(cache: DynamicCache, prefix: str) -> dict[str, Tensor]:
+def flat(cache: Cache, prefix: str) -> dict[str, Tensor]:
     """What a cache holds, ``prefix.LAYER.key`` and ``.value`` ``[row, head, token, width]``."""
+    layers: list[Any] = cache.layers
     return {
         f"{prefix}.{index}.{part}": own
-        for index, layer in enumerate(cache.layers)
+        for index, layer in enumerate(layers)
         if layer.is_initialized
         for part, own in zip(PARTS, (layer.keys, layer.values), strict=True)
     }
@@ -47,7 +48,8 @@ def filled(tensors: Mapping[str, Tensor], prefix: str) -> DynamicCache:
     for index, keys in _layers(tensors, prefix):
         while len(cache.layers) <= index:
             cache.layers.append(Layer())
-        cache.layers[index].update(keys, tensors[f"{prefix}.{index}.value"])
+        layer: Any = cache.layers[index]
+        layer.update(keys, tensors[f"{prefix}.{index}.value"])
     return cache
 
 

@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers import GenerationConfig, GenerationMixin
-from transformers.cache_utils import Cache, DynamicCache
-from transformers.utils import ModelOutput
+from transformers.cache_utils import Cache
+from transformers.utils.generic import ModelOutput
 
 from prunus.errors import PrunusError
 from prunus.export._cache import CROSS, PAST, PRESENT, filled, flat
@@ -147,7 +147,7 @@ def _with_cache(answer: Mapping[str, Tensor], use_cache: bool | None) -> ModelOu
     return out
 
 
-def _whole(cache: Cache) -> DynamicCache:
+def _whole(cache: Cache) -> Cache:
     return getattr(cache, "self_attention_cache", cache)
 
 

@@ -14,6 +14,7 @@ from unittest.mock import patch
 import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._sympy.value_ranges import ValueRanges
 from transformers.pytorch_utils import Conv1D
 
@@ -51,7 +52,7 @@ def trace(graph: Graph) -> Traced:
     free = {parameter(name): axes for name, axes in graph.axes.items()}
     shapes = {name: dict.fromkeys(free.get(name, {}), Dim.AUTO) for name in given}
     try:
-        with quiet(), torch.no_grad(), _emptied(graph.module):
+        with exporting(), torch.no_grad(), _emptied(graph.module):
             program = torch.export.export(
                 _flat(graph), (), given, dynamic_shapes=shapes, strict=False
             )
@@ -73,12 +74,21 @@ def parameter(name: str) -> str:
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
-    """Without what exporters say of their own insides."""
+def exporting() -> Iterator[None]:
+    """The state in which programs are traced and converted.
+
+    Exporters keep what they have to say of their insides to themselves. Attention lays its outcome
+    out as its definition does: kernels differ in that, and copies that one of them makes needless
+    would be left out for all.
+    """
     below = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
-        with warnings.catch_warnings(), redirect_stdout(StringIO()):
+        with (
+            warnings.catch_warnings(),
+            redirect_stdout(StringIO()),
+            sdpa_kernel(SDPBackend.MATH),
+        ):
             warnings.simplefilter("ignore")
             yield
     finally:

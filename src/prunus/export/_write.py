@@ -2,12 +2,13 @@
 
 import copy
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 from transformers import PreTrainedModel
 
 from prunus.adapt import adapted
@@ -50,14 +51,14 @@ def export(
             missing; its answers in float32 are not torch's; or ``folder`` holds anything else.
             Nothing is written then.
     """
-    folder = Path(folder)
+    folder, own = Path(folder), to.traces
     _require(model, folder, batches)
     was = model.training
     model.eval()
     try:
         with folder_beside(folder) as fresh:
             _beside(model, fresh, processors)
-            cast = model if to.traces == model.dtype else copy.deepcopy(model).to(to.traces)
+            cast: Any = model if own == model.dtype else nn.Module.to(copy.deepcopy(model), own)
             made = graphs_of(cast, batches[0])
             stored = {graph.name: _store(to, graph, fresh) for graph in made.parts}
             facts = Facts(
@@ -138,5 +139,5 @@ def _verified(
     return facts.model_copy(update={"difference": worst, "samples": samples})
 
 
-def _versions(packages: Iterable[str]) -> Mapping[str, str]:
+def _versions(packages: Iterable[str]) -> dict[str, str]:
     return {name: version(name) for name in ("prunus", "transformers", *packages)}

@@ -10,7 +10,7 @@ from torch import Tensor
 from prunus.errors import PrunusError
 from prunus.export._exporter import Exporter, Session, need
 from prunus.export._facts import Dtype, Port, Stored
-from prunus.export._trace import Traced, quiet
+from prunus.export._trace import Traced, exporting
 
 LARGEST = 2**30
 """Bytes of weights above which they lie in a file of their own; a file of ONNX ends at 2 GiB."""
@@ -28,16 +28,8 @@ class Onnx(Exporter):
             need(package)
         name = "model" if traced.name == "model" else f"{traced.name}_model"
         path = folder / f"{name}.onnx"
-        with quiet():
-            made = torch.onnx.export(
-                traced.program,
-                input_names=list(traced.inputs),
-                output_names=list(traced.outputs),
-                dynamo=True,
-                verbose=False,
-            )
-            if made is None:
-                raise PrunusError("torch.onnx gave no program")
+        with exporting():
+            made = _converted(traced)
             _name_axes(made.model.graph.inputs, traced.inputs)
             _name_axes(made.model.graph.outputs, traced.outputs)
             weights = sum(tensor.nbytes for tensor in traced.program.state_dict.values())
@@ -65,6 +57,19 @@ class Onnx(Exporter):
             return dict(zip(names, map(torch.from_numpy, found), strict=True))
 
         return run
+
+
+def _converted(traced: Traced) -> Any:
+    try:
+        return torch.onnx.export(
+            traced.program,
+            input_names=list(traced.inputs),
+            output_names=list(traced.outputs),
+            dynamo=True,
+            verbose=False,
+        )
+    except Exception as error:  # the converter has a class of its own for every fault
+        raise PrunusError(f"the {traced.name} cannot be said in ONNX: {error}") from error
 
 
 def _name_axes(values: Iterable[Any], ports: Mapping[str, Port]) -> None:

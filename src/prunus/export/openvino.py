@@ -11,7 +11,7 @@ from torch import Tensor
 from prunus.errors import PrunusError
 from prunus.export._exporter import Exporter, Session, need
 from prunus.export._facts import Stored
-from prunus.export._trace import Traced, parameter, quiet
+from prunus.export._trace import Traced, exporting, parameter
 
 TELEMETRY = "openvino_telemetry"
 
@@ -26,8 +26,11 @@ class Openvino(Exporter):
         openvino = _openvino()
         name = "model" if traced.name == "model" else f"{traced.name}_model"
         path = folder / f"openvino_{name}.xml"
-        with quiet():
-            made = openvino.convert_model(traced.program)
+        with exporting():
+            try:
+                made = openvino.convert_model(traced.program)
+            except Exception as error:  # the converter has a class of its own for every fault
+                raise PrunusError(f"the {traced.name} cannot be converted: {error}") from error
             _name_ports(made, traced)
             if self.dtype == "int8":
                 made = need("nncf").compress_weights(made)

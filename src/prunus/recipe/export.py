@@ -49,7 +49,10 @@ class Written:
     @property
     def change(self) -> Difference | None:
         """How far the export is ahead of torch, example by example."""
-        return None if self.qualities is None else difference(*reversed(self.qualities))
+        if self.qualities is None:
+            return None
+        before, after = self.qualities
+        return difference(after, before)
 
 
 def write(
