@@ -5,8 +5,8 @@
 Shapes of BERT-base (12 x 768, random weights; all-mpnet-base-v2 where $PRUNUS_MPNET or
 runs/dense/all-mpnet-base-v2 has it) without heads and neurons, and of ResNet-50 (random) without
 channels, as many of every site, or of mpnet also those of the least magnitude; channels as is or in
-multiples of 16. Batch 1, 128 tokens or 224 pixels, one thread, CPU time, 15 pairs. Half a minute a
-cell.
+multiples of 16; and of zeros in blocks, which these runtimes do not see. Batch 1, 128 tokens or 224
+pixels, one thread, CPU time, 15 pairs. Half a minute a cell.
 """
 
 import os
@@ -28,7 +28,15 @@ RUNTIMES = ("openvino", "onnx", "torch-eager")
 GONE = (0.5, 0.75, 0.9)
 CELLS = [
     *({"model": "bert", "gone": gone, "runtime": name} for name in RUNTIMES for gone in GONE),
-    *({"model": "bert", "gone": g, "runtime": "openvino", "dtype": "bfloat16"} for g in GONE),
+    *(
+        {"model": "bert", "gone": gone, "runtime": "openvino", "dtype": dtype}
+        for dtype in ("bfloat16", "int8")
+        for gone in GONE
+    ),
+    *(
+        {"model": "bert", "gone": 0.9, "runtime": name, "spread": "32x1"}
+        for name in ("openvino", "onnx")
+    ),
     *({"model": "mpnet", "gone": gone, "runtime": "openvino"} for gone in GONE),
     *({"model": "mpnet", "gone": g, "runtime": "openvino", "spread": "magnitude"} for g in GONE),
     *(
@@ -85,14 +93,17 @@ def opened(name: str) -> transformers.PreTrainedModel:
 def cut(
     dense: transformers.PreTrainedModel, gone: float, round_to: int = 1, spread: str = "uniform"
 ) -> transformers.PreTrainedModel:
-    """By magnitude: as much of every site, or what matters least of all FLOPs."""
-    images = isinstance(dense, transformers.ResNetForImageClassification)
-    budget = {"density": 1 - gone, "round_to": round_to}
-    uniform = {"metric": "units", "scope": "local"}
+    """By magnitude: as much of every site, what matters least of all FLOPs, or zeros in blocks."""
+    sites, budget = ("heads", "neurons"), {"metric": "units", "scope": "local"}
+    if isinstance(dense, transformers.ResNetForImageClassification):
+        sites = "channels"
+    if spread == "magnitude":
+        budget = {"of": "model"}
+    if spread == "32x1":
+        sites, budget = {"grid": spread, "match": ".*encoder.*"}, {"metric": "weights"}
     return prunus.prune(
-        dense, [random_sample(dense, 128)], sites="channels" if images else ("heads", "neurons"),
-        score="magnitude", select="greedy", recover=[],
-        budget=budget | (uniform if spread == "uniform" else {"of": "model"}),
+        dense, [random_sample(dense, 128)], sites=sites, score="magnitude", select="greedy",
+        recover=[], budget={"density": 1 - gone, "round_to": round_to, **budget},
     )  # fmt: skip
 
 
