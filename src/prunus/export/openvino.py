@@ -66,7 +66,8 @@ def _name_ports(made: Any, traced: Traced) -> None:
     """Give ports the names of the graph; inputs that nothing reads are not there."""
     spelt = {parameter(name): name for name in traced.inputs}
     for port in made.inputs:
-        port.get_tensor().set_names({spelt[port.get_any_name()]})
+        (name,) = spelt.keys() & port.get_names()
+        port.get_tensor().set_names({spelt[name]})
     for port, name in zip(made.outputs, traced.outputs, strict=True):
         port.get_tensor().set_names({name})
 
