@@ -29,6 +29,7 @@ def bench(
     threads: Sizes = None,
     pairs: PositiveInt = 15,
     across: bool = False,
+    fixed: bool = False,
     out: Path | None = None,
     quiet: bool = False,
 ) -> None:
@@ -49,6 +50,7 @@ def bench(
         threads: how many threads a runtime computes with; 1 where left out.
         pairs: how many pairs of runs are timed.
         across: also compare the runtimes with each other, or exports of different ones.
+        fixed: let onnx and openvino compile the models for exactly the shapes of a call.
         out: a JSON file for what was measured.
         quiet: show no progress.
     """
@@ -62,7 +64,7 @@ def bench(
         from prunus.recipe.bench import Asked
         from prunus.registry import parse
 
-        asked = parse(Asked, "bench", {**given, "pairs": pairs, "across": across})
+        asked = parse(Asked, "bench", {**given, "pairs": pairs, "across": across, "fixed": fixed})
     if pruned is None:
         _widths(dense, asked, quiet)
         return

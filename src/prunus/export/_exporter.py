@@ -1,7 +1,7 @@
 """What every exporter is: settings that turn a traced graph into a file, and run it."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,6 +17,9 @@ from prunus.registry import Part
 
 Session = Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
 """Runs one graph: tensors by the names of its inputs, to tensors by the names of its outputs."""
+Sizes = Mapping[str, int]
+"""Of axes whose size may change, by their names."""
+FREE: Sizes = {}
 
 
 class Exporter(Part, ABC):
@@ -56,14 +59,38 @@ class Exporter(Part, ABC):
         """
 
     @abstractmethod
-    def open(self, folder: Path, stored: Stored, threads: int) -> Session:
+    def open(self, folder: Path, stored: Stored, threads: int, sizes: Sizes = FREE) -> Session:
         """Make ready to run what :meth:`write` wrote.
 
         Args:
             folder: where it lies.
             stored: its file, inputs and outputs.
             threads: how many it computes with.
+            sizes: of every axis, to run inputs of these alone; of none, to run any.
+
+        Raises:
+            PrunusError: the file is broken, or the runtime cannot fix sizes.
         """
+
+    def fixed(self, folder: Path, stored: Stored, threads: int) -> Session:
+        """A session that is opened anew for the sizes of each call that it has not seen."""
+        known: dict[frozenset[tuple[str, int]], Session] = {}
+
+        def run(inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+            sizes = dict(_sizes(stored, inputs))
+            key = frozenset(sizes.items())
+            if key not in known:
+                known[key] = self.open(folder, stored, threads, sizes)
+            return known[key](inputs)
+
+        return run
+
+
+def _sizes(stored: Stored, inputs: Mapping[str, Tensor]) -> Iterator[tuple[str, int]]:
+    for name, own in inputs.items():
+        for axis, size in zip(stored.inputs[name].axes, own.shape, strict=True):
+            if isinstance(axis, str):
+                yield axis, size
 
 
 def need(package: str) -> Any:

@@ -21,25 +21,27 @@ KINDS = {
 }
 
 
-def load(folder: str | Path, threads: int | None = None) -> Exported:
+def load(folder: str | Path, threads: int | None = None, *, fixed: bool = False) -> Exported:
     """Open an exported model in its runtime.
 
     Args:
         folder: with an ``export.json``.
         threads: how many it computes with from now on; as many as torch does now when None.
+        fixed: compile it anew for every shape of inputs: faster where these are few.
 
     Returns:
         A model that answers ``model(**batch)`` as the one in torch did.
 
     Raises:
         PrunusError: the folder holds no exported model or a broken one, or its runtime is not
-            installed.
+            installed, or cannot fix shapes.
     """
     folder = Path(folder)
     facts = Facts.load(folder)
     exporter = build("export", {"name": facts.to, "dtype": facts.dtype})
     count = threads or torch.get_num_threads()
-    sessions = {name: exporter.open(folder, stored, count) for name, stored in facts.graphs.items()}
+    opened = exporter.fixed if fixed else exporter.open
+    sessions = {name: opened(folder, stored, count) for name, stored in facts.graphs.items()}
     # a task reads the head off the name of the class
     named: Any = type(facts.architecture, (KINDS[facts.generates],), {})
     model = named(_config(folder), facts, sessions)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from prunus.errors import PrunusError
-from prunus.export._exporter import Exporter, Session, need
+from prunus.export._exporter import FREE, Exporter, Session, Sizes, need
 from prunus.export._facts import Dtype, Port, Stored
 from prunus.export._trace import Traced, exporting
 
@@ -38,12 +38,14 @@ class Onnx(Exporter):
                 _quantize(path)
         return path.name
 
-    def open(self, folder: Path, stored: Stored, threads: int) -> Session:
+    def open(self, folder: Path, stored: Stored, threads: int, sizes: Sizes = FREE) -> Session:
         """A session of ONNX Runtime on the processor."""
         runtime = need("onnxruntime")
         options = runtime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
         options.log_severity_level = 3
+        for axis, size in sizes.items():
+            options.add_free_dimension_override_by_name(axis, size)
         try:
             session = runtime.InferenceSession(
                 folder / stored.file, options, providers=["CPUExecutionProvider"]

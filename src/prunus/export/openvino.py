@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from prunus.errors import PrunusError
-from prunus.export._exporter import Exporter, Session, need
+from prunus.export._exporter import FREE, Exporter, Session, Sizes, need
 from prunus.export._facts import Stored
 from prunus.export._trace import Traced, exporting, parameter
 
@@ -37,7 +37,7 @@ class Openvino(Exporter):
         openvino.save_model(made, path, compress_to_fp16=self.dtype == "bfloat16")
         return path.name
 
-    def open(self, folder: Path, stored: Stored, threads: int) -> Session:
+    def open(self, folder: Path, stored: Stored, threads: int, sizes: Sizes = FREE) -> Session:
         """A compiled model on the processor, and one request to run it."""
         openvino = _openvino()
         settings = {
@@ -47,7 +47,10 @@ class Openvino(Exporter):
             "INFERENCE_PRECISION_HINT": "bf16" if self.dtype == "bfloat16" else "f32",
         }
         try:
-            made = openvino.Core().compile_model(folder / stored.file, "CPU", settings)
+            graph = openvino.Core().read_model(folder / stored.file)
+            if sizes:
+                graph.reshape({port: _shape(port, stored, sizes) for port in graph.inputs})
+            made = openvino.Core().compile_model(graph, "CPU", settings)
         except RuntimeError as error:
             raise PrunusError(f"{folder / stored.file}: not readable ({error})") from None
         request, places = made.create_infer_request(), range(len(stored.outputs))
@@ -60,6 +63,11 @@ class Openvino(Exporter):
             return dict(zip(stored.outputs, answers, strict=True))
 
         return run
+
+
+def _shape(port: Any, stored: Stored, sizes: Sizes) -> list[int]:
+    (name,) = stored.inputs.keys() & port.get_names()
+    return [sizes[axis] if isinstance(axis, str) else axis for axis in stored.inputs[name].axes]
 
 
 def _name_ports(made: Any, traced: Traced) -> None:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from prunus.errors import PrunusError
-from prunus.export._exporter import Exporter, Session
+from prunus.export._exporter import FREE, Exporter, Session, Sizes
 from prunus.export._facts import Dtype, Stored
 from prunus.export._trace import Traced, parameter
 
@@ -31,8 +31,10 @@ class Pt2(Exporter):
         torch.export.save(traced.program, path)
         return path.name
 
-    def open(self, folder: Path, stored: Stored, threads: int) -> Session:
+    def open(self, folder: Path, stored: Stored, threads: int, sizes: Sizes = FREE) -> Session:
         """The program as a module of torch, which computes with the threads that it is given."""
+        if sizes:
+            raise PrunusError("pt2 computes alike for every shape; leave out fixed")
         try:
             module = torch.export.load(folder / stored.file).module(check_guards=False)
         except Exception as error:  # whatever unpacking a broken archive raises

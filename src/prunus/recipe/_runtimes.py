@@ -19,6 +19,7 @@ from prunus.sparse import sparsify
 EAGER = "torch-eager"
 COMPILED = "torch-compile"
 SPARSE = "torch-sparse"
+FIXING = ("onnx", "openvino")
 DTYPES = ("float32", "bfloat16", "int8")
 Batch = Mapping[str, Tensor]
 Opens = Callable[[int], nn.Module]
@@ -45,7 +46,15 @@ def require(runtime: str, dtype: str) -> None:
         raise PrunusError(f"{runtime} does not compute in {dtype}; use {EAGER}, or openvino")
 
 
-def opener(runtime: str, dtype: str, model: PreTrainedModel, batch: Batch, folder: Path) -> Opens:
+def opener(
+    runtime: str,
+    dtype: str,
+    model: PreTrainedModel,
+    batch: Batch,
+    folder: Path,
+    *,
+    fixed: bool = False,
+) -> Opens:
     """Get a model ready for a runtime.
 
     Args:
@@ -54,14 +63,17 @@ def opener(runtime: str, dtype: str, model: PreTrainedModel, batch: Batch, folde
         model: on the processor; it is left as it is.
         batch: its inputs, by which it is exported.
         folder: an empty place for what is exported.
+        fixed: let it be compiled for every shape of inputs anew, see :func:`prunus.export.load`.
 
     Raises:
         PrunusError: the runtime is unknown or not installed, or cannot run the model.
     """
     require(runtime, dtype)
+    if fixed and runtime not in FIXING:
+        raise PrunusError(f"{runtime} cannot be fixed to shapes; {' and '.join(FIXING)} can")
     if runtime in names("export"):
         export(model, folder, build("export", {"name": runtime, "dtype": dtype}), [batch])
-        return cache(lambda threads: load(folder, threads=threads))
+        return cache(lambda threads: load(folder, threads, fixed=fixed))
     cast = {"bfloat16": bfloat16, "int8": int8}.get(dtype, lambda own: own)(model)
     if runtime == COMPILED:
         return lambda _: Compiled(cast)

@@ -9,6 +9,9 @@ from transformers import PreTrainedModel
 
 from prunus.measure.target import require_positions
 
+SIDE = 224
+"""Pixels of an image, where a model's configuration says nothing of them."""
+
 
 def random_sample(model: PreTrainedModel, length: int) -> dict[str, Tensor]:
     """One random sample for any model that reads text or images.
@@ -34,7 +37,7 @@ def random_sample(model: PreTrainedModel, length: int) -> dict[str, Tensor]:
         found = {name: ids for name in ("input_ids", "decoder_input_ids") if name in takes}
     if "pixel_values" in takes:
         config: Any = getattr(model.config, "vision_config", model.config)
-        side = config.image_size
+        side = getattr(config, "image_size", None) or SIDE
         shape = (1, config.num_channels, side, side)
         found["pixel_values"] = torch.randn(shape, generator=draw)
     return found

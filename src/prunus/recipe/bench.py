@@ -45,6 +45,7 @@ class Asked(Part):
         threads: how many threads a runtime computes with.
         pairs: how many pairs of calls are timed.
         across: let exports of different runtimes or dtypes be compared.
+        fixed: let onnx and openvino compile the models for exactly the shapes of the call.
     """
 
     runtime: Many[str] = (EAGER,)
@@ -54,6 +55,7 @@ class Asked(Part):
     threads: Many[PositiveInt] = (1,)
     pairs: PositiveInt = 15
     across: bool = False
+    fixed: bool = False
 
 
 def bench(dense: str, pruned: str, asked: Asked, quiet: bool = False) -> Bench:
@@ -128,14 +130,14 @@ class Side:
             ) from None
 
     def opener(
-        self, runtime: str, dtype: str, model: PreTrainedModel, sample: Batch, folder: Path
+        self, runtime: str, model: PreTrainedModel, sample: Batch, folder: Path, asked: Asked
     ) -> Opens:
         """The model ready for a runtime; the dense one has nothing for sparse kernels."""
         if self.facts is not None:
-            return cache(lambda threads: load(self.folder, threads=threads))
+            return cache(lambda threads: load(self.folder, threads, fixed=asked.fixed))
         if runtime == SPARSE and not _zeros(model):
             runtime = EAGER
-        return opener(runtime, dtype, model, sample, folder)
+        return opener(runtime, asked.dtype, model, sample, folder, fixed=asked.fixed)
 
 
 class _Call:
@@ -201,7 +203,7 @@ def _cells(
         raise PrunusError(f"{SPARSE}: neither model has weights with zeros in them; use {EAGER}")
     with tempfile.TemporaryDirectory() as folder:
         opens = [
-            side.opener(runtime, dtype, model, calls[0].sample, Path(folder) / str(place))
+            side.opener(runtime, model, calls[0].sample, Path(folder) / str(place), asked)
             for place, (side, model) in enumerate(zip(sides, models, strict=True))
         ]
         for threads, call, size in product(asked.threads, calls, asked.batch):
