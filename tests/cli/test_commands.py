@@ -383,6 +383,7 @@ def test_bench_wants_two_checkpoints_or_a_table_of_one(more, prunus_):
         (["--runtime", "openvino", "--dtype", "int8"], "leave out --dtype, --runtime"),
         (["--pairs", 3, "--out", "bench.json", "--across"], "leave out --across, --out, --pairs"),
         (["--batch", 1, 2], "several of batch"),
+        (["--batch", 1, 0], "bench: batch.1: Input should be greater than 0 (got 0)"),
     ],
 )
 def test_a_table_is_of_one_call_and_runtime(more, told, prunus_):

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
-from pydantic import PositiveInt
 
 from prunus.cli._print import say, waiting
 from prunus.errors import PrunusError
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
 
 CALL = ("batch", "length", "threads")
 """What says which call is timed."""
-Sizes = Annotated[list[PositiveInt] | None, Parameter(consume_multiple=True)]
+Sizes = Annotated[list[int] | None, Parameter(consume_multiple=True)]
 
 
 def bench(
@@ -29,7 +28,7 @@ def bench(
     batch: Sizes = None,
     length: Sizes = None,
     threads: Sizes = None,
-    pairs: PositiveInt | None = None,
+    pairs: int | None = None,
     across: bool = False,
     out: Path | None = None,
     quiet: bool = False,
