@@ -114,7 +114,7 @@ def test_several_threads_are_compared_by_the_clock_on_the_wall(pair):
     (table,) = told_across(found)
     assert [list(column.cells) for column in table.columns][2:] == [["1.00×"] * 2, ["2.00×"] * 2]
     caption = [str(one.caption) for one in timings(found)]
-    assert any("wall time tells what they save" in said for said in caption)
+    assert any("wall time tells what they win" in said for said in caption)
 
 
 def test_exports_are_timed_by_their_runtime(pair, tmp_path):

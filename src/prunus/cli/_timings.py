@@ -105,7 +105,7 @@ def _noise(cells: Sequence[Cell]) -> Iterator[str]:
     if noisy:
         yield f"noisy, measure again: {'; '.join(noisy)}"
     if any(one.latency.threads > 1 and one.latency.clock == "cpu" for one in cells):
-        yield "CPU time of several threads counts their waiting, too: wall time tells what they save"
+        yield "CPU time of several threads counts their waiting, too: wall time tells what they win"
     others = max(one.latency.others or 0.0 for one in cells)
     if others > BUSY:
         yield f"other processes kept up to {others:.1f} cores busy: trust CPU time, not wall time"

@@ -72,8 +72,8 @@ def sparsify(
         raise PrunusError(f"sparsify: 0 <= density <= 1 <= tokens; got {density} and {tokens}")
     if type(model) in CLASSES:
         raise PrunusError(
-            f"sparsify replaces the layers of a model in place, and this is a {type(model).__name__}"
-            f" itself: use {CLASSES[type(model)].__name__}(layer)"
+            f"sparsify replaces layers in their model, and this is a {type(model).__name__} itself:"
+            f" use {CLASSES[type(model)].__name__}(layer)"
         )
     trial = _Trial(kernel_of(kernel), density, tokens)
     found = []
