@@ -377,6 +377,21 @@ def test_bench_wants_two_checkpoints_or_a_table_of_one(more, prunus_):
     assert "DENSE PRUNED, or one, DENSE --table" in err
 
 
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        (["--runtime", "openvino", "--dtype", "int8"], "leave out --dtype, --runtime"),
+        (["--pairs", 3, "--out", "bench.json", "--across"], "leave out --across, --out, --pairs"),
+        (["--batch", 1, 2], "several of batch"),
+        (["--batch", 1, 0], "bench: batch.1: Input should be greater than 0 (got 0)"),
+    ],
+)
+def test_a_table_is_of_one_call_and_runtime(more, told, prunus_):
+    code, _, err = prunus_("bench", "a", "--table", *more)
+    assert code == 2
+    assert told in err
+
+
 @pytest.mark.parametrize("head", ["T5ForSequenceClassification", "T5EncoderModel", "T5Model"])
 def test_bench_times_heads_that_read_otherwise(head, prunus_, tmp_path):
     prunus.save(tiny("t5", head), tmp_path / "dense")

@@ -30,6 +30,7 @@ from prunus.recipe._fresh import answer
         (["eval", "x", "--task", "a:b", "--recipe", "c"], "say which task"),
         (["eval", "x", "--task", "gleu:sst2"], "unknown task 'gleu'. Did you mean 'glue'"),
         (["eval", "x", "--task", "glue"], "task: subset: this key is required"),
+        (["eval", "x", "--task", "glue:sst2", "--batch-size", "0"], "Must be > 0"),
         (["bench", "no/such", "no/such"], "model 'no/such' was not found"),
     ],
 )

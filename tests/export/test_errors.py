@@ -58,6 +58,19 @@ def test_answers_that_are_not_torchs_are_not_kept(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+def test_answers_that_are_no_numbers_are_not_kept(tmp_path, monkeypatch):
+    answer = Exported.forward
+
+    def wrong(self, **given):
+        out = answer(self, **given)
+        out["logits"][0] = torch.nan
+        return out
+
+    monkeypatch.setattr(Exported, "forward", wrong)
+    with pytest.raises(PrunusError, match="answers are inf of the largest away"):
+        exported(tiny("bert"), tmp_path / "out", "pt2")
+
+
 @pytest.mark.parametrize(
     ("batches", "told"),
     [([], "no batches"), ([{"pixels": torch.ones(2, 3)}], "does not take pixels")],
@@ -100,6 +113,7 @@ def test_no_export(tmp_path):
     ("name", "text", "told"),
     [
         ("export.json", "{", "export.json"),
+        ("export.json", b"\xff\xfe", "export.json"),
         ("export.json", json.dumps({"to": "pt2"}), "this key is required"),
         ("model.pt2", "no archive", "model.pt2: not readable"),
         ("config.json", "{", "config.json"),
@@ -107,7 +121,7 @@ def test_no_export(tmp_path):
 )
 def test_broken_files(name, text, told, tmp_path):
     exported(tiny("vit"), tmp_path / "out", "pt2")
-    (tmp_path / "out" / name).write_text(text)
+    (tmp_path / "out" / name).write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(PrunusError, match=told):
         load(tmp_path / "out")
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 import prunus
+from prunus.cli._timings import timings, told_across
 from prunus.errors import PrunusError
 from prunus.export import export
 from prunus.measure._others import Others
@@ -89,6 +90,33 @@ def test_a_model_without_zeros_has_no_sparse_kernel(pair):
         measured(pair, runtime="torch-sparse")
 
 
+def test_a_vocabulary_may_be_cut(pair, tmp_path):
+    prunus.save(tiny("bert", vocab_size=20), tmp_path / "cut")
+    assert measured((pair[0], tmp_path / "cut")).cells
+    assert measured((tmp_path / "cut", pair[0])).cells
+
+
+@pytest.mark.parametrize("other", ["vit", "t5"])
+def test_models_that_read_other_things(pair, other, tmp_path):
+    prunus.save(tiny(other), tmp_path / "other")
+    for one in ((pair[0], tmp_path / "other"), (tmp_path / "other", pair[0])):
+        with pytest.raises(PrunusError, match="a model and what became of it"):
+            measured(one)
+
+
+def test_several_threads_are_compared_by_the_clock_on_the_wall(pair):
+    (cell,) = measured(pair, threads=2).cells
+    wall = cell.latency.wall.model_copy(update={"dense": 1.0, "pruned": 0.5})
+    times = {"dense": 100.0, "pruned": 1.0, "wall": wall}
+    cells = [cell.model_copy(update={"latency": cell.latency.model_copy(update=times | {
+        "runtime": name})}) for name in ("torch-eager", "onnx")]  # fmt: skip
+    found = measured(pair).model_copy(update={"cells": tuple(cells)})
+    (table,) = told_across(found)
+    assert [list(column.cells) for column in table.columns][2:] == [["1.00×"] * 2, ["2.00×"] * 2]
+    caption = [str(one.caption) for one in timings(found)]
+    assert any("wall time tells what they win" in said for said in caption)
+
+
 def test_exports_are_timed_by_their_runtime(pair, tmp_path):
     batch = {"input_ids": torch.randint(2, 50, (2, 8))}
     folders = [tmp_path / name for name in ("a", "b")]
@@ -113,9 +141,12 @@ def test_exports_are_timed_by_their_runtime(pair, tmp_path):
 
 def test_an_export_whose_checkpoint_is_gone(pair, tmp_path):
     batch = {"input_ids": torch.randint(2, 50, (2, 8))}
-    export(prunus.load(pair[0]), tmp_path / "a", build("export", "onnx"), [batch])
-    with pytest.raises(PrunusError, match="not here"):
-        measured((tmp_path / "a", tmp_path / "a"))
+    for name, source in {"a": None, "b": str(tmp_path / "gone")}.items():
+        export(prunus.load(pair[0]), tmp_path / name, build("export", "pt2"), [batch], (), source)
+    with pytest.raises(PrunusError, match="does not say of which checkpoint"):
+        measured((tmp_path / "a", tmp_path / "b"))
+    with pytest.raises(PrunusError, match=r"was exported from .*gone.* but"):
+        measured((tmp_path / "b", tmp_path / "b"))
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import pytest
 import torch
@@ -84,6 +85,14 @@ def test_the_model_has_a_card(place, finished, tmp_path):
     rewrite(str(finished), tmp_path / "again", portable=True)
     assert "prunus.load('path/to/this/folder')" in text
     assert "trust_remote_code=True" in (tmp_path / "again/README.md").read_text()
+
+
+def test_the_card_of_others_stays_as_it_is(place, tmp_path):
+    shutil.copytree(place / "dense", tmp_path / "dense")
+    theirs = "# Modèle\r\n".encode("latin-1")
+    (tmp_path / "dense/README.md").write_bytes(theirs)
+    rewrite(str(tmp_path / "dense"), tmp_path / "again")
+    assert (tmp_path / "again/README.md").read_bytes() == theirs
 
 
 def test_what_is_reported_of_quality_is_what_the_checkpoints_do(place, finished):

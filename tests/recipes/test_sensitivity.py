@@ -202,9 +202,12 @@ def test_densities_that_say_nothing(settings, tmp_path, densities):
         sensitivity(settings(), tmp_path, densities)
 
 
-def test_too_little_time(settings, tmp_path, clock):
-    with pytest.raises(PrunusError, match="too few: one measurement on 12 examples"):
+def test_too_little_time(settings, tmp_path, clock, monkeypatch):
+    monkeypatch.setattr(_sensitive, "FEWEST", 2)
+    with pytest.raises(PrunusError, match="too few: one measurement on 2 examples"):
         sensitivity(settings("select=greedy"), tmp_path, minutes=0.001, quiet=True)
+    found = sensitivity(settings("select=greedy"), tmp_path, minutes=LONG, quiet=True)
+    assert found.samples == 12
 
 
 def test_a_broken_journal(tmp_path):

@@ -172,6 +172,11 @@ def test_a_model_without_linear_layers_is_told():
         sparsify(nn.Sequential(nn.Conv2d(3, 3, 3)))
 
 
+def test_a_layer_alone_has_no_place_where_another_could_stand():
+    with pytest.raises(PrunusError, match=r"this is a Linear itself: use SparseLinear\(layer\)"):
+        sparsify(nn.Linear(4, 4), density=1)
+
+
 @pytest.mark.parametrize("settings", [{"tokens": 0}, {"density": 1.5}, {"density": -0.1}])
 def test_numbers_out_of_range(settings):
     with pytest.raises(PrunusError, match="0 <= density <= 1"):

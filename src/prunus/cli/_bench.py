@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
-from pydantic import PositiveInt
 
 from prunus.cli._print import say, waiting
 from prunus.errors import PrunusError
@@ -13,7 +12,9 @@ from prunus.files import write_bytes
 if TYPE_CHECKING:
     from prunus.recipe.bench import Asked
 
-Sizes = Annotated[list[PositiveInt] | None, Parameter(consume_multiple=True)]
+CALL = ("batch", "length", "threads")
+"""What says which call is timed."""
+Sizes = Annotated[list[int] | None, Parameter(consume_multiple=True)]
 
 
 def bench(
@@ -27,7 +28,7 @@ def bench(
     batch: Sizes = None,
     length: Sizes = None,
     threads: Sizes = None,
-    pairs: PositiveInt = 15,
+    pairs: int | None = None,
     across: bool = False,
     fixed: bool = False,
     out: Path | None = None,
@@ -48,7 +49,7 @@ def bench(
         batch: samples in a call, one number or several; 8 where left out.
         length: tokens of each, where the models read text; 128 where left out.
         threads: how many threads a runtime computes with; 1 where left out.
-        pairs: how many pairs of runs are timed.
+        pairs: how many pairs of runs are timed; 15 where left out.
         across: also compare the runtimes with each other, or exports of different ones.
         fixed: let onnx and openvino compile the models for exactly the shapes of a call.
         out: a JSON file for what was measured.
@@ -58,15 +59,16 @@ def bench(
         raise PrunusError("bench times two checkpoints, DENSE PRUNED, or one, DENSE --table")
     said = {
         "batch": batch, "length": length, "threads": threads, "runtime": runtime, "dtype": dtype,
+        "pairs": pairs, "across": across or None, "fixed": fixed or None,
     }  # fmt: skip
     given = {name: value for name, value in said.items() if value is not None}
     with waiting("opening", quiet):
         from prunus.recipe.bench import Asked
         from prunus.registry import parse
 
-        asked = parse(Asked, "bench", {**given, "pairs": pairs, "across": across, "fixed": fixed})
+        asked = parse(Asked, "bench", given)
     if pruned is None:
-        _widths(dense, asked, quiet)
+        _widths(dense, asked, quiet, out)
         return
     from prunus.cli._timings import timings, told_across
     from prunus.recipe.bench import bench as measure
@@ -78,9 +80,14 @@ def bench(
         say(f"kept in {out}")
 
 
-def _widths(checkpoint: str, asked: "Asked", quiet: bool) -> None:
-    many = [name for name in ("runtime", "batch", "length", "threads")
-            if len(getattr(asked, name)) > 1]  # fmt: skip
+def _widths(checkpoint: str, asked: "Asked", quiet: bool, out: Path | None) -> None:
+    others = [*(asked.model_fields_set - set(CALL)), *(["out"] if out else [])]
+    if others:
+        raise PrunusError(
+            f"--table times torch-eager in float32, and says where it is kept: leave out"
+            f" {', '.join(f'--{name}' for name in sorted(others))}"
+        )
+    many = [name for name in CALL if len(getattr(asked, name)) > 1]
     if many:
         raise PrunusError(f"--table is one of a single call; got several of {', '.join(many)}")
     from prunus.cli._tables import widths

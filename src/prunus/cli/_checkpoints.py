@@ -1,7 +1,10 @@
 """Commands that work on checkpoints: eval, show, save, fetch."""
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+from cyclopts.validators import Number
 
 from prunus.cli._print import say, waiting
 from prunus.errors import PrunusError
@@ -15,7 +18,7 @@ def evaluate(
     task: str | None = None,
     recipe: str | None = None,
     split: str = "validation",
-    batch_size: int = 32,
+    batch_size: Annotated[int, Parameter(validator=Number(gt=0))] = 32,
     runtime: str = "torch-eager",
     dtype: str = "float32",
     quiet: bool = False,

@@ -1,6 +1,6 @@
 """Tables of two checkpoints' times."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 
 from rich.table import Table
 from rich.text import Text
@@ -30,17 +30,26 @@ def told_across(found: Bench) -> Iterator[Table]:
     made = Table(title=Text(f"across runtimes, against dense {runtimes[0]}"), title_justify="left")
     made.caption = Text(
         "Not timed in turns, and no merit of pruning: a slow runtime makes every other look fast."
+        " By wall time where there are several threads."
     )
     for name in ("call", "runtime", "dense", "pruned"):
         made.add_column(name, justify="right" if name in ("dense", "pruned") else "left")
-    bases = {_call(one.latency): one.latency.dense for one in reversed(found.cells)
+    bases = {_call(one.latency): _spent(one.latency).dense for one in reversed(found.cells)
              if one.latency.runtime == runtimes[0]}  # fmt: skip
     for one in found.cells:
-        taken = one.latency
+        taken, spent = one.latency, _spent(one.latency)
         base = bases[_call(taken)]
-        ratios = (show.times(base / ms) for ms in (taken.dense, taken.pruned))
+        ratios = (show.times(base / ms) for ms in (spent.dense, spent.pruned))
         made.add_row(_call(taken), taken.runtime, *ratios)
     yield made
+
+
+def _spent(taken: Latency) -> Timing:
+    """The times that are held against another runtime's.
+
+    Threads that wait for others keep their cores busy, in each runtime for another while.
+    """
+    return taken.wall if taken.threads > 1 and taken.wall is not None else taken
 
 
 def _sizes(found: Bench) -> Table:
@@ -91,10 +100,12 @@ def _remarks(found: Bench, cells: list[Cell]) -> Iterator[str]:
     yield from _noise(cells)
 
 
-def _noise(cells: Iterable[Cell]) -> Iterator[str]:
+def _noise(cells: Sequence[Cell]) -> Iterator[str]:
     noisy = [_call(one.latency) for one in cells if one.latency.noisy]
     if noisy:
         yield f"noisy, measure again: {'; '.join(noisy)}"
+    if any(one.latency.threads > 1 and one.latency.clock == "cpu" for one in cells):
+        yield "CPU time of several threads counts their waiting, too: wall time tells what they win"
     others = max(one.latency.others or 0.0 for one in cells)
     if others > BUSY:
         yield f"other processes kept up to {others:.1f} cores busy: trust CPU time, not wall time"

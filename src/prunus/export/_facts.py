@@ -92,7 +92,7 @@ class Facts(_Told):
         """
         path = folder / FILE
         try:
-            return cls.model_validate_json(path.read_text(encoding="utf-8"))
+            return cls.model_validate_json(path.read_bytes())
         except OSError as error:
             raise PrunusError(f"{folder} is no exported model: {error}") from None
         except ValidationError as error:

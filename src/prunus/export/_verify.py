@@ -1,6 +1,7 @@
 """How far an export's answers are from torch's."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from math import inf
 from typing import Any
 
 import torch
@@ -63,4 +64,4 @@ def _difference(name: str, right: Tensor, said: Mapping[str, Tensor]) -> float:
     if not right.numel():
         return 0.0
     scale = right.abs().max().clamp_min(torch.finfo(torch.float32).tiny)
-    return float((said[name].float() - right.float()).abs().max() / scale)
+    return float(((said[name].float() - right.float()).abs().max() / scale).nan_to_num(inf))

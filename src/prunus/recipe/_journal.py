@@ -42,12 +42,12 @@ class Journal:
             self.head, *self.rows = lines
 
     def begin(self, head: dict[str, Any]) -> None:
-        """Say what is measured, or check that it is what was measured before.
+        """Say what is measured, or check that it is what was measured before, if anything was.
 
         Raises:
             PrunusError: it is something else.
         """
-        if not self.head:
+        if not self.rows:
             self.head = head
             write_bytes(self.path, f"{json.dumps(head)}\n".encode())
         differs = [key for key in head if self.head.get(key) != head[key]]

@@ -149,9 +149,11 @@ class Measuring:
         return (perf_counter() - since) / samples_of(batch)
 
     def _head(self, affordable: int) -> dict[str, Any]:
-        """What decides what is measured; a journal that was begun says on how many examples."""
+        """What decides what is measured; a journal with measurements says on how many examples."""
         job, every = self.job, sum(map(samples_of, self._batches(DRAWN)))
-        samples = self.journal.head.get("samples", min(max(affordable, FEWEST), every))
+        samples = min(max(affordable, FEWEST), every)
+        if self.journal.rows:
+            samples = self.journal.head.get("samples", samples)
         return {
             "samples": samples,
             "model": weights_hash(job.model),

@@ -117,12 +117,17 @@ class Side:
         """The model in torch, on which work is counted.
 
         Raises:
-            PrunusError: it is gone.
+            PrunusError: it is gone, or was never told.
         """
         if self.facts is None:
             return open_model(self.folder)
+        if self.facts.checkpoint is None:
+            raise PrunusError(
+                f"{self.folder} does not say of which checkpoint it is, on which its work is"
+                " counted: write it by `prunus export`"
+            )
         try:
-            return open_model(folder_of(self.facts.checkpoint or ""))
+            return open_model(folder_of(self.facts.checkpoint))
         except PrunusError as error:
             raise PrunusError(
                 f"{self.folder} was exported from {self.facts.checkpoint}, on which its work is"
@@ -151,7 +156,15 @@ class _Call:
 
     @classmethod
     def of(cls, models: Models, length: int) -> "_Call":
-        sample = random_sample(models[0], length)
+        samples = [random_sample(model, length) for model in models]
+        first, second = (", ".join(own) for own in samples)
+        if first != second:
+            raise PrunusError(
+                f"a {type(models[0]).__name__} reads {first}, and a {type(models[1]).__name__}"
+                f" {second}: bench times a model and what became of it"
+            )
+        # a vocabulary may be cut, and the smallest of the largest numbers is one that both know
+        sample = min(samples, key=lambda own: max(float(one.max()) for one in own.values()))
         return cls(sample, models, length if "input_ids" in sample else None)
 
     def work(self, runtime: str) -> tuple[int, int]:

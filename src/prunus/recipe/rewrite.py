@@ -15,6 +15,8 @@ from prunus.report._card import CARD, reopened
 from prunus.task._network import hushed
 
 WHERE = "path/to/this/folder"
+KEPT = ("utf-8", "surrogateescape")
+"""A card of others may be written in anything, and stays as it is."""
 PROCESSORS = {
     "tokenizer_config.json": "AutoTokenizer",
     "preprocessor_config.json": "AutoImageProcessor",
@@ -43,8 +45,8 @@ def rewrite(checkpoint: str, out: str | Path, portable: bool = False, packed: bo
         model = load(folder, dtype="auto")
         save(model, out, Beside(folder), portable=portable, packed=packed)
     if (Path(out) / CARD).is_file():
-        text = (Path(out) / CARD).read_text(encoding="utf-8")
-        write_bytes(Path(out) / CARD, reopened(text, opening(Path(out))).encode())
+        text = (Path(out) / CARD).read_bytes().decode(*KEPT)
+        write_bytes(Path(out) / CARD, reopened(text, opening(Path(out))).encode(*KEPT))
     return opener(Path(out))
 
 

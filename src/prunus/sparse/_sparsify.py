@@ -65,10 +65,16 @@ def sparsify(
         Every linear layer, in the model's order.
 
     Raises:
-        PrunusError: nothing was replaced, no kernel works here, or a number is out of range.
+        PrunusError: nothing was replaced, no kernel works here, a number is out of range, or
+            ``model`` is a linear layer itself.
     """
     if tokens < 1 or not 0 <= (density or 0) <= 1:
         raise PrunusError(f"sparsify: 0 <= density <= 1 <= tokens; got {density} and {tokens}")
+    if type(model) in CLASSES:
+        raise PrunusError(
+            f"sparsify replaces layers in their model, and this is a {type(model).__name__} itself:"
+            f" use {CLASSES[type(model)].__name__}(layer)"
+        )
     trial = _Trial(kernel_of(kernel), density, tokens)
     found = []
     for name, module in list(model.named_modules()):
