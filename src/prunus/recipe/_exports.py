@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from shutil import rmtree
 
 from prunus import export
 from prunus.errors import PrunusError
@@ -60,6 +61,7 @@ def _exported(
         found = written(source, exporter, place)
         quality = stage.evaluate(export.load(place), opened.prepared, name)
     except PrunusError as error:  # the pruned model is there all the same
+        rmtree(place, ignore_errors=True)
         stage.log.warning("%s: %s", name, error)
         return Export(**told, why=str(error))
     found = measured(found, pruned, quality, split)
