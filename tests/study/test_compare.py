@@ -16,6 +16,7 @@ from prunus.study._wanted import Wanted
 from prunus.study.compare import compare, found, page
 from tests.report.sample import history, sample
 from tests.report.test_html import Nesting
+from tests.report.test_sensitivity import table
 
 MOST = 5_000_000
 """Bytes of a page of thirty runs."""
@@ -112,6 +113,30 @@ def test_what_was_measured_otherwise_is_not_compared():
     assert "timed with" in {column.title for column in columns([one, other])}
     (drawn,) = plots([one, other]).values()
     assert not [plot for plot in drawn if plot.below.startswith("time")]
+
+
+def test_runtimes_are_never_mixed():
+    times = {name: sample().latency_ms[0].model_dump() | {"runtime": name, "speedup": speedup}
+             for name, speedup in (("torch-eager", 2.0), ("openvino", 3.0))}  # fmt: skip
+    both = result_of("both", run_of(70.0, 10, 2.0, latency_ms=list(times.values())))
+    other = result_of("other", run_of(71.0, 9, 2.0, latency_ms=[times["torch-eager"]]))
+    assert both.speedup == 2.0
+    assert both.timed == other.timed
+    turned = result_of("turned", run_of(70.0, 10, 2.0, latency_ms=list(times.values())[::-1]))
+    assert turned.speedup == 3.0
+    assert turned.timed != other.timed
+
+
+def test_curves_of_runs_that_measured_what_is_sensitive(runs, tmp_path):
+    write(run_of(70.0, 10, 2.0, sensitivity=table()), tmp_path / "curious")
+    assert "How sensitive" not in page(compare(runs))
+    text = page(compare([*runs, tmp_path / "curious"]))
+    assert "<summary>curious <small>Divergence of the answers" in text
+    assert "encoder.layer.5:heads" in text.split("How sensitive")[1]
+    assert not re.search(r"\b(src|href)\s*=|url\(|https?:|@import|<link", text)
+    nesting = Nesting()
+    nesting.feed(text)
+    assert nesting.open == []
 
 
 def test_only_settings_that_differ_are_shown(runs):

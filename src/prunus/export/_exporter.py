@@ -45,6 +45,15 @@ class Exporter(Part, ABC):
             )
         return dtype
 
+    def require(self) -> None:
+        """Import what writes and runs it, before there is anything to write.
+
+        Raises:
+            PrunusError: one of the packages is not installed.
+        """
+        for package in self.packages:
+            need(package)
+
     @property
     def traces(self) -> torch.dtype:
         """In which dtype models are traced."""

@@ -54,7 +54,7 @@ class Facts(_Told):
         to: the exporter, as its file is called.
         dtype: in which it computes.
         architecture: the class of the model in torch.
-        checkpoint: what it was exported from.
+        checkpoint: what it was exported from; a folder beside this one by ``../NAME``.
         graphs: by what they do: ``model`` alone, or ``encoder`` and ``decoder``.
         generates: how it writes texts, where it does.
         positions: how a decoder counts tokens: all of them, or those that the mask lets through.
@@ -78,6 +78,12 @@ class Facts(_Told):
     inputs: str = "examples"
     versions: dict[str, str]
     quality: dict[str, Any] | None = None
+
+    def origin(self, folder: Path) -> str | None:
+        """What the export that lies in a folder was made from, wherever both were moved."""
+        if self.checkpoint is not None and (folder / self.checkpoint).is_dir():
+            return str(folder / self.checkpoint)
+        return self.checkpoint
 
     def save(self, folder: Path) -> None:
         """Write them into an export's folder."""

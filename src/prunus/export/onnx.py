@@ -24,8 +24,7 @@ class Onnx(Exporter):
 
     def write(self, traced: Traced, folder: Path) -> str:
         """One ``.onnx`` file, beside it ``.onnx.data`` for large weights."""
-        for package in self.packages:
-            need(package)
+        self.require()
         name = "model" if traced.name == "model" else f"{traced.name}_model"
         path = folder / f"{name}.onnx"
         with exporting():

@@ -21,6 +21,16 @@ class Openvino(Exporter):
 
     packages: ClassVar[tuple[str, ...]] = ("torch", "openvino")
 
+    def require(self) -> None:
+        """Import OpenVINO, and for weights in 8 bits nncf.
+
+        Raises:
+            PrunusError: one of them is not installed.
+        """
+        _openvino()
+        if self.dtype == "int8":
+            need("nncf")
+
     def write(self, traced: Traced, folder: Path) -> str:
         """A graph as ``.xml`` and its weights as ``.bin``."""
         openvino = _openvino()

@@ -12,16 +12,16 @@ from prunus.drive import cost_of
 from prunus.errors import PrunusError
 from prunus.measure import latency as timing
 from prunus.measure.size import parameters
+from prunus.measure.wasted import wasted
 from prunus.plan import Plan
 from prunus.probe.work import flops, single
 from prunus.recipe._bars import Bars
-from prunus.recipe._runtimes import EAGER
-from prunus.recipe._settings import Latency
+from prunus.recipe._runtimes import Models, ready
+from prunus.recipe._settings import EAGER, SPARSE, Latency
 from prunus.report import _schema as schema
 from prunus.select import Cost
 from prunus.select._budget import At
 
-Models = tuple[PreTrainedModel, PreTrainedModel]
 Batch = Mapping[str, Tensor]
 Lengths = tuple[int | None, int | None]
 
@@ -78,20 +78,32 @@ def latencies(
     length: int | None,
     bars: Bars,
     ideal: float | None = None,
+    runtime: str = EAGER,
 ) -> Iterator[schema.Latency]:
     """One paired measurement for each batch size, on like samples of ``length`` tokens, if any.
 
     ``ideal`` is the ratio of the models' FLOPs; None counts them.
+
+    Raises:
+        PrunusError: as :func:`prunus.recipe._runtimes.paired`.
     """
     sample = single(batch, length)
     if ideal is None:
-        ideal = flops(models[0], sample) / flops(models[1], sample)
-    for size in settings.batch:
-        taken = timed(
-            models, sample, size, threads=settings.threads, pairs=settings.pairs,
-            step=partial(bars.step, f"time batches of {size}"),
-        )  # fmt: skip
-        yield schema.Latency(**taken, runtime=EAGER, batch=size, length=length, ideal=ideal)
+        ideal = _ideal(models, sample, runtime)
+    with ready(runtime, models, sample, settings.threads) as opened:
+        for size in settings.batch:
+            taken = timed(
+                opened, sample, size, threads=settings.threads, pairs=settings.pairs,
+                step=partial(bars.step, f"time batches of {size}, {runtime}"),
+            )  # fmt: skip
+            yield schema.Latency(**taken, runtime=runtime, batch=size, length=length, ideal=ideal)
+
+
+def _ideal(models: Models, sample: Batch, runtime: str) -> float:
+    """The ratio of the FLOPs; only sparse kernels pass over zeros."""
+    pruned = wasted(models[1], sample)
+    left = pruned.flops - (pruned.zeros if runtime == SPARSE else 0)
+    return flops(models[0], sample) / left
 
 
 def timed(

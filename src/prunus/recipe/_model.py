@@ -11,7 +11,7 @@ from pydantic import (
 )
 
 from prunus.errors import PrunusError, unknown
-from prunus.recipe._settings import Calibration, Evaluation, Latency, Vocabulary
+from prunus.recipe._settings import EAGER, Calibration, Evaluation, Latency, Vocabulary
 from prunus.registry import Many, Part, listed, named, names, spec_of
 from prunus.schedule._span import Length
 from prunus.tiling import Grid
@@ -159,6 +159,8 @@ class Recipe(Method):
         portable: let transformers alone open the result, with ``trust_remote_code=True``.
         packed: leave zero blocks of weights out of the saved file, which only prunus then opens;
             where there are none, it is saved as it is.
+        export: to what else the saved model is written, beside it; each is compared with torch and
+            its quality measured.
         device: where torch computes.
         seed: of everything that is drawn.
         out: the run's folder, where the command line names none.
@@ -177,6 +179,7 @@ class Recipe(Method):
     compare: Annotated[tuple[str, ...], BeforeValidator(_baselines)] = ()
     portable: bool = False
     packed: bool = False
+    export: Many[Annotated[Settings, named("export")]] = ()
     device: str = "cpu"
     seed: int = 0
     out: str | None = None
@@ -194,6 +197,22 @@ class Recipe(Method):
             raise PrunusError(
                 "portable, packed: only prunus unpacks weights, so that a packed checkpoint is not"
                 " portable; leave one of them out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _timed(self) -> Self:
+        """Other runtimes stay on the processor, and baselines are timed by torch alone."""
+        asked = self.latency.runtime if self.latency else (EAGER,)
+        if self.device != "cpu" and set(asked) != {EAGER}:
+            raise PrunusError(
+                f"latency.runtime: only {EAGER} runs on device {self.device!r}; leave the others"
+                " out, or time the saved models with `prunus bench`"
+            )
+        if self.compare and EAGER not in asked:
+            raise PrunusError(
+                f"compare: baselines are timed by {EAGER}; add it to latency.runtime, so that the"
+                " pruned model can stand beside them"
             )
         return self
 

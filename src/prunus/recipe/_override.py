@@ -11,7 +11,7 @@ from prunus.errors import PrunusError, unknown
 from prunus.recipe._fault import SettingsError
 from prunus.recipe._yaml import load
 
-NAMED = ("task", "score", "drive", "recover", "adapt", "losses")
+NAMED = ("task", "score", "drive", "recover", "adapt", "losses", "export")
 AMOUNTS: dict[str, dict[str, str | None]] = {
     "speedup": {"metric": "latency", "of": None},
     "max_bytes": {"metric": None, "of": None, "at": None},

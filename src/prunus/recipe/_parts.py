@@ -25,6 +25,7 @@ class Parts:
     adapt: Any
     training: Any
     losses: tuple[Any, ...]
+    export: tuple[Any, ...]
 
 
 def class_of(key: str, settings: Settings) -> type[Part]:
@@ -72,9 +73,9 @@ def parts(recipe: Recipe) -> Parts:
         build(key, getattr(recipe, key), recipe.seed)
         for key in ("task", "score", "budget", "select", "drive", "training")
     )
-    repairs, losses = (
+    repairs, losses, exporters = (
         tuple(build(key, spec, recipe.seed) for spec in getattr(recipe, key))
-        for key in ("recover", "losses")
+        for key in ("recover", "losses", "export")
     )
     adapt = None if recipe.adapt is None else build("adapt", recipe.adapt)
     mended, last = parted(repairs)
@@ -100,7 +101,7 @@ def parts(recipe: Recipe) -> Parts:
             f"budget.max_loss tries many models, and {name} would train each of them; search"
             f" without {name}, then prune once to the density that was found"
         )
-    return Parts(task, score, budget, select, drive, repairs, adapt, training, losses)
+    return Parts(task, score, budget, select, drive, repairs, adapt, training, losses, exporters)
 
 
 def _require_once(recipe: Recipe, budget: Any) -> None:
@@ -142,6 +143,7 @@ def resolved(recipe: Recipe, chosen: Parts) -> Settings:
         full[key] = spelt(getattr(chosen, key))
     full["budget"] = chosen.budget.model_dump(mode="json", exclude_none=True)
     full["recover"] = list(map(spelt, chosen.recover))
+    full["export"] = list(map(spelt, chosen.export))
     if chosen.adapt is not None:
         full["adapt"] = spelt(chosen.adapt)
     if recipe.trains:

@@ -91,7 +91,7 @@ def _hint(path: str, message: str) -> str:
 
 def _specs(cls: type[Part], data: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
     """(dotted path, key, settings) of everything whose class is known only by its name."""
-    for key in ("task", "score", "budget", "drive", "recover", "adapt", "training", "losses"):
+    for key in (*NAMED, "budget", "training"):
         if key not in data or key not in cls.model_fields:
             continue
         if isinstance(data[key], list | tuple):

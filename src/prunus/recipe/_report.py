@@ -13,9 +13,11 @@ from prunus.probe.work import single
 from prunus.recipe._composed import library
 from prunus.recipe._measured import Claims, Lengths, density
 from prunus.recipe._model import Recipe, Settings
+from prunus.recipe._times import Times
 from prunus.recipe._zeros import zeros
 from prunus.report import Report
 from prunus.report import _schema as schema
+from prunus.report._exported import Export
 from prunus.select import Cost
 from prunus.sensitivity import Sensitivity
 from prunus.task import History, Quality, agreement, difference
@@ -42,7 +44,8 @@ class Findings:
         cost: in the budget's metric.
         plan: what stays.
         vocabulary: which tokens stay, where some went.
-        latencies: paired measurements.
+        times: paired measurements.
+        exports: of the saved model.
         equivalence: differences of outputs.
         calibration: samples and tokens.
         lengths: tokens of the data's mean sample, and of a padded one, where it has any.
@@ -66,7 +69,8 @@ class Findings:
     cost: Cost
     plan: Plan
     vocabulary: schema.Vocabulary | None
-    latencies: list[schema.Latency]
+    times: Times
+    exports: list[Export]
     equivalence: dict[str, float]
     calibration: dict[str, int]
     lengths: Lengths
@@ -100,7 +104,9 @@ def report_of(recipe: Recipe, found: Findings) -> Report:
         flops=_flops(found),
         bytes=_pair(bytes, found.models),
         vocabulary=found.vocabulary,
-        latency_ms=tuple(found.latencies),
+        latency_ms=tuple(found.times.taken),
+        untimed=found.times.untimed,
+        exports=tuple(found.exports),
         equivalence=schema.Equivalence(**found.equivalence),
         kept=found.plan.kept(),
         seconds=schema.Seconds(**found.seconds),

@@ -1,9 +1,11 @@
 """What runs a model: torch in one of its ways, or what the model is exported to."""
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -12,27 +14,23 @@ from transformers import PreTrainedModel
 
 from prunus.errors import PrunusError, unknown
 from prunus.export import export, load
+from prunus.measure.density import densities
 from prunus.recipe._formats import bfloat16, int8
+from prunus.recipe._settings import COMPILED, EAGER, SPARSE, runtimes
 from prunus.registry import build, names
 from prunus.sparse import sparsify
 
-EAGER = "torch-eager"
-COMPILED = "torch-compile"
-SPARSE = "torch-sparse"
 FIXING = ("onnx", "openvino")
 DTYPES = ("float32", "bfloat16", "int8")
 Batch = Mapping[str, Tensor]
+Models = tuple[PreTrainedModel, PreTrainedModel]
+Modules = tuple[nn.Module, nn.Module]
 Opens = Callable[[int], nn.Module]
 """The model, to be called with so many threads."""
 
 
-def runtimes() -> list[str]:
-    """Every name that :func:`opener` knows."""
-    return [EAGER, COMPILED, SPARSE, *names("export")]
-
-
 def require(runtime: str, dtype: str) -> None:
-    """Check that a runtime is known, and computes in a type.
+    """Check that a runtime is known and installed, and computes in a type.
 
     Raises:
         PrunusError: it is not, or does not.
@@ -44,6 +42,8 @@ def require(runtime: str, dtype: str) -> None:
     refused = {(SPARSE, "bfloat16"), (SPARSE, "int8"), (COMPILED, "int8")}
     if (runtime, dtype) in refused:
         raise PrunusError(f"{runtime} does not compute in {dtype}; use {EAGER}, or openvino")
+    if runtime in names("export"):
+        build("export", {"name": runtime, "dtype": dtype}).require()
 
 
 def opener(
@@ -58,7 +58,7 @@ def opener(
     """Get a model ready for a runtime.
 
     Args:
-        runtime: one of :func:`runtimes`.
+        runtime: one of :func:`prunus.recipe._settings.runtimes`.
         dtype: what it computes in: float32, bfloat16 or int8.
         model: on the processor; it is left as it is.
         batch: its inputs, by which it is exported.
@@ -81,6 +81,44 @@ def opener(
         cast = copy.deepcopy(cast)
         sparsify(cast)
     return lambda _: cast
+
+
+def paired(
+    runtime: str, dtype: str, models: Models, batch: Batch, folder: Path, *, fixed: bool = False
+) -> list[Opens]:
+    """Get a dense and a pruned model ready; one without zeros has nothing for sparse kernels.
+
+    Raises:
+        PrunusError: as :func:`opener`, or there is nothing for sparse kernels at all.
+    """
+    ways = [runtime] * len(models)
+    if runtime == SPARSE:
+        ways = [SPARSE if _zeros(model) else EAGER for model in models]
+    if runtime not in ways:
+        raise PrunusError(f"{SPARSE}: neither model has weights with zeros in them; use {EAGER}")
+    return [
+        opener(way, dtype, model, batch, folder / str(place), fixed=fixed)
+        for place, (way, model) in enumerate(zip(ways, models, strict=True))
+    ]
+
+
+@contextmanager
+def ready(runtime: str, models: Models, batch: Batch, threads: int) -> Iterator[Modules]:
+    """A dense and a pruned model as a runtime runs them in float32, with so many threads.
+
+    Raises:
+        PrunusError: as :func:`paired`.
+    """
+    if runtime == EAGER:
+        yield models
+        return
+    with TemporaryDirectory() as folder:
+        dense, pruned = paired(runtime, "float32", models, batch, Path(folder))
+        yield dense(threads), pruned(threads)
+
+
+def _zeros(model: PreTrainedModel) -> bool:
+    return any(layer.pruned for layer in densities(model).layers)
 
 
 class Compiled(nn.Module):

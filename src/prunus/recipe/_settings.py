@@ -2,11 +2,26 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt
 
-from prunus.registry import Many, Part
+from prunus.errors import unknown
+from prunus.registry import Many, Part, names
 
+EAGER = "torch-eager"
+COMPILED = "torch-compile"
+SPARSE = "torch-sparse"
 Split = Literal["train", "calibration", "development", "validation"]
+
+
+def runtimes() -> list[str]:
+    """Everything that runs models: torch in its ways, and what exporters write for."""
+    return [EAGER, COMPILED, SPARSE, *names("export")]
+
+
+def _runtime(name: str) -> str:
+    if name not in runtimes():
+        raise unknown("runtime", name, runtimes())
+    return name
 
 
 class Vocabulary(Part):
@@ -70,11 +85,16 @@ class Latency(Part):
     Attributes:
         batch: sequences in a call; one measurement each.
         length: tokens of each sequence; None is the length at which the task cuts texts off.
-        threads: how many threads torch computes with.
+        threads: how many threads a runtime computes with.
         pairs: how many pairs of runs are timed.
+        runtime: what runs the models, see :func:`runtimes`; the first one's time is the one that is
+            shown where there is room for one.
     """
 
     batch: Many[PositiveInt] = (1, 8)
     length: PositiveInt | None = None
     threads: PositiveInt = 1
     pairs: PositiveInt = 15
+    runtime: Annotated[Many[Annotated[str, AfterValidator(_runtime)]], Field(min_length=1)] = (
+        EAGER,
+    )

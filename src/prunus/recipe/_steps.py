@@ -18,7 +18,7 @@ from prunus.probe._tokens import mean_length
 from prunus.probe.loss import samples_of
 from prunus.recipe._fresh import answer, difference, fresh_answer
 from prunus.recipe._job import job_for
-from prunus.recipe._measured import Claims, Lengths, aimed, latencies
+from prunus.recipe._measured import Claims, Lengths
 from prunus.recipe._open import DEVELOPMENT, data_of, open_model, processor_of, to
 from prunus.recipe._rivals import Rivals
 from prunus.recipe._stage import Stage
@@ -26,7 +26,7 @@ from prunus.recipe._touch_up import row
 from prunus.recipe._trim import trim
 from prunus.recipe.compare import compare
 from prunus.recipe.furthest import Furthest, furthest
-from prunus.report._schema import Baseline, Latency, TouchUp, Vocabulary
+from prunus.report._schema import Baseline, TouchUp, Vocabulary
 from prunus.task import Prepared, Quality
 from prunus.task._network import hushed
 
@@ -232,24 +232,6 @@ def baselines(stage: Stage, prepared: Prepared) -> dict[str, float]:
         return {}
     with stage.phase("baselines"):
         return prepared.baselines()
-
-
-def time_all(stage: Stage, opened: Opened, cut: Cut) -> list[Latency]:
-    """Paired latencies, as the recipe asks for them."""
-    settings = stage.recipe.latency
-    if settings is None:
-        return []
-    models, length = (opened.whole, cut.model), settings.length or opened.lengths[1]
-    at = cut.job.budget.at
-    meant = None if at is None else (at.batch, at.length, at.threads)
-    others = [size for size in settings.batch if (size, length, settings.threads) != meant]
-    with stage.phase("latency"):
-        usual = settings.model_copy(update={"batch": others})
-        found = list(latencies(models, opened.probe, usual, length, stage.bars))
-        if at is not None:
-            cost, bars = cut.job.cost, stage.bars
-            found.append(aimed(models, opened.probe, at, settings.pairs, cost, cut.plan, bars))
-    return found
 
 
 def touched_up(stage: Stage, cut: Cut, pruned: Quality) -> TouchUp | None:

@@ -1,11 +1,11 @@
 """How much faster a pruned checkpoint is: both timed in turns, by every runtime asked for."""
 
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, partial
 from itertools import product
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 from pydantic import PositiveInt
@@ -14,7 +14,6 @@ from transformers import PreTrainedModel
 from prunus.doctor._rates import rates
 from prunus.errors import PrunusError
 from prunus.export import FILE, Facts, load
-from prunus.measure.density import densities
 from prunus.measure.hardware import hardware, versions
 from prunus.measure.size import parameters
 from prunus.measure.table import Table
@@ -23,7 +22,7 @@ from prunus.measure.wasted import wasted
 from prunus.recipe._bars import Bars
 from prunus.recipe._measured import timed
 from prunus.recipe._open import folder_of, open_model
-from prunus.recipe._runtimes import EAGER, SPARSE, Batch, Opens, opener, require
+from prunus.recipe._runtimes import EAGER, SPARSE, Batch, Models, Opens, paired, require
 from prunus.recipe._sample import random_sample
 from prunus.registry import Many, Part
 from prunus.report import _schema as schema
@@ -31,14 +30,12 @@ from prunus.report import _units as show
 from prunus.report._bench import Bench, Cell
 from prunus.select._budget import At
 
-Models = tuple[PreTrainedModel, PreTrainedModel]
-
 
 class Asked(Part):
     """What is timed: every runtime, with every number of threads, length and batch.
 
     Attributes:
-        runtime: see :func:`prunus.recipe._runtimes.runtimes`.
+        runtime: see :func:`prunus.recipe._settings.runtimes`.
         dtype: what they compute in.
         batch: samples in a call.
         length: tokens of a sample, where the models read text.
@@ -127,22 +124,16 @@ class Side:
                 " counted: write it by `prunus export`"
             )
         try:
-            return open_model(folder_of(self.facts.checkpoint))
+            return open_model(folder_of(self.facts.origin(self.folder) or ""))
         except PrunusError as error:
             raise PrunusError(
                 f"{self.folder} was exported from {self.facts.checkpoint}, on which its work is"
                 f" counted, but: {error}"
             ) from None
 
-    def opener(
-        self, runtime: str, model: PreTrainedModel, sample: Batch, folder: Path, asked: Asked
-    ) -> Opens:
-        """The model ready for a runtime; the dense one has nothing for sparse kernels."""
-        if self.facts is not None:
-            return cache(lambda threads: load(self.folder, threads, fixed=asked.fixed))
-        if runtime == SPARSE and not _zeros(model):
-            runtime = EAGER
-        return opener(runtime, asked.dtype, model, sample, folder, fixed=asked.fixed)
+    def opens(self, fixed: bool) -> Opens:
+        """The export, opened."""
+        return cache(lambda threads: load(self.folder, threads, fixed=fixed))
 
 
 class _Call:
@@ -212,13 +203,11 @@ def _cells(
     asked: Asked,
     bars: Bars,
 ) -> Iterator[Cell]:
-    if runtime == SPARSE and not any(map(_zeros, models)):
-        raise PrunusError(f"{SPARSE}: neither model has weights with zeros in them; use {EAGER}")
-    with tempfile.TemporaryDirectory() as folder:
-        opens = [
-            side.opener(runtime, model, calls[0].sample, Path(folder) / str(place), asked)
-            for place, (side, model) in enumerate(zip(sides, models, strict=True))
-        ]
+    with TemporaryDirectory() as folder:
+        if sides[0].facts is None:
+            opens = paired(runtime, dtype, models, calls[0].sample, Path(folder), fixed=asked.fixed)
+        else:
+            opens = [side.opens(asked.fixed) for side in sides]
         for threads, call, size in product(asked.threads, calls, asked.batch):
             opened = opens[0](threads), opens[1](threads)
             what = f"{runtime}, {show.call(size, call.length)}"
@@ -227,10 +216,6 @@ def _cells(
                 step=partial(bars.step, what),
             )  # fmt: skip
             yield _cell(runtime, dtype, call, size, taken)
-
-
-def _zeros(model: PreTrainedModel) -> bool:
-    return any(layer.pruned for layer in densities(model).layers)
 
 
 def _cell(runtime: str, dtype: str, call: _Call, size: int, taken: dict[str, Any]) -> Cell:

@@ -16,6 +16,7 @@ from prunus.drive.stepwise import Stepwise
 from prunus.library import weights_hash
 from prunus.plan import Plan
 from prunus.probe._tokens import mean_length
+from prunus.recipe._exports import require
 from prunus.recipe._learning import learning
 from prunus.recipe._model import Recipe
 from prunus.recipe._open import (
@@ -114,6 +115,7 @@ def check(recipe: Recipe) -> Preview:
         PrunusError: as :func:`prunus.recipe.run.run` would, but for what scoring would find.
     """
     chosen, source = parts(recipe), folder_of(recipe.model)
+    require(chosen, recipe.latency)
     model, data = open_model(source), recipe.calibration
     processor = processor_of(chosen.task, source)
     prepared = data_of(recipe, chosen, model, processor, searches(chosen))

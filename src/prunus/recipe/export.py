@@ -83,19 +83,79 @@ def write(
         raise PrunusError(f"{folder} is an export already; export the checkpoint that it came from")
     model = open_model(folder)
     place = out or place_of(checkpoint, exporter)
-    batches, prepared = made_up(model, folder), None
-    if task is not None:
-        chosen = build("task", task)
-        prepared = prepare(chosen, model, processor_of(chosen, folder), seed=0)
+    if task is None:
+        source = Source(model, folder, checkpoint, made_up(model, folder), "made-up inputs")
+        return written(source, exporter, place)
+    chosen = build("task", task)
+    prepared = prepare(chosen, model, processor_of(chosen, folder), seed=0)
+    source = Source.of(model, folder, checkpoint, prepared, split)
+    found = written(source, exporter, place)
+    with Bars(quiet) as bars:
+        before, after = (
+            prepared.evaluate(one, split, progress=partial(bars.over, what=what))
+            for what, one in (("torch", model), ("export", export.load(place)))
+        )
+    return measured(found, before, after, split)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A checkpoint to be exported.
+
+    Attributes:
+        model: opened.
+        folder: where it lies.
+        name: what it is called.
+        batches: inputs on which answers are compared.
+        told: what these are.
+    """
+
+    model: PreTrainedModel
+    folder: Path
+    name: str
+    batches: list[dict[str, Tensor]]
+    told: str
+
+    @classmethod
+    def of(
+        cls, model: PreTrainedModel, folder: Path, name: str, prepared: Prepared[Any], split: str
+    ) -> "Source":
+        """One whose answers to some examples of a task's split are compared."""
         batches = _examples(prepared, split)
-    told = f"examples of {split!r}" if task is not None else "made-up inputs"
+        return cls(model, folder, name, batches, f"examples of {split!r}")
+
+
+def written(source: Source, exporter: export.Exporter, place: Path) -> Written:
+    """Export a checkpoint with the files that lie beside its weights.
+
+    Raises:
+        PrunusError: as :func:`prunus.export.export`.
+    """
+    beside = source.folder.resolve().parent == place.resolve().parent
+    name = f"../{source.folder.name}" if beside else source.name
     with hushed():
         facts = export.export(
-            model, place, exporter, batches, [Beside(folder, LEFT_OUT)], checkpoint, told
-        )
-    if prepared is None:
-        return Written(place, facts)
-    return _measured(Written(place, facts), model, prepared, split, quiet)
+            source.model, place, exporter, source.batches, [Beside(source.folder, LEFT_OUT)],
+            name, source.told,
+        )  # fmt: skip
+    return Written(place, facts)
+
+
+def measured(found: Written, before: Quality, after: Quality, split: str) -> Written:
+    """The same with the quality of torch and of the export on a split, written down."""
+    change = difference(after, before)
+    quality = {
+        "metric": before.metric,
+        "split": split,
+        "n": before.n,
+        "torch": before.value,
+        "export": after.value,
+        "change": change.value,
+        "margin": change.margin,
+    }
+    facts = found.facts.model_copy(update={"quality": quality})
+    facts.save(found.folder)
+    return Written(found.folder, facts, (before, after))
 
 
 def place_of(checkpoint: str, exporter: export.Exporter) -> Path:
@@ -103,9 +163,7 @@ def place_of(checkpoint: str, exporter: export.Exporter) -> Path:
 
     Of a checkpoint that is no folder, in the folder where one is.
     """
-    name = type(exporter).__name__.lower()
-    if exporter.dtype != "float32":
-        name = f"{name}-{exporter.dtype}"
+    name = name_of(exporter)
     folder = Path(checkpoint).expanduser()
     if (folder / REPORT).is_file():
         return folder / name
@@ -113,6 +171,12 @@ def place_of(checkpoint: str, exporter: export.Exporter) -> Path:
         return folder.parent / name
     beside = folder if folder.exists() else Path(folder.name.rpartition(":")[2])
     return beside.with_name(f"{beside.name}-{name}")
+
+
+def name_of(exporter: export.Exporter) -> str:
+    """What the folder of an export in a run is called: ``openvino``, ``onnx-int8``."""
+    name = type(exporter).__name__.lower()
+    return name if exporter.dtype == "float32" else f"{name}-{exporter.dtype}"
 
 
 def made_up(model: PreTrainedModel, folder: Path) -> list[dict[str, Tensor]]:
@@ -176,28 +240,3 @@ def _examples(prepared: Prepared[Any], split: str) -> list[dict[str, Tensor]]:
         {name: own for name, own in batch.items() if name not in prepared.label_keys}
         for batch in batches
     ]
-
-
-def _measured(
-    written: Written, model: PreTrainedModel, prepared: Prepared[Any], split: str, quiet: bool
-) -> Written:
-    """The same with the quality of torch and of the export, written down."""
-    with Bars(quiet) as bars:
-        qualities = tuple(
-            prepared.evaluate(one, split, progress=partial(bars.over, what=what))
-            for what, one in (("torch", model), ("export", export.load(written.folder)))
-        )
-    before, after = qualities
-    change = difference(after, before)
-    quality = {
-        "metric": before.metric,
-        "split": split,
-        "n": before.n,
-        "torch": before.value,
-        "export": after.value,
-        "change": change.value,
-        "margin": change.margin,
-    }
-    facts = written.facts.model_copy(update={"quality": quality})
-    facts.save(written.folder)
-    return Written(written.folder, facts, (before, after))

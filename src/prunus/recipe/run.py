@@ -12,6 +12,7 @@ from prunus.measure.memory import Peak, peak_memory
 from prunus.recipe._bars import Bars
 from prunus.recipe._card import write_card
 from prunus.recipe._detail import detail
+from prunus.recipe._exports import export_all, require
 from prunus.recipe._fresh import difference
 from prunus.recipe._frontier import frontier
 from prunus.recipe._learning import checkpoints_of, claim
@@ -27,10 +28,10 @@ from prunus.recipe._steps import (
     open_all,
     prune,
     save_all,
-    time_all,
     touched_up,
     trim_all,
 )
+from prunus.recipe._times import time_all
 from prunus.recipe.sensitivity import informed
 from prunus.report import Report, write
 
@@ -40,10 +41,9 @@ def run(recipe: Recipe, out: str | Path, quiet: bool = False) -> Report:
 
     The folder appears complete, at the end: ``model/`` with its tokenizer and its card,
     ``plan.safetensors``, ``recipe.yaml`` with every default spelt out, ``report.json``,
-    ``report.html``, ``run.log``; ``sensitivity.*`` where select: measured measures first; and
-    ``adapters/``, what
-    :func:`prunus.checkpoint.load_adapters` puts back onto the dense model, where drive: stepwise
-    trained any.
+    ``report.html``, ``run.log``; ``sensitivity.*`` where select: measured measures first; a folder
+    for each export; and ``adapters/``, what :func:`prunus.checkpoint.load_adapters` puts back onto
+    the dense model, where drive: stepwise trained any.
 
     Args:
         recipe: what to do.
@@ -57,6 +57,7 @@ def run(recipe: Recipe, out: str | Path, quiet: bool = False) -> Report:
     out, source = Path(out), folder_of(recipe.model)
     _require_ours(out, source)
     chosen = parts(recipe)
+    require(chosen, recipe.latency)
     with (
         folder_beside(out) as folder,
         logged(folder / "run.log") as log,
@@ -99,7 +100,7 @@ def _carry_out(stage: Stage, source: Path, peak: Peak) -> Report:
     reloaded = save_all(stage, opened, cut)
     pruned = stage.evaluate(cut.model, opened.prepared, "pruned")
     qualities = dense, pruned
-    latencies = time_all(stage, opened, cut)
+    times = time_all(stage, opened, cut)
     found = Findings(
         settings=settings,
         qualities=qualities,
@@ -117,7 +118,8 @@ def _carry_out(stage: Stage, source: Path, peak: Peak) -> Report:
         cost=cut.job.cost,
         plan=cut.plan | opened.vocab,
         vocabulary=opened.told,
-        latencies=latencies,
+        times=times,
+        exports=export_all(stage, opened, pruned),
         equivalence={
             "masked_vs_shrunk": cut.apart,
             "dense_vs_shrunk": difference(cut.dense, cut.shrunk),

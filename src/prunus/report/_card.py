@@ -13,6 +13,7 @@ import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from huggingface_hub.repocard import REGEX_YAML_BLOCK
 
+from prunus.report import _exports
 from prunus.report import _units as show
 from prunus.report._heat import heats
 from prunus.report._page import plain
@@ -66,6 +67,7 @@ def card(report: Report, origin: Origin) -> str:
         removed=removed(report),
         measured=_table(("", "dense", "pruned", "change"), _measured(report)),
         stayed=_stayed(report),
+        exports=_exports.lines(report),
         limits=_limits(report),
         opening=f"{OPEN}\n\n{_fenced(origin.opening, 'python')}",
         recipe=_fenced(recipe, "yaml"),

@@ -7,7 +7,7 @@ from functools import partial
 from prunus.report import _units as show
 from prunus.report._pareto import Cost, Model, Quality, plots
 from prunus.report._picture import Picture
-from prunus.report._rows import clock
+from prunus.report._rows import clock, headline
 from prunus.report._schema import Baseline, Latency, Report
 
 COLUMNS = ("quality", "pruned is ahead", "FLOPs", "parameters", "weights", "speed")
@@ -45,12 +45,14 @@ def pictures(report: Report) -> list[Picture]:
 
 
 def _models(report: Report) -> Iterator[Model]:
-    quality, speeds = report.quality, report.latency_ms
+    quality = report.quality
     dense = report.flops.dense, 1.0, report.bytes.dense
     yield from _model("dense", quality.dense, *dense)
     for one in report.compared:
-        yield from _model(one.name, one.quality, one.flops, _time(one.latency_ms), one.bytes)
-    pruned = report.flops.pruned, _time(speeds), report.bytes.pruned
+        yield from _model(
+            one.name, one.quality, one.flops, _time(headline(one.latency_ms)), one.bytes
+        )
+    pruned = report.flops.pruned, _time(_paired(report)), report.bytes.pruned
     yield from _model("pruned", quality.pruned, *pruned, chosen=True)
 
 
@@ -69,17 +71,25 @@ def _model(
         yield Model(name, value, known, chosen)
 
 
-def _time(entries: tuple[Latency, ...]) -> float | None:
-    """A call's time against the dense model's, as measured last."""
-    return 1 / entries[-1].speedup if entries else None
+def _time(entry: Latency | None) -> float | None:
+    """A call's time against the dense model's."""
+    return 1 / entry.speedup if entry else None
+
+
+def _paired(report: Report) -> Latency | None:
+    """The pruned model's time in the runtime that the others were timed in."""
+    theirs = (entry for one in report.compared for entry in one.latency_ms)
+    first = next(theirs, None)
+    return headline(report.latency_ms, first and first.runtime)
 
 
 def timed(report: Report) -> str:
     """What the column of speeds was measured with."""
-    for entry in report.latency_ms[-1:]:
-        call = f"batches of {show.call(entry.batch, entry.length)}"
-        return f"{clock(entry)} time against the dense model, {call}"
-    return "not measured"
+    entry = _paired(report)
+    if entry is None:
+        return "not measured"
+    call = f"batches of {show.call(entry.batch, entry.length)}"
+    return f"{clock(entry)} time against the dense model, {call}"
 
 
 def _dense(report: Report) -> Line:
@@ -90,7 +100,7 @@ def _dense(report: Report) -> Line:
 def _pruned(report: Report) -> Line:
     sizes = report.flops.pruned, report.params.pruned, report.bytes.pruned
     value = _with_error(report.quality.pruned, report.quality.stderr)
-    cells = (value, "", *_sizes(*sizes), _speed(report.latency_ms))
+    cells = (value, "", *_sizes(*sizes), _speed(_paired(report)))
     return Line("pruned", "this report's model", cells, strong=True)
 
 
@@ -99,7 +109,7 @@ def _line(entry: Baseline) -> Line:
         _with_error(entry.quality, entry.stderr),
         _ahead(entry),
         *_sizes(entry.flops, entry.params, entry.bytes),
-        _speed(entry.latency_ms),
+        _speed(headline(entry.latency_ms)),
     )
     return Line(entry.name, entry.made, cells, ahead=_sign(entry))
 
@@ -125,8 +135,7 @@ def _sizes(flops: int | None, params: int | None, size: int | None) -> Iterator[
         yield show.NONE if value is None else show.scaled(value, unit)
 
 
-def _speed(entries: tuple[Latency, ...]) -> str:
-    """That of the last measurement, as in the tiles."""
-    if not entries:
+def _speed(entry: Latency | None) -> str:
+    if entry is None:
         return show.NONE
-    return show.times(entries[-1].speedup) + (" noisy" if entries[-1].noisy else "")
+    return show.times(entry.speedup) + (" noisy" if entry.noisy else "")

@@ -3,8 +3,8 @@
 from rich.table import Table
 from rich.text import Text
 
+from prunus.report import _exports, _modules, _trainings, _zeros
 from prunus.report import _frontier as search
-from prunus.report import _modules, _trainings, _zeros
 from prunus.report._compared import COLUMNS, lines, timed
 from prunus.report._library import Library
 from prunus.report._rows import Row, removed, rows
@@ -14,7 +14,7 @@ from prunus.report._zeroed import Zeros
 
 def tables(report: Report) -> list[Table]:
     """Every table that the report fills."""
-    others = (frontier, training, library, zeros, comparison)
+    others = (frontier, training, library, zeros, comparison, exports)
     return [table(report), *filter(None, (made(report) for made in others))]
 
 
@@ -44,6 +44,18 @@ def comparison(report: Report) -> Table | None:
     for line in found:
         name = Text.assemble((line.name, "bold" if line.strong else ""), (f"  {line.made}", "dim"))
         made.add_row(name, *map(Text, line.cells))
+    return made
+
+
+def exports(report: Report) -> Table | None:
+    """A row for each export; None where none was asked for."""
+    if not report.exports:
+        return None
+    made = Table(title="Exports", title_justify="left", caption=Text(_exports.told(report)))
+    for name in ("", *_exports.COLUMNS):
+        made.add_column(name, justify="right" if name else "left")
+    for name, cells in _exports.rows(report):
+        made.add_row(*map(Text, (name, *cells)))
     return made
 
 

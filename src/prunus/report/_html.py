@@ -6,14 +6,14 @@ from functools import partial
 
 import yaml
 
+from prunus.report import _exports, _modules, _sensitivity, _trainings, _zeros
 from prunus.report import _frontier as search
-from prunus.report import _modules, _sensitivity, _trainings, _zeros
 from prunus.report import _units as show
 from prunus.report._compared import COLUMNS, lines, pictures, timed
 from prunus.report._heat import heats
 from prunus.report._page import page
-from prunus.report._rows import clock, label, removed, rows
-from prunus.report._schema import Answer, Detail, Quality, Report
+from prunus.report._rows import clock, headline, label, removed, rows
+from prunus.report._schema import Answer, Detail, Latency, Quality, Report
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,7 @@ def html(report: Report) -> str:
         trainings=_trainings,
         modules=_modules,
         zeros=_zeros,
+        exports=_exports,
         sensitivity=_sensitivity,
         heats=heats(report.kept),
         phases=_phases(report),
@@ -77,12 +78,16 @@ def _tiles(report: Report) -> list[Tile]:
         _stays("FLOPs", flops.pruned, flops.dense),
         _stays("parameters", params.pruned, params.dense),
     ]
-    for entry in report.latency_ms[-1:]:
-        note = f"{clock(entry)} time, batch {entry.batch}"
-        if entry.predicted is not None:
-            note += f", predicted {show.times(entry.predicted.speedup)}"
-        tiles.append(Tile("speed", show.times(entry.speedup), note))
-    return tiles
+    runtimes = dict.fromkeys(entry.runtime for entry in report.latency_ms)
+    shown = (headline(report.latency_ms, runtime) for runtime in runtimes)
+    return [*tiles, *(_speed(entry) for entry in shown if entry)]
+
+
+def _speed(entry: Latency) -> Tile:
+    note = f"{entry.runtime}, {clock(entry)} time, batch {entry.batch}"
+    if entry.predicted is not None:
+        note += f", predicted {show.times(entry.predicted.speedup)}"
+    return Tile("speed", show.times(entry.speedup), note)
 
 
 def _stays(what: str, pruned: int, dense: int) -> Tile:

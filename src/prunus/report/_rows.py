@@ -42,6 +42,7 @@ def rows(report: Report) -> list[Row]:
         *_detail(report.detail),
         *_sizes(report),
         *_latencies(report.latency_ms),
+        *(Row("time", name, "", "", "not measured", why) for name, why in report.untimed.items()),
     ]
 
 
@@ -162,6 +163,17 @@ def split_of(report: Report) -> str | None:
     said = report.recipe.get("evaluation")
     split = said.get("split") if isinstance(said, dict) else None
     return split if isinstance(split, str) else None
+
+
+def headline(entries: tuple[Latency, ...], runtime: str | None = None) -> Latency | None:
+    """The measurement that is shown where there is room for one: the last of a runtime.
+
+    Args:
+        entries: all of them.
+        runtime: which one's; the first one's when None.
+    """
+    asked = runtime or next((entry.runtime for entry in entries), None)
+    return next((entry for entry in reversed(entries) if entry.runtime == asked), None)
 
 
 def timed(entry: Latency) -> str:

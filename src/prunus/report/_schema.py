@@ -2,6 +2,7 @@
 
 from pydantic import ConfigDict, Field, JsonValue
 
+from prunus.report._exported import Export
 from prunus.report._history import History
 from prunus.report._library import Library
 from prunus.report._searched import Frontier
@@ -286,6 +287,8 @@ class Report(_Value):
     bytes: Pair
     vocabulary: Vocabulary | None = None
     latency_ms: tuple[Latency, ...] = ()
+    untimed: dict[str, str] = Field(default_factory=dict)
+    exports: tuple[Export, ...] = ()
     equivalence: Equivalence
     kept: dict[str, tuple[Count, Count]]
     seconds: Seconds

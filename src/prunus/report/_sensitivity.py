@@ -18,6 +18,10 @@ TOLD = 4
 LEAST = 1e-6
 """Losses below count as this in pictures, whose axes are logarithmic."""
 LEVELS = 10
+COLOURED = (
+    "A line for each site, the most sensitive ones of a kind coloured; the others tell their names"
+    " when they are pointed at."
+)
 
 
 @dataclass(frozen=True)

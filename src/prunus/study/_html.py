@@ -3,10 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from prunus.report import _sensitivity
 from prunus.report import _units as show
 from prunus.report._heat import Heat
 from prunus.report._page import page, sorting
 from prunus.report._picture import Picture
+from prunus.sensitivity import Sensitivity
 from prunus.study import _pareto
 from prunus.study._columns import Column
 from prunus.study._result import Result
@@ -31,6 +33,7 @@ class Detail:
         marked: names of the runs that give it best.
         found: that in words, a sentence for every task and metric.
         trainings: their losses and qualities while they trained.
+        sensitivities: what sites lose alone, of the runs that measured it, by their names.
         heats: what stayed in every run, by its name.
     """
 
@@ -38,6 +41,7 @@ class Detail:
     marked: frozenset[str] = frozenset()
     found: Sequence[str] = ()
     trainings: Sequence[Picture] = ()
+    sensitivities: Mapping[str, Sensitivity] = field(default_factory=dict)
     heats: Mapping[str, Sequence[Heat]] = field(default_factory=dict)
 
 
@@ -69,6 +73,7 @@ def html(
         sheets=[own for own in sheets if results and len(own.columns) > 1],
         plots=_pareto.plots(results, detail.wanted),
         detail=detail,
+        sensitivity=_sensitivity,
         failed=failed or {},
         waiting=waiting,
         spent=show.duration(sum(one.seconds for one in results)),

@@ -9,7 +9,7 @@ from pydantic import Field, JsonValue, TypeAdapter, ValidationError
 from prunus.errors import PrunusError
 from prunus.registry import Part
 from prunus.report import Report, read
-from prunus.report._rows import examples, timed
+from prunus.report._rows import examples, headline, timed
 from prunus.study._row import Published, Row
 
 REPORT = "report.json"
@@ -34,7 +34,8 @@ class Result(Part):
         flops: of one sequence or sample, of the pruned model.
         bytes: of its weights.
         margin: half the width of the 95 % interval of ``change``, where that was measured.
-        speedup: as measured by the last of the recipe's latencies; None where it asks for none.
+        speedup: as measured last in the first of the recipe's runtimes; None where it asks for
+            none.
         timed: what that was measured with: runtime, size of a call, threads, clock.
         seconds: of the whole run.
         columns: what the sheet says of the row.
@@ -94,7 +95,7 @@ def result_of(
         PrunusError: the report lacks the metric that is published.
     """
     metric, dense, pruned = _quality(report, published.metric)
-    last = report.latency_ms[-1] if report.latency_ms else None
+    last = headline(report.latency_ms)
     return Result(
         name=name,
         task=report.task,

@@ -92,12 +92,14 @@ def page(comparison: Comparison) -> str:
         Sheet("Results", told(results), columns(results)),
         Sheet("Settings", SETTINGS, [NAMED, *others(results)]),
     ]
+    reports = {own.name: own.report for own in comparison.runs if own.report}
     detail = Detail(
         comparison.wanted,
         comparison.marked,
         found(comparison),
         tuple(trainings(comparison.runs).values()),
-        {own.name: heats(own.report.kept) for own in comparison.runs if own.report},
+        {name: own.sensitivity for name, own in reports.items() if own.sensitivity},
+        {name: heats(own.kept) for name, own in reports.items()},
     )
     return html("Runs side by side", results, sheets, detail=detail)
 
