@@ -1,12 +1,13 @@
 """Pruned models of every family, their inputs, and exports of them that tests share."""
 
 from functools import cache
+from tempfile import TemporaryDirectory
 
 import pytest
 import torch
 
 from prunus.anatomy import anatomy
-from prunus.checkpoint import adopt
+from prunus.checkpoint import load, save
 from prunus.edit import shrink
 from prunus.export import export
 from prunus.plan import Plan
@@ -23,11 +24,13 @@ OTHERS = ((1, 5), (4, 9))
 
 @cache
 def pruned(family, cls=None):
-    """A model whose layers have lost different heads, neurons and sublayers."""
+    """A model from the disk whose layers have lost different heads, neurons and sublayers."""
     model = tiny(family, cls)
     sites = anatomy(model)
     plan = random_plan(sites.of(*{s.kind for s in sites.values()}.intersection(KINDS)), 4)
-    return adopt(shrink(model, Plan(plan)))
+    with TemporaryDirectory() as folder:
+        save(shrink(model, Plan(plan)), folder)
+        return load(folder)
 
 
 def inputs(model, size, length):

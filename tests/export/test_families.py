@@ -78,3 +78,9 @@ def test_sizes_of_keys_differ_by_layer(shelf):
     graph = Facts.load(shelf("llama", "onnx")).graphs["model"]
     sizes = [port.axes[1::2] for name, port in graph.inputs.items() if name.endswith("key")]
     assert sizes == [(1, 1), (1, 8)]  # of the first layer every head is gone
+
+
+def test_files_hold_the_weights_that_they_read(shelf):
+    path = shelf("t5", "pt2") / "encoder_model.pt2"
+    held = {key for key in torch.export.load(path).state_dict if ".decoder." in key}
+    assert {key.split(".")[-2] for key in held} == {"k", "v"}

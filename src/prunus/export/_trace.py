@@ -21,6 +21,7 @@ from transformers.pytorch_utils import Conv1D
 from prunus.errors import PrunusError
 from prunus.export._facts import Axis, Port
 from prunus.export._graph import Graph, Tensors
+from prunus.export._unread import drop_unread
 
 SYMBOL = re.compile(r"\bs\d+\b")
 
@@ -59,6 +60,7 @@ def trace(graph: Graph) -> Traced:
     except Exception as error:  # whatever a model's code and torch's tracer raise
         raise PrunusError(f"the {graph.name} cannot be traced: {error}") from error
     _widen(program)
+    drop_unread(program)
     return Traced(graph.name, program, *_ports(graph, program))
 
 
@@ -136,7 +138,7 @@ def _constant(module: Any) -> Callable[[Tensor], Tensor]:
 
     def forward(x: Tensor) -> Tensor:
         rows = x[..., :1] if x.shape[-1] else x.sum(-1, keepdim=True)
-        bias = rows.new_zeros(outputs) if module.bias is None else module.bias
+        bias = module.bias if module.bias is not None and outputs else rows.new_zeros(outputs)
         return bias.expand(*rows.shape[:-1], outputs)
 
     return forward

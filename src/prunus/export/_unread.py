@@ -1,0 +1,27 @@
+"""What a traced program computes or holds but does not answer with: it goes."""
+
+from torch.export import ExportedProgram
+from torch.export.graph_signature import InputKind
+
+WEIGHTS = (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR)
+
+
+def drop_unread(program: ExportedProgram) -> None:
+    """Take work and weights whose outcome nothing reads out of a program, in place.
+
+    An encoder's graph has a decoder, run for the keys and values alone; a layer without heads has
+    empty weights, which not every format can say.
+    """
+    signature, module = program.graph_signature, program.graph_module
+    module.graph.eliminate_dead_code()
+    idle = {node.name: node for node in module.graph.nodes if not node.users}
+    kept = []
+    for spec in signature.input_specs:
+        if spec.kind not in WEIGHTS or spec.arg.name not in idle:
+            kept.append(spec)
+            continue
+        module.graph.erase_node(idle[spec.arg.name])
+        program.state_dict.pop(spec.target, None)
+        program.constants.pop(spec.target, None)
+    signature.input_specs[:] = kept
+    module.recompile()
