@@ -29,6 +29,11 @@ GONE = (0.5, 0.75, 0.9)
 CELLS = [
     *({"model": "bert", "gone": gone, "runtime": name} for name in RUNTIMES for gone in GONE),
     *(
+        {"model": name, "gone": gone, "runtime": "openvino", "fixed": True}
+        for name in ("bert", "mpnet")
+        for gone in GONE
+    ),
+    *(
         {"model": "bert", "gone": gone, "runtime": "openvino", "dtype": dtype}
         for dtype in ("bfloat16", "int8")
         for gone in GONE
@@ -55,13 +60,17 @@ def measure(
     round_to: int = 1,
     dtype: str = "float32",
     spread: str = "uniform",
+    *,
+    fixed: bool = False,
 ) -> dict:
     with tempfile.TemporaryDirectory() as folder:
         dense = opened(model)
         pruned = cut(dense, gone, round_to, spread)
         for name, own in (("dense", dense), ("pruned", pruned)):
             prunus.save(own, f"{folder}/{name}")
-        asked = Asked(runtime=runtime, dtype=dtype, batch=1, length=128, threads=1, pairs=15)
+        asked = Asked(
+            runtime=runtime, dtype=dtype, batch=1, length=128, threads=1, pairs=15, fixed=fixed
+        )
         found = bench(f"{folder}/dense", f"{folder}/pruned", asked, quiet=True)
     (cell,) = found.cells
     taken = cell.latency
