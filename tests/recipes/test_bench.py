@@ -113,8 +113,13 @@ def test_exports_are_timed_by_their_runtime(pair, tmp_path):
 
 def test_an_export_whose_checkpoint_is_gone(pair, tmp_path):
     batch = {"input_ids": torch.randint(2, 50, (2, 8))}
-    export(prunus.load(pair[0]), tmp_path / "a", build("export", "onnx"), [batch])
-    with pytest.raises(PrunusError, match="not here"):
+    model, to = prunus.load(pair[0]), build("export", "pt2")
+    export(model, tmp_path / "a", to, [batch])
+    with pytest.raises(PrunusError, match="does not say which model"):
+        measured((tmp_path / "a", tmp_path / "a"))
+    gone = str(tmp_path / "gone")
+    export(model, tmp_path / "a", to, [batch], checkpoint=gone)
+    with pytest.raises(PrunusError, match="exported from .* was not found"):
         measured((tmp_path / "a", tmp_path / "a"))
 
 
