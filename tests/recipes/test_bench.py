@@ -119,7 +119,7 @@ def test_an_export_whose_checkpoint_is_gone(pair, tmp_path):
         measured((tmp_path / "a", tmp_path / "a"))
     gone = str(tmp_path / "gone")
     export(model, tmp_path / "a", to, [batch], checkpoint=gone)
-    with pytest.raises(PrunusError, match="exported from .* was not found"):
+    with pytest.raises(PrunusError, match=r"exported from .* was not found"):
         measured((tmp_path / "a", tmp_path / "a"))
 
 

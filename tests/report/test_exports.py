@@ -13,6 +13,7 @@ from prunus.report._exports import rows
 from prunus.report._html import _tiles
 from prunus.report._rows import headline
 from prunus.report._rows import rows as all_rows
+from prunus.report._units import MINUS
 from tests.report.sample import sample
 
 ORIGIN = Origin("import prunus")
@@ -24,7 +25,7 @@ def entry(runtime, speedup, **more):
 
 def test_a_row_for_each_export():
     first, second = rows(sample())
-    assert first == ("openvino, int8", ("73.70", "−0.15 ± 0.40", "0.0021", "17.6 MB"))
+    assert first == ("openvino, int8", ("73.70", f"{MINUS}0.15 ± 0.40", "0.0021", "17.6 MB"))
     assert second == ("pt2, float32", ("not made: it cannot be traced", "", "", ""))
 
 
@@ -32,7 +33,7 @@ def test_page_terminal_and_card_say_the_same():
     page, text = html(sample()), card(sample(), ORIGIN)
     assert "openvino, int8" in page
     assert "not made: it cannot be traced" in page
-    assert "- openvino, int8: accuracy 73.70, −0.15 ± 0.40 points" in text
+    assert f"- openvino, int8: accuracy 73.70, {MINUS}0.15 ± 0.40 points" in text
     assert "traced" not in text
     made = exports(sample())
     assert made is not None
