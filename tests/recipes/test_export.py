@@ -92,7 +92,7 @@ def test_they_are_told(exported):
         assert "Exports" in text
         assert "onnx, int8" in text
         assert "openvino, 2 by 24 tokens, 1 thread" in text
-    assert page.count("CPU time, batch 2") == 2
+    assert "torch-eager, CPU time, batch 2; openvino" in page
     card = (exported / "model" / "README.md").read_text()
     assert "- openvino, float32: accuracy" in card
     settings = yaml.safe_load((exported / "recipe.yaml").read_text())
@@ -123,9 +123,10 @@ def test_an_export_of_a_trimmed_vocabulary(at, tmp_path):
     assert report.vocabulary.tokens.pruned < report.vocabulary.tokens.dense
 
 
-def test_what_cannot_be_exported_or_timed_costs_no_run(at, tmp_path, monkeypatch):
+@pytest.mark.parametrize("kind", [PrunusError, RuntimeError])
+def test_what_cannot_be_exported_or_timed_costs_no_run(at, tmp_path, monkeypatch, kind):
     def refused(*_, **__):
-        raise PrunusError("no such graph")
+        raise kind("no such graph\nin this file")
 
     monkeypatch.setattr("prunus.export.export", refused)
     monkeypatch.setattr("prunus.recipe._runtimes.export", refused)
@@ -137,6 +138,8 @@ def test_what_cannot_be_exported_or_timed_costs_no_run(at, tmp_path, monkeypatch
     assert {entry.runtime for entry in report.latency_ms} == {"torch-eager"}
     assert report.untimed["onnx"] == "no such graph"
     assert "neither model has weights with zeros" in report.untimed["torch-sparse"]
+    log = (tmp_path / "out" / "run.log").read_text()
+    assert "onnx: no such graph\nin this file\nTraceback" in log
     page = (tmp_path / "out" / "report.html").read_text()
     assert "not made: no such graph" in page
     assert "not measured" in page

@@ -231,12 +231,14 @@ def test_a_vocabulary_that_cannot_be_is_told(at, vocab, message):
         at(*SMALL, vocab)
 
 
-@pytest.mark.parametrize("step", ["finish", "save", "fresh_answer", "latencies"])
+@pytest.mark.parametrize(
+    "step", ["_steps.finish", "_steps.save", "_steps.fresh_answer", "_times.latencies"]
+)
 def test_nothing_is_left_by_an_interruption(at, tmp_path, monkeypatch, step):
     def stop(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(f"prunus.recipe._steps.{step}", stop)
+    monkeypatch.setattr(f"prunus.recipe.{step}", stop)
     with pytest.raises(KeyboardInterrupt):
         at()
     assert list(tmp_path.iterdir()) == []

@@ -13,6 +13,7 @@ from prunus.report._exports import rows
 from prunus.report._html import _tiles
 from prunus.report._rows import headline
 from prunus.report._rows import rows as all_rows
+from prunus.report._units import MINUS
 from tests.report.sample import sample
 
 ORIGIN = Origin("import prunus")
@@ -24,7 +25,7 @@ def entry(runtime, speedup, **more):
 
 def test_a_row_for_each_export():
     first, second = rows(sample())
-    assert first == ("openvino, int8", ("73.70", "−0.15 ± 0.40", "0.0021", "17.6 MB"))
+    assert first == ("openvino, int8", ("73.70", f"{MINUS}0.15 ± 0.40", "0.0021", "17.6 MB"))
     assert second == ("pt2, float32", ("not made: it cannot be traced", "", "", ""))
 
 
@@ -32,7 +33,7 @@ def test_page_terminal_and_card_say_the_same():
     page, text = html(sample()), card(sample(), ORIGIN)
     assert "openvino, int8" in page
     assert "not made: it cannot be traced" in page
-    assert "- openvino, int8: accuracy 73.70, −0.15 ± 0.40 points" in text
+    assert f"- openvino, int8: accuracy 73.70, {MINUS}0.15 ± 0.40 points" in text
     assert "traced" not in text
     made = exports(sample())
     assert made is not None
@@ -63,12 +64,10 @@ def test_the_last_time_of_the_first_runtime_speaks(runtime, speedup):
     assert headline(()) is None
 
 
-def test_every_runtime_has_a_tile():
+def test_the_tile_tells_of_every_runtime():
     report = sample(latency_ms=[entry("openvino", 2.0), entry("openvino", 3.0), entry("onnx", 4.0)])
     tiles = [(own.value, own.note) for own in _tiles(report) if own.label == "speed"]
-    assert tiles == [
-        ("3.00×", "openvino, CPU time, batch 8"), ("4.00×", "onnx, CPU time, batch 8"),
-    ]  # fmt: skip
+    assert tiles == [("3.00×", "openvino, CPU time, batch 8; onnx 4.00×")]
 
 
 def test_baselines_stand_beside_times_of_their_own_runtime():

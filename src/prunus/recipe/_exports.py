@@ -60,10 +60,9 @@ def _exported(
     try:
         found = written(source, exporter, place)
         quality = stage.evaluate(export.load(place), opened.prepared, name)
-    except PrunusError as error:  # the pruned model is there all the same
+    except Exception as error:  # whatever a runtime says: the pruned model is there all the same
         rmtree(place, ignore_errors=True)
-        stage.log.warning("%s: %s", name, error)
-        return Export(**told, why=str(error))
+        return Export(**told, why=stage.fault(name, error))
     found = measured(found, pruned, quality, split)
     stage.log.info("%s: %s ahead of torch", name, found.change)
     return Export(

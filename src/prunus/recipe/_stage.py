@@ -58,6 +58,11 @@ class Stage:
         self.log.info("%s: %s", f"{which}, {split}" if split else which, quality)
         return quality
 
+    def fault(self, what: str, error: Exception) -> str:
+        """Log what went wrong after the model was saved, which need not end the run; in a line."""
+        self.log.error("%s: %s", what, error, exc_info=error)
+        return next(iter(str(error).splitlines()), type(error).__name__)
+
     def step(self, what: str, done: int, of: int) -> None:
         """Show and log how far a drive is."""
         self.bars.step(what, done, of)

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from prunus.errors import PrunusError
 from prunus.recipe._measured import aimed, latencies
 from prunus.recipe._settings import EAGER
 from prunus.recipe._settings import Latency as Asked
@@ -38,9 +37,8 @@ def time_all(stage: Stage, opened: Opened, cut: Cut) -> Times:
         for runtime in dict.fromkeys((*settings.runtime, *meant)):
             try:
                 found.taken.extend(_times(stage, opened, cut, settings, runtime))
-            except PrunusError as error:  # the pruned model is there all the same
-                stage.log.warning("%s: not timed: %s", runtime, error)
-                found.untimed[runtime] = str(error)
+            except Exception as error:  # as of exports: nothing costs the pruned model
+                found.untimed[runtime] = stage.fault(runtime, error)
     return found
 
 

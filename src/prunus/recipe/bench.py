@@ -114,21 +114,22 @@ class Side:
         """The model in torch, on which work is counted.
 
         Raises:
-            PrunusError: it is gone, or was never told.
+            PrunusError: it is gone, or not known.
         """
         if self.facts is None:
             return open_model(self.folder)
-        if self.facts.checkpoint is None:
+        where = self.facts.origin(self.folder)
+        if where is None:
             raise PrunusError(
-                f"{self.folder} does not say of which checkpoint it is, on which its work is"
-                " counted: write it by `prunus export`"
+                f"{self.folder} does not say which model it was exported from, on which its work is"
+                " counted: name the checkpoint as it is exported, as `prunus export` does"
             )
         try:
-            return open_model(folder_of(self.facts.origin(self.folder) or ""))
+            return open_model(folder_of(where))
         except PrunusError as error:
             raise PrunusError(
-                f"{self.folder} was exported from {self.facts.checkpoint}, on which its work is"
-                f" counted, but: {error}"
+                f"{self.folder} was exported from {where}, on which its work is counted, but:"
+                f" {error}"
             ) from None
 
     def opens(self, fixed: bool) -> Opens:

@@ -79,15 +79,17 @@ def _tiles(report: Report) -> list[Tile]:
         _stays("parameters", params.pruned, params.dense),
     ]
     runtimes = dict.fromkeys(entry.runtime for entry in report.latency_ms)
-    shown = (headline(report.latency_ms, runtime) for runtime in runtimes)
-    return [*tiles, *(_speed(entry) for entry in shown if entry)]
+    times = [entry for name in runtimes if (entry := headline(report.latency_ms, name))]
+    return [*tiles, _speed(*times)] if times else tiles
 
 
-def _speed(entry: Latency) -> Tile:
-    note = f"{entry.runtime}, {clock(entry)} time, batch {entry.batch}"
-    if entry.predicted is not None:
-        note += f", predicted {show.times(entry.predicted.speedup)}"
-    return Tile("speed", show.times(entry.speedup), note)
+def _speed(first: Latency, *others: Latency) -> Tile:
+    """The speed-up of the first runtime, and below it those of the others."""
+    note = f"{first.runtime}, {clock(first)} time, batch {first.batch}"
+    if first.predicted is not None:
+        note += f", predicted {show.times(first.predicted.speedup)}"
+    beside = (f"{own.runtime} {show.times(own.speedup)}" for own in others)
+    return Tile("speed", show.times(first.speedup), "; ".join((note, *beside)))
 
 
 def _stays(what: str, pruned: int, dense: int) -> Tile:
