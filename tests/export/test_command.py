@@ -59,6 +59,16 @@ def test_made_up_inputs(place, prunus_):
     assert prunus_("export", place / "dense", "--to", "pt2", "--out", out, "--quiet") == (0, "", "")
 
 
+def test_an_export_is_no_checkpoint(place, prunus_, tmp_path):
+    out = tmp_path / "graphs"
+    assert prunus_("export", place / "dense", "--to", "pt2", "--out", out, "--quiet")[0] == 0
+    for what in (["show", out], ["save", out, tmp_path / "again"],
+                 ["check", place / "recipe.yaml", f"model={out}"]):  # fmt: skip
+        code, _, err = prunus_(*what)
+        assert code == 2
+        assert "is an export, which" in err.replace("\n", " ")
+
+
 def test_a_translator(translation, prunus_):
     args = ("--recipe", translation / "recipe.yaml", "--quiet")
     out = translation / "graphs"

@@ -41,12 +41,26 @@ def folder_of(where: str | Path) -> Path:
     return place / "model" if (place / REPORT).is_file() else place
 
 
+def require_checkpoint(folder: Path) -> None:
+    """Check that a folder is no export, whose weights lie in graphs.
+
+    Raises:
+        PrunusError: it is one.
+    """
+    if (folder / FILE).is_file():
+        raise PrunusError(
+            f"{folder} is an export, which `prunus eval` and `prunus bench` alone read; give the"
+            " checkpoint that it came from"
+        )
+
+
 def open_model(folder: Path, device: str = "cpu") -> PreTrainedModel:
     """The model of a checkpoint in float32, ready to answer.
 
     Raises:
-        PrunusError: the checkpoint is broken or incomplete, or the device is not there.
+        PrunusError: the checkpoint is broken, incomplete or an export, or the device is not there.
     """
+    require_checkpoint(folder)
     with hushed():
         model: Any = load(folder, dtype=torch.float32, use_safetensors=True)
     try:

@@ -20,7 +20,14 @@ from prunus.plan import Plan
 from prunus.probe.work import flops
 from prunus.recipe._bars import Bars
 from prunus.recipe._model import Settings
-from prunus.recipe._open import REPORT, folder_of, open_any, prepare, processor_of
+from prunus.recipe._open import (
+    REPORT,
+    folder_of,
+    open_any,
+    prepare,
+    processor_of,
+    require_checkpoint,
+)
 from prunus.recipe._parts import build
 from prunus.recipe._runtimes import EAGER
 from prunus.recipe._runtimes import opener as running
@@ -102,6 +109,7 @@ def look(what: str) -> tuple[list[Any], Kept]:
 
 
 def _checkpoint(folder: Path) -> tuple[list[Any], Kept]:
+    require_checkpoint(folder)
     with hushed():
         model = load(folder)
     cut = getattr(model.config, "prunus", {}).get("kept")

@@ -10,7 +10,7 @@ import transformers
 from prunus.checkpoint import FILE, load, save
 from prunus.checkpoint._sentences import MODULES
 from prunus.files import write_bytes
-from prunus.recipe._open import FILES, folder_of
+from prunus.recipe._open import FILES, folder_of, require_checkpoint
 from prunus.report._card import CARD, reopened
 from prunus.task._network import hushed
 
@@ -41,6 +41,7 @@ def rewrite(checkpoint: str, out: str | Path, portable: bool = False, packed: bo
             pack.
     """
     folder = folder_of(checkpoint)
+    require_checkpoint(folder)
     with hushed():
         model = load(folder, dtype="auto")
         save(model, out, Beside(folder), portable=portable, packed=packed)
