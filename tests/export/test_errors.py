@@ -11,7 +11,7 @@ from prunus.adapt import attach
 from prunus.export import Exported, export, load
 from prunus.registry import build
 from tests.export.conftest import exported, inputs
-from tests.tiny import tiny
+from tests.tiny import auto_heads, tiny
 
 PT2 = build("export", "pt2")
 
@@ -78,6 +78,14 @@ def test_answers_that_are_no_numbers_are_not_kept(tmp_path, monkeypatch):
 def test_batches(batches, told, tmp_path):
     with pytest.raises(PrunusError, match=told):
         export(tiny("bert"), tmp_path / "out", PT2, batches)
+
+
+@pytest.mark.parametrize("family", ["t5", "bart"])
+def test_heads_that_read_where_texts_end(family, tmp_path):
+    model = tiny(family, next(cls for cls in auto_heads(family) if "SequenceC" in cls))
+    with pytest.raises(PrunusError, match="picks the states where texts end .* torch runs it"):
+        exported(model, tmp_path / "out", "pt2")
+    assert not list(tmp_path.iterdir())
 
 
 def test_half_precision_models(tmp_path):

@@ -8,6 +8,7 @@ from typing import Any
 from prunus.errors import PrunusError
 
 MODULES = "modules.json"
+TRANSFORMER = "Transformer"
 WEIGHTS = {".safetensors", ".bin", ".h5", ".msgpack", ".onnx", ".ot", ".pt", ".gguf"}
 
 
@@ -20,6 +21,17 @@ def transformer_of(folder: Path) -> Path:
     if not (folder / MODULES).is_file():
         return folder
     return _inside(folder, _transformer(folder, _modules(folder)))
+
+
+def others_of(folder: Path) -> list[str]:
+    """What a sentence-transformers folder has beside its transformer: ``Pooling``, ``Normalize``.
+
+    Raises:
+        PrunusError: it is broken.
+    """
+    if not (folder / MODULES).is_file():
+        return []
+    return [kind for kind in map(_kind, _modules(folder)) if kind != TRANSFORMER]
 
 
 def keep_around(source: Path, folder: Path) -> None:
@@ -61,10 +73,14 @@ def _modules(folder: Path) -> list[dict[str, Any]]:
 
 def _transformer(folder: Path, modules: list[dict[str, Any]]) -> dict[str, Any]:
     for module in modules:
-        if str(module.get("type")).endswith(".Transformer"):
+        if _kind(module) == TRANSFORMER:
             return module
-    kinds = [str(module.get("type")).rpartition(".")[2] for module in modules]
+    kinds = [_kind(module) for module in modules]
     raise PrunusError(f"{folder / MODULES} names no Transformer to prune, only {kinds}")
+
+
+def _kind(module: dict[str, Any]) -> str:
+    return str(module.get("type")).rpartition(".")[2]
 
 
 def _inside(folder: Path, module: dict[str, Any]) -> Path:

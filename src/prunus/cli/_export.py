@@ -61,6 +61,11 @@ def _told(found: "Written") -> "list[str | Table]":
         f" largest, on {facts.samples} {facts.inputs}"
     )
     lines: list[str | Table] = [f"export:  {found.folder}", said]
+    if found.left:
+        lines.append(
+            f"the graph is the transformer, which gives states of tokens; {', '.join(found.left)}"
+            " of sentence-transformers are left to whoever runs it"
+        )
     return lines if found.qualities is None else [*lines, _table(found)]
 
 

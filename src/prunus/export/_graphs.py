@@ -65,8 +65,15 @@ def graphs_of(model: PreTrainedModel, batch: Tensors) -> Graphs:
     other = sorted(batch.keys() - takes.keys())
     if other:
         raise PrunusError(f"a {type(model).__name__} does not take {', '.join(other)}")
+    config = model.config
+    if config.is_encoder_decoder and type(model).__name__.endswith("ForSequenceClassification"):
+        raise PrunusError(
+            f"a {type(model).__name__} picks the states where texts end out of each batch, which"
+            " exported graphs cannot; torch runs it (prunus eval, prunus bench), and encoders with"
+            " such a head are exported"
+        )
     batch = _two_rows(batch, model.dtype)
-    axes, config = axes_of(batch), model.config
+    axes = axes_of(batch)
     if model.can_generate() and config.is_encoder_decoder:
         return Graphs(translator_graphs(model, batch), "encoder-decoder")
     if model.can_generate() and not getattr(config, "add_cross_attention", False):

@@ -4,23 +4,22 @@ import inspect
 import logging
 import re
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, redirect_stdout
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
 from typing import Any
-from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._sympy.value_ranges import ValueRanges
-from transformers.pytorch_utils import Conv1D
 
 from prunus.errors import PrunusError
 from prunus.export._facts import Axis, Port
 from prunus.export._graph import Graph, Tensors
+from prunus.export._degenerate import replaced
 from prunus.export._unread import drop_unread
 
 SYMBOL = re.compile(r"\bs\d+\b")
@@ -53,7 +52,7 @@ def trace(graph: Graph) -> Traced:
     free = {parameter(name): axes for name, axes in graph.axes.items()}
     shapes = {name: dict.fromkeys(free.get(name, {}), Dim.AUTO) for name in given}
     try:
-        with exporting(), torch.no_grad(), _emptied(graph.module):
+        with exporting(), torch.no_grad(), replaced(graph.module):
             program = torch.export.export(
                 _flat(graph), (), given, dynamic_shapes=shapes, strict=False
             )
@@ -121,27 +120,6 @@ def _agree(graph: Graph, inputs: Tensors) -> None:
         for axis, called in axes.items():
             size = inputs[name].shape[axis]
             torch._check(sizes.setdefault(called, size) == size)
-
-
-@contextmanager
-def _emptied(model: nn.Module) -> Iterator[None]:
-    """Layers without inputs say their bias: not every runtime multiplies by nothing."""
-    with ExitStack() as stack:
-        for module in model.modules():
-            if isinstance(module, nn.Linear | Conv1D) and not module.weight.numel():
-                stack.enter_context(patch.object(module, "forward", _constant(module)))
-        yield
-
-
-def _constant(module: Any) -> Callable[[Tensor], Tensor]:
-    outputs = module.weight.shape[1 if isinstance(module, Conv1D) else 0]
-
-    def forward(x: Tensor) -> Tensor:
-        rows = x[..., :1] if x.shape[-1] else x.sum(-1, keepdim=True)
-        bias = module.bias if module.bias is not None and outputs else rows.new_zeros(outputs)
-        return bias.expand(*rows.shape[:-1], outputs)
-
-    return forward
 
 
 def _ports(graph: Graph, program: ExportedProgram) -> tuple[dict[str, Port], dict[str, Port]]:

@@ -11,6 +11,7 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from prunus import export
+from prunus.checkpoint import others_of, transformer_of
 from prunus.errors import PrunusError
 from prunus.export import Facts
 from prunus.measure.target import positions
@@ -53,6 +54,11 @@ class Written:
             return None
         before, after = self.qualities
         return difference(after, before)
+
+    @property
+    def left(self) -> list[str]:
+        """Kinds of modules of a sentence-transformers checkpoint that the graph has not."""
+        return others_of(self.folder)
 
 
 def write(
@@ -188,7 +194,7 @@ def made_up(model: PreTrainedModel, folder: Path) -> list[dict[str, Tensor]]:
     lengths = [min(length, (positions(model) or 64) // 2) for length in LENGTHS]
     batches = [_rows(model, lengths[1], 3), _rows(model, lengths[2], 2)]
     try:
-        tokenizer = open_tokenizer(folder) if "input_ids" in batches[0] else None
+        tokenizer = open_tokenizer(transformer_of(folder)) if "input_ids" in batches[0] else None
     except (PrunusError, OSError, ValueError):
         tokenizer = None
     if tokenizer is None or batches[0]["input_ids"].dim() > 2:
@@ -198,10 +204,11 @@ def made_up(model: PreTrainedModel, folder: Path) -> list[dict[str, Tensor]]:
 
 
 def _rows(model: PreTrainedModel, length: int, rows: int) -> dict[str, Tensor]:
-    """Random rows, the last text padded where the model reads texts."""
-    sample = random_sample(model, length)
-    batch = {name: own.repeat_interleave(rows, 0) for name, own in sample.items()}
+    """Random rows, masks of which let everything through; of choices there are two."""
+    batch = random_sample(model, length, rows)
     if "input_ids" in batch:
+        if batch["input_ids"].dim() > 2:
+            batch["input_ids"] = torch.cat([batch["input_ids"], batch["input_ids"].flip(0)], 1)
         batch["attention_mask"] = torch.ones_like(batch["input_ids"])
     return batch
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import transformers
 
-from prunus.checkpoint import FILE, load, save
+from prunus.checkpoint import FILE, load, save, transformer_of
 from prunus.checkpoint._sentences import MODULES
 from prunus.files import write_bytes
 from prunus.recipe._open import FILES, folder_of, require_checkpoint
@@ -107,9 +107,10 @@ class Beside:
 
     def save_pretrained(self, fresh: Path) -> None:
         """Copy them, subfolders too."""
+        owners = {self.folder, transformer_of(self.folder)}
         for path in (path for pattern in FILES for path in sorted(self.folder.rglob(pattern))):
             copy = fresh / path.relative_to(self.folder)
-            weights = path.parent == self.folder and ".safetensors" in path.name
+            weights = path.parent in owners and ".safetensors" in path.name
             out = any(path.match(name) for name in self.but)
             if not (weights or out or copy.exists()):
                 copy.parent.mkdir(parents=True, exist_ok=True)
