@@ -15,6 +15,7 @@ from prunus.plan import Plan
 from prunus.recipe.export import write
 from tests.checkpoint.test_packed import in_blocks
 from tests.checkpoint.test_sentences import source as source
+from tests.cli.conftest import prunus_ as prunus_
 from tests.export.conftest import farthest, inputs, pruned
 from tests.tiny import tiny
 from tests.vocabulary.test_trim import TEXTS, wordpiece
@@ -54,7 +55,7 @@ def test_adapters_are_no_model(tmp_path):
     model = tiny("bert")
     attach(model, {"name": "lora", "match": ".*query"})
     save_adapters(model, tmp_path / "adapters", tiny("bert"), Plan({}))
-    with pytest.raises(PrunusError, match="holds adapters alone: .* merge them"):
+    with pytest.raises(PrunusError, match=r"holds adapters alone: .* merge them"):
         write(str(tmp_path / "adapters"), PT2, quiet=True)
     assert [path.name for path in tmp_path.iterdir()] == ["adapters"]
 
@@ -68,3 +69,11 @@ def test_a_sentence_transformer_is_its_transformer(source, tmp_path):
     weights = {str(p.relative_to(written.folder)) for p in written.folder.rglob("*.safetensors")}
     assert weights == {"2_Dense/model.safetensors"}
     assert json.loads((written.folder / "modules.json").read_text())
+
+
+def test_what_is_left_out_is_told(source, tmp_path, prunus_):
+    out = tmp_path / "out"
+    code, told, err = prunus_("export", source, "--to", "pt2", "--out", out)
+    assert (code, err) == (0, "")
+    assert "the graph is the transformer" in told
+    assert "Pooling, Dense, Normalize" in told

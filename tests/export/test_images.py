@@ -69,7 +69,7 @@ def test_a_task(to, tmp_path, prunus_):
             for n in ("dense", folder.name)]  # fmt: skip
     assert told[0] == told[1]
     assert prunus_("eval", folder, *args) == prunus_("eval", tmp_path / "dense", *args)
-    code, out, err = prunus_("bench", folder, folder, "--pairs", 5, "--quiet")
+    code, _, err = prunus_("bench", folder, folder, "--pairs", 5, "--quiet")
     assert (code, err) == (0, "")
 
 
