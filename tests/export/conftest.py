@@ -2,6 +2,7 @@
 
 from functools import cache
 from tempfile import TemporaryDirectory
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ import torch
 from prunus.anatomy import anatomy
 from prunus.checkpoint import load, save
 from prunus.edit import shrink
-from prunus.export import export
+from prunus.export import _trace, _write, export
 from prunus.plan import Plan
 from prunus.registry import build
 from tests.contract.draw import KINDS, random_plan
@@ -59,13 +60,20 @@ def farthest(right, said):
 
 @pytest.fixture(scope="session")
 def shelf(tmp_path_factory):
-    """Gives the folder of a model's export, made once."""
-    place = tmp_path_factory.mktemp("exports")
+    """Gives the folder of a model's export, made once; exporters share what was traced."""
+    place, traced = tmp_path_factory.mktemp("exports"), {}
 
     @cache
     def shelf(family, to, cls=None):
+        def trace(graph):
+            key = family, cls, graph.name
+            if key not in traced:
+                traced[key] = _trace.trace(graph)
+            return traced[key]
+
         folder = place / to / f"{family}-{cls}"
-        exported(pruned(family, cls), folder, to)
+        with patch.object(_write, "trace", trace):
+            exported(pruned(family, cls), folder, to)
         return folder
 
     return shelf

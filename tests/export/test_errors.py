@@ -83,7 +83,7 @@ def test_batches(batches, told, tmp_path):
 @pytest.mark.parametrize("family", ["t5", "bart"])
 def test_heads_that_read_where_texts_end(family, tmp_path):
     model = tiny(family, next(cls for cls in auto_heads(family) if "SequenceC" in cls))
-    with pytest.raises(PrunusError, match="picks the states where texts end .* torch runs it"):
+    with pytest.raises(PrunusError, match=r"picks the states where texts end .* torch runs it"):
         exported(model, tmp_path / "out", "pt2")
     assert not list(tmp_path.iterdir())
 

@@ -12,9 +12,10 @@ from prunus.export import export, load
 from prunus.registry import build
 from tests.architectures import CONFIGS, network
 from tests.cli.conftest import prunus_ as prunus_
-from tests.contract.draw import random_plan
+from tests.contract.test_traced import some
 from tests.networks.test_networks import SMALL, small
 from tests.pictures import SIZE, resnet
+from tests.tiny import scramble
 
 WHOLE = {"Beit"}
 """Of which prunus cuts no channels."""
@@ -26,17 +27,20 @@ CASES = [
 
 
 def images(count, side):
+    """Some, so bright that what is random does not hide them."""
     torch.manual_seed(count)
-    return {"pixel_values": torch.randn(count, 3, side, side)}
+    return {"pixel_values": 100 * torch.randn(count, 3, side, side)}
 
 
 def cut(name):
     """A network without some of its channels, and the side of its images."""
-    model, side = (small(name)[0], SMALL[name][1]) if name in SMALL else (network(name), 32)
+    in_prunus = name in SMALL
+    model = small(name)[0] if in_prunus else scramble(network(name))
+    side = SMALL[name][1] if in_prunus else 32
     if name in WHOLE:
         return model, side
     sites = anatomy(model, images(1, side)).of("channels")
-    return adopt(shrink(model, random_plan(sites, 4, share=0.6), sites)), side
+    return adopt(shrink(model, some(sites, 4), sites)), side
 
 
 @pytest.mark.parametrize(("name", "to"), CASES)
@@ -48,7 +52,7 @@ def test_answers_are_those_of_torch(name, to, tmp_path):
     there, batch = load(tmp_path / "out", threads=1), images(5, side)
     with torch.no_grad():
         right, said = model(**batch).logits, there(**batch).logits
-    assert right.std(0).max() > 0
+    assert right.std(0).max() > 2e-4 * right.abs().max()  # it is about the images
     assert float((said - right).abs().max() / right.abs().max()) <= 1e-4
 
 
@@ -65,7 +69,7 @@ def test_a_task(to, tmp_path, prunus_):
             for n in ("dense", folder.name)]  # fmt: skip
     assert told[0] == told[1]
     assert prunus_("eval", folder, *args) == prunus_("eval", tmp_path / "dense", *args)
-    code, out, err = prunus_("bench", folder, folder, "--pairs", 5, "--quiet")
+    code, _, err = prunus_("bench", folder, folder, "--pairs", 5, "--quiet")
     assert (code, err) == (0, "")
 
 

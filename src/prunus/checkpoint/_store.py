@@ -12,6 +12,7 @@ from transformers import AutoConfig, AutoModel, PreTrainedModel
 from prunus import networks
 from prunus.adapt import adapted
 from prunus.auto import own_config
+from prunus.checkpoint._adapters import RECORD
 from prunus.checkpoint._classes import Pruned, adopt, model_class
 from prunus.checkpoint._files import require_ours, seal, verify
 from prunus.checkpoint._packed import pack
@@ -96,6 +97,11 @@ def load(folder: str | Path, **kwargs: Any) -> PreTrainedModel:
     sentences = (Path(folder) / MODULES).is_file()
     folder = transformer_of(Path(folder))
     if not (folder / "config.json").exists():
+        if (folder / RECORD).is_file():
+            raise PrunusError(
+                f"{folder} holds adapters alone: put them on their dense model, merge them and save"
+                " it (prunus.checkpoint.load_adapters, prunus.adapt.merge, prunus.save)"
+            )
         raise PrunusError(f"{folder} is not a checkpoint: it has no config.json")
     verify(folder)
     try:

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,9 +16,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._sympy.value_ranges import ValueRanges
 
 from prunus.errors import PrunusError
+from prunus.export._degenerate import replaced
 from prunus.export._facts import Axis, Port
 from prunus.export._graph import Graph, Tensors
-from prunus.export._degenerate import replaced
 from prunus.export._unread import drop_unread
 
 SYMBOL = re.compile(r"\bs\d+\b")

@@ -15,13 +15,10 @@ def drop_unread(program: ExportedProgram) -> None:
     signature, module = program.graph_signature, program.graph_module
     module.graph.eliminate_dead_code()
     idle = {node.name: node for node in module.graph.nodes if not node.users}
-    kept = []
-    for spec in signature.input_specs:
-        if spec.kind not in WEIGHTS or spec.arg.name not in idle:
-            kept.append(spec)
-            continue
-        module.graph.erase_node(idle[spec.arg.name])
-        program.state_dict.pop(spec.target, None)
-        program.constants.pop(spec.target, None)
-    signature.input_specs[:] = kept
+    for spec in [*signature.input_specs]:
+        if spec.kind in WEIGHTS and spec.arg.name in idle:
+            signature.input_specs.remove(spec)
+            module.graph.erase_node(idle[spec.arg.name])
+            for held in (program.state_dict, program.constants):
+                held.pop(str(spec.target), None)
     module.recompile()

@@ -41,7 +41,7 @@ def random_sample(model: PreTrainedModel, length: int, rows: int = 1) -> dict[st
         found = {name: ids for name in ("input_ids", "decoder_input_ids") if name in takes}
     if "pixel_values" in takes:
         config: Any = getattr(model.config, "vision_config", model.config)
-        shape = (rows, config.num_channels, *_size(config, model.name_or_path))
+        shape = (rows, config.num_channels, *_size(config, model.name_or_path or ""))
         found["pixel_values"] = torch.randn(shape, generator=draw)
     return found
 
@@ -50,7 +50,7 @@ def _size(config: Any, where: str) -> Sequence[int]:
     """Rows and columns of pixels: a network of convolutions alone takes any, so others say."""
     size = getattr(config, "image_size", None)
     if size is None:
-        size = pixels_of(where, SIDE, *IMAGENET).size if Path(where).is_dir() else SIDE
+        size = pixels_of(where, SIDE, *IMAGENET).size if where and Path(where).is_dir() else SIDE
     return (size, size) if isinstance(size, int) else size
 
 
