@@ -10,7 +10,7 @@ from prunus import PrunusError
 from prunus.adapt import attach
 from prunus.export import Exported, export, load
 from prunus.registry import build
-from tests.export.conftest import exported, inputs
+from tests.export.conftest import EXPORTERS, exported, inputs
 from tests.tiny import auto_heads, tiny
 
 PT2 = build("export", "pt2")
@@ -150,3 +150,26 @@ def test_openvino_tells_nobody():
 
     assert openvino
     assert sys.modules.get(TELEMETRY) is None
+
+
+def test_an_archive_that_runs_code_is_not_opened(tmp_path):
+    import zipfile
+
+    batch = {"input_ids": torch.randint(2, 50, (2, 8))}
+    export(tiny("bert"), tmp_path / "out", build("export", "pt2"), [batch])
+    fresh = tmp_path / "fresh.pt2"
+    with zipfile.ZipFile(tmp_path / "out/model.pt2") as old, zipfile.ZipFile(fresh, "w") as new:
+        for name in old.namelist():
+            content = old.read(name).replace(b'"use_pickle": false', b'"use_pickle": true')
+            new.writestr(name, content)
+    fresh.replace(tmp_path / "out/model.pt2")
+    with pytest.raises(PrunusError, match="pickled"):
+        load(tmp_path / "out")
+
+
+@pytest.mark.parametrize("to", EXPORTERS)
+def test_what_a_runtime_refuses_is_told(to, tmp_path):
+    batch = {"input_ids": torch.randint(2, 50, (2, 8))}
+    export(tiny("bert"), tmp_path / "out", build("export", to), [batch])
+    with pytest.raises(PrunusError, match=r"cannot run .*input_ids \(2, 8, 3\)"):
+        load(tmp_path / "out")(input_ids=torch.randint(2, 50, (2, 8, 3)))

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from prunus.export import load
+from prunus.export._verify import BOUND, far
 from tests.checkpoint.test_generate import generated, prompt
 from tests.export.conftest import EXPORTERS, inputs, pruned
 
@@ -24,6 +25,21 @@ def test_generation(family, to, shelf):
         said, close = generated(there, prompt(), **how)
         assert torch.equal(said, right)
         torch.testing.assert_close(close, logits, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("to", EXPORTERS)
+@pytest.mark.parametrize("family", ["llama", "gpt2", "opt"])
+def test_texts_that_are_padded_on_the_left(family, to, shelf):
+    model, there = pruned(family), load(shelf(family, to))
+    batch = inputs(model, 3, 8)
+    batch["attention_mask"] = torch.ones_like(batch["input_ids"])
+    batch["attention_mask"][1, :4] = 0
+    with torch.no_grad():
+        right, said = model(**batch).logits, there(**batch).logits
+    assert said.isfinite().all()
+    real = batch["attention_mask"].bool()
+    torch.testing.assert_close(said[real], right[real], rtol=1e-4, atol=1e-4)
+    assert far(model, there, [batch])[0] <= BOUND
 
 
 @pytest.mark.parametrize("family", ["llama", "opt"])

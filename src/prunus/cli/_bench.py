@@ -57,6 +57,8 @@ def bench(
     """
     if table != (pruned is None):
         raise PrunusError("bench times two checkpoints, DENSE PRUNED, or one, DENSE --table")
+    if out is not None and out.is_dir():
+        raise PrunusError(f"--out {out} is a folder; name a file: {out / 'bench.json'}")
     said = {
         "batch": batch, "length": length, "threads": threads, "runtime": runtime, "dtype": dtype,
         "pairs": pairs, "across": across or None, "fixed": fixed or None,

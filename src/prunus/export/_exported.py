@@ -67,7 +67,14 @@ class Exported(nn.Module):
                 f"the exported {self.facts.architecture} takes {', '.join(ports)}, not {other[0]}:"
                 " export it with a batch that holds it"
             )
-        return self._sessions[graph](dict(self._filled(ports, inputs)))
+        feed = dict(self._filled(ports, inputs))
+        try:
+            return self._sessions[graph](feed)
+        except Exception as error:  # every runtime has classes of its own for what it refuses
+            shapes = ", ".join(f"{name} {tuple(own.shape)}" for name, own in feed.items())
+            raise PrunusError(
+                f"the exported {self.facts.architecture} cannot run {shapes}: {error}"
+            ) from error
 
     def _filled(
         self, ports: Mapping[str, Port], inputs: Mapping[str, Tensor]

@@ -19,6 +19,7 @@ from prunus.errors import PrunusError
 from prunus.export._degenerate import replaced
 from prunus.export._facts import Axis, Port
 from prunus.export._graph import Graph, Tensors
+from prunus.export._masks import reading_something
 from prunus.export._unread import drop_unread
 
 SYMBOL = re.compile(r"\bs\d+\b")
@@ -51,7 +52,7 @@ def trace(graph: Graph) -> Traced:
     free = {parameter(name): axes for name, axes in graph.axes.items()}
     shapes = {name: dict.fromkeys(free.get(name, {}), Dim.AUTO) for name in given}
     try:
-        with exporting(), torch.no_grad(), replaced(graph.module):
+        with exporting(), reading_something(), torch.no_grad(), replaced(graph.module):
             program = torch.export.export(
                 _flat(graph), (), given, dynamic_shapes=shapes, strict=False
             )

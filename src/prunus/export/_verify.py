@@ -54,14 +54,23 @@ def _differences(model: nn.Module, exported: nn.Module, batch: Tensors) -> Itera
     with torch.no_grad():
         right, said = tensors_of(model(**batch)), tensors_of(exported(**batch))
     for name, own in right.items():
-        yield _difference(name, own, said)
+        yield _difference(name, own, said, _unread(own, batch))
 
 
-def _difference(name: str, right: Tensor, said: Mapping[str, Tensor]) -> float:
+def _unread(answer: Tensor, batch: Tensors) -> Tensor | None:
+    """``[row, token]`` bool: padding on the left, of which nobody reads an answer."""
+    mask = batch.get("attention_mask")
+    return None if mask is None or answer.shape[:2] != mask.shape else mask.cumsum(1) == 0
+
+
+def _difference(
+    name: str, right: Tensor, said: Mapping[str, Tensor], unread: Tensor | None
+) -> float:
     if name not in said or said[name].shape != right.shape:
         got = tuple(said[name].shape) if name in said else "nothing"
         raise PrunusError(f"the export gives {got} for {name!r}, torch {tuple(right.shape)}")
     if not right.numel():
         return 0.0
     scale = right.abs().max().clamp_min(torch.finfo(torch.float32).tiny)
-    return float(((said[name].float() - right.float()).abs().max() / scale).nan_to_num(inf))
+    apart = (said[name].float() - right.float()).abs().nan_to_num(inf)
+    return float((apart if unread is None else apart[~unread]).max() / scale)

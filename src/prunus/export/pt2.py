@@ -1,5 +1,7 @@
 """PyTorch's own exported programs (torch.export, ``.pt2``), run by torch."""
 
+import re
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
@@ -35,6 +37,7 @@ class Pt2(Exporter):
         """The program as a module of torch, which computes with the threads that it is given."""
         if sizes:
             raise PrunusError("pt2 computes alike for every shape; leave out fixed")
+        _require_plain(folder / stored.file)
         try:
             module = torch.export.load(folder / stored.file).module(check_guards=False)
         except Exception as error:  # whatever unpacking a broken archive raises
@@ -50,3 +53,19 @@ class Pt2(Exporter):
                 torch.set_num_threads(before)
 
         return run
+
+
+def _require_plain(path: Path) -> None:
+    """Check that nothing in an archive runs code when it is opened.
+
+    Raises:
+        PrunusError: something does, or it is no archive.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+            told = b"".join(archive.read(name) for name in names if name.endswith(".json"))
+    except (OSError, zipfile.BadZipFile) as error:
+        raise PrunusError(f"{path}: not readable ({error})") from None
+    if re.search(rb'"use_pickle"\s*:\s*true', told) or any("custom_obj" in name for name in names):
+        raise PrunusError(f"{path} holds pickled objects, which could run any code: not opened")

@@ -14,6 +14,7 @@ from transformers import PreTrainedModel
 from prunus.anatomy import Anatomy, anatomy
 from prunus.checkpoint import dense_form, load
 from prunus.errors import PrunusError
+from prunus.export import FILE
 from prunus.measure.size import bytes, parameters
 from prunus.measure.target import positions
 from prunus.plan import Plan
@@ -29,9 +30,10 @@ from prunus.recipe._open import (
     require_checkpoint,
 )
 from prunus.recipe._parts import build
-from prunus.recipe._runtimes import EAGER
 from prunus.recipe._runtimes import opener as running
+from prunus.recipe._runtimes import require
 from prunus.recipe._sample import random_sample
+from prunus.recipe._settings import EAGER
 from prunus.recipe._zeros import zeros
 from prunus.recipe.rewrite import opener
 from prunus.report import _schema as schema
@@ -71,6 +73,12 @@ def evaluate(
             unknown or cannot run the model.
     """
     chosen, folder = build("task", task), folder_of(checkpoint)
+    if runtime != AS_IT_IS:
+        require(*runtime)
+        if (folder / FILE).is_file():
+            raise PrunusError(
+                "an export has its runtime and dtype: leave out --runtime and --dtype"
+            )
     model: Any = open_any(folder)
     prepared = prepare(chosen, model, processor_of(chosen, folder), seed=0)
     with Bars(quiet) as bars, TemporaryDirectory() as place:
@@ -82,10 +90,6 @@ def evaluate(
 def _run_by(
     runtime: tuple[str, str], model: Any, prepared: Prepared[Any], split: str, folder: Path
 ) -> nn.Module:
-    if not isinstance(model, PreTrainedModel):
-        raise PrunusError(
-            "an export has its runtime and its dtype: leave out --runtime and --dtype"
-        )
     batch = prepared.batches(split, 2, 2)[0]
     inputs = {name: own for name, own in batch.items() if name not in prepared.label_keys}
     return running(*runtime, model, inputs, folder)(torch.get_num_threads())

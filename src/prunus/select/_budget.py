@@ -24,6 +24,16 @@ Scope = Annotated[
     BeforeValidator(lambda value: "local" if value == "uniform" else value),
 ]
 """Where units compete: in all sites, within their site, or within one output of a grid."""
+
+
+def _step(value: Any) -> Any:
+    if isinstance(value, str) and value != "auto" and not value.isdecimal():
+        raise PrunusError(f"a whole number, a number for each kind of site, or auto; got {value!r}")
+    return value
+
+
+Steps = Annotated[PositiveInt | dict[str, PositiveInt] | Literal["auto"], BeforeValidator(_step)]
+"""Of what the counts that stay are multiples."""
 AMOUNTS = {"density": "0.5", "speedup": "2", "max_bytes": "50MB", "max_loss": "1pt"}
 """Words that say how much may stay, with an example of each."""
 
@@ -109,7 +119,7 @@ class Budget(Part):
     scope: Scope = "global"
     floor: Share = 0.0
     ceiling: Density = 1.0
-    round_to: PositiveInt | dict[str, PositiveInt] | Literal["auto"] = 1
+    round_to: Steps = 1
     rules: tuple[Rule, ...] = ()
 
     @model_validator(mode="before")
