@@ -1,9 +1,13 @@
 """What a traced program computes or holds but does not answer with: it goes."""
 
+import torch
 from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind
+from torch.fx import Node
 
 WEIGHTS = (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR)
+CHECK = torch.ops.aten._assert_tensor_metadata.default
+"""Of dtypes, which are constants of a trace."""
 
 
 def drop_unread(program: ExportedProgram) -> None:
@@ -13,7 +17,7 @@ def drop_unread(program: ExportedProgram) -> None:
     empty weights, which not every format can say.
     """
     signature, module = program.graph_signature, program.graph_module
-    module.graph.eliminate_dead_code()
+    module.graph.eliminate_dead_code(_has_effect)
     idle = {node.name: node for node in module.graph.nodes if not node.users}
     for spec in [*signature.input_specs]:
         if spec.kind in WEIGHTS and spec.arg.name in idle:
@@ -22,3 +26,7 @@ def drop_unread(program: ExportedProgram) -> None:
             for held in (program.state_dict, program.constants):
                 held.pop(str(spec.target), None)
     module.recompile()
+
+
+def _has_effect(node: Node) -> bool:
+    return node.is_impure(impure_random=False) and node.target != CHECK
