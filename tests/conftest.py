@@ -27,6 +27,16 @@ settings.register_profile(
 settings.load_profile("laws")
 
 
+@pytest.fixture(scope="session")
+def place(tmp_path_factory):
+    """A folder with a tiny dense checkpoint, its data, and ``recipe.yaml``."""
+    from tests.recipes.dense import recipe
+
+    folder = tmp_path_factory.mktemp("place")
+    recipe(folder)
+    return folder
+
+
 @pytest.fixture
 def in_process(monkeypatch):
     """Opens what was saved in this process, to save the seconds of another one."""

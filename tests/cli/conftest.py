@@ -1,15 +1,5 @@
 import pytest
 
-from tests.recipes.dense import recipe
-
-
-@pytest.fixture(scope="session")
-def place(tmp_path_factory):
-    """A folder with a tiny dense checkpoint, its data, and ``recipe.yaml``."""
-    folder = tmp_path_factory.mktemp("place")
-    recipe(folder)
-    return folder
-
 
 @pytest.fixture(scope="session")
 def finished(place):

@@ -8,16 +8,8 @@ import pytest
 import prunus
 from prunus.export import load
 from tests.cli.conftest import prunus_ as prunus_
-from tests.recipes.dense import recipe
 from tests.task.pairs import translator, write
 from tests.tiny import tiny
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("place")
-    recipe(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -2,15 +2,6 @@ import pytest
 
 from prunus.recipe import read
 from prunus.recipe.run import run
-from tests.recipes.dense import recipe
-
-
-@pytest.fixture(scope="session")
-def place(tmp_path_factory):
-    """A folder with a tiny dense checkpoint, its data, and ``recipe.yaml``."""
-    folder = tmp_path_factory.mktemp("place")
-    recipe(folder)
-    return folder
 
 
 @pytest.fixture(scope="session")

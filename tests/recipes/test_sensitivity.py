@@ -21,19 +21,11 @@ from prunus.recipe.run import run
 from prunus.recipe.sensitivity import DENSITIES, sensitivity
 from prunus.score import score
 from prunus.sensitivity import Sensitivity
-from tests.recipes.dense import recipe
 
 SPLITS = {"train": 16, "calibration": 12, "development": 12, "validation": 20}
 CHANGES = [f"task.splits={json.dumps(SPLITS)}", "latency=null", "evaluation.baselines=false"]
 LONG = 10.0
 """Minutes within which everything is measured."""
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("sensitive")
-    recipe(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")
