@@ -276,3 +276,12 @@ def test_every_criterion_ranks_traced_channels_or_says_why_not(name):
         assert found[site.name].isfinite().all()
         assert torch.equal(found[site.name], again[site.name])
     assert any(own.double().std() > 0 for own in found.values())
+
+
+def test_what_lies_on_no_residual_stream_is_not_mended():
+    from prunus import prune
+
+    model, batch = network("Bit"), {"pixel_values": torch.randn(4, 3, 32, 32)}
+    with pytest.raises(PrunusError, match="no single reader on a residual stream"):
+        prune(model, [batch], sites="channels", score="magnitude", select="greedy",
+              recover=["least_squares"])  # fmt: skip

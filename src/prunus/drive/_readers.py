@@ -48,10 +48,10 @@ def readers(
 
 def _require_mended(sites: Mapping[str, Site], repairs: Sequence[Repair]) -> None:
     for site in sites.values():
-        if not (site.has_inlet or site.in_linear):
+        if not ((site.has_inlet and site.residual) or site.in_linear):
             raise PrunusError(
-                f"site {site.name!r} of kind {site.kind!r} has no single reader to mend or"
-                " sweep by; use drive: oneshot with recover: []"
+                f"site {site.name!r} of kind {site.kind!r} has no single reader on a"
+                " residual stream to mend or sweep by; use drive: oneshot with recover: []"
             )
         if repairs and not any(_mends(repair, site) for repair in repairs):
             raise PrunusError(_unmended(site, repairs[0]))
