@@ -17,6 +17,7 @@ from prunus.recipe._journal import Journal
 from prunus.recipe._open import data_of, open_model, processor_of
 from prunus.recipe._parts import parts
 from prunus.recipe.check import check
+from prunus.recipe.held import held
 from prunus.recipe.run import run
 from prunus.recipe.sensitivity import DENSITIES, sensitivity
 from prunus.score import score
@@ -267,3 +268,8 @@ def test_a_table_of_another_model(settings, whole, tmp_path):
     made = settings(f"select={json.dumps({'name': 'measured', 'table': str(tmp_path)})}")
     with pytest.raises(PrunusError, match="measured on other weights"):
         run(made, tmp_path / "out", quiet=True)
+
+
+def test_one_process_measures_in_a_folder(settings, tmp_path):
+    with held(tmp_path, "sensitivity"), pytest.raises(PrunusError, match="running there already"):
+        sensitivity(settings(), tmp_path, minutes=LONG, quiet=True)

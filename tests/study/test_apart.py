@@ -15,9 +15,10 @@ import psutil
 import pytest
 
 from prunus.errors import PrunusError
+from prunus.recipe.held import held
 from prunus.study import _run, read_sheet
 from prunus.study._apart import _death
-from prunus.study._locks import row_lock, study_lock
+from prunus.study._locks import row_lock
 
 ROOT = Path(__file__).parents[2]
 NAMES = [f"row-{n}" for n in range(12)]
@@ -143,9 +144,9 @@ def _files(process):
 def test_one_study_at_a_time(place, sheet, tmp_path):
     out = tmp_path / "out"
     out.mkdir()
-    with study_lock(out), pytest.raises(PrunusError, match=f"already .process {os.getpid()} on"):
+    with held(out, "study"), pytest.raises(PrunusError, match=f"already .process {os.getpid()} on"):
         _run.study(read_sheet(sheet), out, quiet=True)
-    with study_lock(out):
+    with held(out, "study"):
         pass
     assert not (out / ".study.holder").exists()
 

@@ -19,6 +19,7 @@ from prunus.recipe._parts import parts
 from prunus.recipe._sensitive import Measuring
 from prunus.recipe._stage import Stage
 from prunus.recipe._steps import Opened, open_all, trim_all
+from prunus.recipe.held import held
 from prunus.report import sensitivity_page
 from prunus.sensitivity import Sensitivity
 
@@ -51,12 +52,13 @@ def sensitivity(
 
     Raises:
         PrunusError: whatever is wrong with the recipe, the model or the data; ``out`` holds
-            measurements of something else; or the time is too short for any.
+            measurements of something else, or another process measures there; or the time is
+            too short for any.
     """
     _require_densities(densities)
     out, source = Path(out), folder_of(recipe.model)
     out.mkdir(parents=True, exist_ok=True)
-    with logged(out / "run.log") as log, Bars(quiet) as bars:
+    with held(out, WHAT), logged(out / "run.log") as log, Bars(quiet) as bars:
         stage = Stage(recipe, parts(recipe), out, out, bars, log)
         set_seed(recipe.seed)
         opened = trim_all(stage, open_all(stage, source, WHAT))

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from prunus.errors import PrunusError
 from prunus.recipe._log import logged
+from prunus.recipe.held import held
 from prunus.study._apart import Event, apart
 from prunus.study._board import Board
 from prunus.study._chosen import chosen
 from prunus.study._job import carry_out, is_finished
-from prunus.study._locks import study_lock
 from prunus.study._result import REPORT, Result, result
 from prunus.study._row import Row
 from prunus.study._table import write
@@ -61,7 +61,7 @@ def study(
     turn = chosen(rows, only)
     out.mkdir(parents=True, exist_ok=True)
     failed, known = dict[str, str](), dict[str, Result]()
-    with study_lock(out):
+    with held(out, "study"):
         finished = _finished(rows, out)
         turn = [row for row in turn if row.name not in finished]
         events = apart(turn, out, out / LOG, workers) if workers else _here(turn, out, quiet)
