@@ -15,6 +15,9 @@ from prunus.errors import PrunusError
 from prunus.plan import Plan
 from prunus.probe import Teacher
 from prunus.probe.loss import Batch
+from prunus.select import Budget
+from prunus.select._pool import extent
+from prunus.site import Site
 
 
 @dataclass
@@ -35,13 +38,19 @@ class Alone:
         falling = sorted(set(densities), reverse=True)
         ranks = {name: ranks_of(found[name], site) for name, site in job.sites.items()}
         steps = {
-            name: {d: best_of(ranks[name], site, d, job.budget.step(site.kind)) for d in falling}
+            name: {d: self._best(ranks[name], site, d) for d in falling}
             for name, site in job.sites.items()
         }
         return {
             name: {d: Wanted(name, stays) for d, stays in own.items() if not stays.all()}
             for name, own in steps.items()
         }
+
+    def _best(self, ranks: Tensor, site: Site, density: float) -> Tensor:
+        """[*grid] bool: the best units, no fewer than must stay."""
+        step = self.job.budget.step(site.kind)
+        least, _ = extent(site, Budget(density=1, round_to=step), None)
+        return best_of(ranks, site, max(density, least / site.units), step)
 
     def loss(self, own: Wanted, batches: Iterable[Batch] | None = None) -> tuple[float, float]:
         """Divergence from the dense model's answers, at temperature 1, of a sample on average.

@@ -21,7 +21,6 @@ from prunus.recover._variant import Variant
 from prunus.recover.modulewise import Look, Modulewise, held_out
 from prunus.registry import spelt
 from prunus.select import Budget, masks, units
-from prunus.select._pool import extent
 from prunus.select.greedy import Greedy
 from prunus.site import Site
 
@@ -78,11 +77,11 @@ def _mask(ranks: Tensor, site: Site, density: float) -> Tensor:
     """[*grid] bool: the best of a site's units, one of a run at the least; none at density 0."""
     if site.run == 1:
         return torch.ones(site.shape, dtype=torch.bool)
-    return best_of(ranks, site, max(density, 1 / site.run) if density else density)
+    return best_of(ranks, site, max(density, 1 / site.run) if density or site.least else 0.0)
 
 
 def best_of(ranks: Tensor, site: Site, density: float, round_to: int = 1) -> Tensor:
-    """The best of a site's units, as many as a density allows, but no fewer than must stay.
+    """The best of a site's units, as many as a density allows.
 
     Args:
         ranks: [*grid] scores.
@@ -92,16 +91,17 @@ def best_of(ranks: Tensor, site: Site, density: float, round_to: int = 1) -> Ten
 
     Returns:
         [*grid] bool.
+
+    Raises:
+        PrunusError: more of them must stay.
     """
-    budget = Budget(density=1, metric="units", round_to=round_to)
-    share = max(density, extent(site, budget, None)[0] / site.units)
-    if not share:
+    if density == 0 and site.least == 0:
         return torch.zeros(site.shape, dtype=torch.bool)
     own = {site.name: site}
+    budget = Budget(density=density, metric="units", round_to=round_to)
     chosen = masks(
-        {site.name: ranks}, own, budget.settled(share), units(own), Plan(),
-        per_cost=False, selector=Greedy(),
-    )  # fmt: skip
+        {site.name: ranks}, own, budget, units(own), Plan(), per_cost=False, selector=Greedy()
+    )
     return chosen[site.name].cpu()
 
 
