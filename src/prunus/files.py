@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from prunus.errors import PrunusError
+
 RANDOM = 4
 """Bytes by which the names of fresh files differ."""
 FRESH = re.compile(rf"\.(.+)\.[0-9a-f]{{{2 * RANDOM}}}")
@@ -16,6 +18,20 @@ FRESH = re.compile(rf"\.(.+)\.[0-9a-f]{{{2 * RANDOM}}}")
 def cache(environment: Mapping[str, str]) -> Path:
     """Where measurements are kept: $PRUNUS_CACHE, or ~/.cache/prunus."""
     return Path(environment.get("PRUNUS_CACHE") or "~/.cache/prunus").expanduser()
+
+
+def keep(path: Path, data: bytes) -> None:
+    """Write a file into the cache.
+
+    Raises:
+        PrunusError: it cannot be written.
+    """
+    try:
+        write_bytes(path, data)
+    except OSError as error:
+        raise PrunusError(
+            f"{path} cannot be written ({error.strerror}); set PRUNUS_CACHE to a folder that can"
+        ) from None
 
 
 def write_bytes(path: Path, data: bytes) -> None:

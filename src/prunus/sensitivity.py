@@ -3,15 +3,16 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import ConfigDict, Field, JsonValue, ValidationError
 
 from prunus.errors import PrunusError
+from prunus.registry import Part
 
 Count = Annotated[int, Field(ge=0)]
 
 
-class _Value(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+class _Value(Part):
+    model_config = ConfigDict(allow_inf_nan=False)
 
 
 class Measurement(_Value):

@@ -5,10 +5,10 @@ from collections.abc import Iterator, Sequence
 from rich.table import Table
 from rich.text import Text
 
-from prunus.recipe._runtimes import SPARSE
+from prunus.recipe._settings import SPARSE
 from prunus.report import _units as show
 from prunus.report._bench import HALF, Bench, Cell
-from prunus.report._rows import clock
+from prunus.report._rows import call, clock, ratio
 from prunus.report._schema import Latency, Timing
 
 BUSY = 0.2
@@ -34,13 +34,13 @@ def told_across(found: Bench) -> Iterator[Table]:
     )
     for name in ("call", "runtime", "dense", "pruned"):
         made.add_column(name, justify="right" if name in ("dense", "pruned") else "left")
-    bases = {_call(one.latency): _spent(one.latency).dense for one in reversed(found.cells)
+    bases = {call(one.latency): _spent(one.latency).dense for one in reversed(found.cells)
              if one.latency.runtime == runtimes[0]}  # fmt: skip
     for one in found.cells:
         taken, spent = one.latency, _spent(one.latency)
-        base = bases[_call(taken)]
+        base = bases[call(taken)]
         ratios = (show.times(base / ms) for ms in (spent.dense, spent.pruned))
-        made.add_row(_call(taken), taken.runtime, *ratios)
+        made.add_row(call(taken), taken.runtime, *ratios)
     yield made
 
 
@@ -71,7 +71,7 @@ def _runtime(found: Bench, cells: list[Cell]) -> Table:
         made.add_column(name, justify="left" if name in ("call", "clock") else "right")
     for one in cells:
         taken = one.latency
-        made.add_row(_call(taken), clock(taken), *_timing(taken, taken))
+        made.add_row(call(taken), clock(taken), *_timing(taken, taken))
         if taken.wall is not None and taken.clock != "wall":
             made.add_row("", "wall", *_timing(taken.wall, taken))
     made.caption = Text("\n".join(_remarks(found, cells)))
@@ -79,10 +79,8 @@ def _runtime(found: Bench, cells: list[Cell]) -> Table:
 
 
 def _timing(timing: Timing, taken: Latency) -> tuple[str, ...]:
-    low, high = timing.speedup_iqr
-    ratio = f"{show.times(timing.speedup)} ({low:.2f} to {high:.2f})"
     reached = f"{show.percent(timing.speedup / taken.ideal, 0)} of {show.times(taken.ideal)}"
-    return show.milliseconds(timing.dense), show.milliseconds(timing.pruned), ratio, reached
+    return show.milliseconds(timing.dense), show.milliseconds(timing.pruned), ratio(timing), reached
 
 
 def _remarks(found: Bench, cells: list[Cell]) -> Iterator[str]:
@@ -101,7 +99,7 @@ def _remarks(found: Bench, cells: list[Cell]) -> Iterator[str]:
 
 
 def _noise(cells: Sequence[Cell]) -> Iterator[str]:
-    noisy = [_call(one.latency) for one in cells if one.latency.noisy]
+    noisy = [call(one.latency) for one in cells if one.latency.noisy]
     if noisy:
         yield f"noisy, measure again: {'; '.join(noisy)}"
     if any(one.latency.threads > 1 and one.latency.clock == "cpu" for one in cells):
@@ -111,14 +109,6 @@ def _noise(cells: Sequence[Cell]) -> Iterator[str]:
         yield f"other processes kept up to {others:.1f} cores busy: trust CPU time, not wall time"
 
 
-def _call(taken: Latency) -> str:
-    return f"{_size(taken)}, {taken.threads} thread{'s' * (taken.threads != 1)}"
-
-
 def _work(cell: Cell) -> str:
     zeros = " but for zeros" if cell.latency.runtime == SPARSE else ""
-    return f"FLOPs{zeros}, {_size(cell.latency)}"
-
-
-def _size(taken: Latency) -> str:
-    return show.call(taken.batch, taken.length)
+    return f"FLOPs{zeros}, {show.call(cell.latency.batch, cell.latency.length)}"

@@ -60,6 +60,7 @@ def _torch() -> dict[str, Any]:
         "cuda_build": torch.version.cuda,
         "cuda": torch.cuda.is_available(),
     }
+    torch.set_num_threads(1)
     told = rates()
     facts["blas_rate"] = told["BLAS"]
     if "oneDNN" in told:

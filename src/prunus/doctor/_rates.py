@@ -1,8 +1,7 @@
 """How fast float32 matrices are multiplied, by each of the libraries that torch has for it."""
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 SIDE = 768
 """Rows and columns of the matrices that are multiplied: a few milliseconds each."""
@@ -10,28 +9,18 @@ TIMES = 9
 
 
 def rates() -> dict[str, float]:
-    """FLOPs a second of processor time on one thread: of BLAS, and of oneDNN where it is there."""
+    """FLOPs a second of processor time: of BLAS, and of oneDNN where it is there.
+
+    Those of a core, where torch computes with one thread.
+    """
     import torch
 
-    with _one_thread():
-        left, right = torch.rand(2, SIDE, SIDE)
-        found = {"BLAS": _rate(lambda: left @ right)}
-        if torch.backends.mkldnn.is_available():
-            packed = left.to_mkldnn(), right.to_mkldnn()
-            found["oneDNN"] = _rate(lambda: torch.nn.functional.linear(*packed))
+    left, right = torch.rand(2, SIDE, SIDE)
+    found = {"BLAS": _rate(lambda: left @ right)}
+    if torch.backends.mkldnn.is_available():
+        packed = left.to_mkldnn(), right.to_mkldnn()
+        found["oneDNN"] = _rate(lambda: torch.nn.functional.linear(*packed))
     return found
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _rate(product: Callable[[], object]) -> float:

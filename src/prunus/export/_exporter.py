@@ -28,11 +28,13 @@ class Exporter(Part, ABC):
     Attributes:
         packages: distributions that write and run it, whose versions are recorded.
         dtypes: what it computes in.
+        fixes: whether its runtime gains from knowing the shapes of inputs.
         dtype: what it shall compute in.
     """
 
     packages: ClassVar[tuple[str, ...]]
     dtypes: ClassVar[tuple[Dtype, ...]] = ("float32", "bfloat16", "int8")
+    fixes: ClassVar[bool] = True
     dtype: Dtype = "float32"
 
     @field_validator("dtype")
@@ -78,11 +80,18 @@ class Exporter(Part, ABC):
             sizes: of every axis, to run inputs of these alone; of none, to run any.
 
         Raises:
-            PrunusError: the file is broken, or the runtime cannot fix sizes.
+            PrunusError: the file is broken.
         """
 
     def fixed(self, folder: Path, stored: Stored, threads: int) -> Session:
-        """A session that is opened anew for the sizes of each call that it has not seen."""
+        """A session that is opened anew for the sizes of each call that it has not seen.
+
+        Raises:
+            PrunusError: the runtime gains nothing by that.
+        """
+        if not self.fixes:
+            name = type(self).__name__.lower()
+            raise PrunusError(f"{name} computes alike for every shape; leave out fixed")
         known: dict[frozenset[tuple[str, int]], Session] = {}
 
         def run(inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:

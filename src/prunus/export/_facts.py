@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from prunus.errors import PrunusError
 from prunus.files import write_bytes
-from prunus.registry import explain
+from prunus.registry import Part, explain
 
 FILE = "export.json"
 Dtype = Literal["float32", "bfloat16", "int8"]
@@ -16,11 +16,7 @@ Positions = Literal["places", "mask"]
 Axis = int | str
 
 
-class _Told(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Port(_Told):
+class Port(Part):
     """An input or output of a graph.
 
     Attributes:
@@ -32,7 +28,7 @@ class Port(_Told):
     dtype: str
 
 
-class Stored(_Told):
+class Stored(Part):
     """One graph on the disk.
 
     Attributes:
@@ -46,7 +42,7 @@ class Stored(_Told):
     outputs: dict[str, Port]
 
 
-class Facts(_Told):
+class Facts(Part):
     """What is known of an exported model.
 
     Attributes:

@@ -41,6 +41,11 @@ class Traced:
     inputs: dict[str, Port]
     outputs: dict[str, Port]
 
+    @property
+    def stem(self) -> str:
+        """Of its file, as others call such files: ``model``, ``encoder_model``."""
+        return self.name if self.name == "model" else f"{self.name}_model"
+
 
 def trace(graph: Graph) -> Traced:
     """Trace a graph.

@@ -25,8 +25,7 @@ class Onnx(Exporter):
     def write(self, traced: Traced, folder: Path) -> str:
         """One ``.onnx`` file, beside it ``.onnx.data`` for large weights."""
         self.require()
-        name = "model" if traced.name == "model" else f"{traced.name}_model"
-        path = folder / f"{name}.onnx"
+        path = folder / f"{traced.stem}.onnx"
         with exporting():
             made = _converted(traced)
             _name_axes(made.model.graph.inputs, traced.inputs)

@@ -34,8 +34,7 @@ class Openvino(Exporter):
     def write(self, traced: Traced, folder: Path) -> str:
         """A graph as ``.xml`` and its weights as ``.bin``."""
         openvino = _openvino()
-        name = "model" if traced.name == "model" else f"{traced.name}_model"
-        path = folder / f"openvino_{name}.xml"
+        path = folder / f"openvino_{traced.stem}.xml"
         with exporting():
             try:
                 made = openvino.convert_model(traced.program)

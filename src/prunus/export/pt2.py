@@ -13,6 +13,7 @@ from prunus.errors import PrunusError
 from prunus.export._exporter import FREE, Exporter, Session, Sizes
 from prunus.export._facts import Dtype, Stored
 from prunus.export._trace import Traced, parameter
+from prunus.probe._device import threads as using
 
 
 class Pt2(Exporter):
@@ -20,6 +21,7 @@ class Pt2(Exporter):
 
     packages: ClassVar[tuple[str, ...]] = ("torch",)
     dtypes: ClassVar[tuple[Dtype, ...]] = ("float32", "bfloat16")
+    fixes: ClassVar[bool] = False
 
     @property
     def traces(self) -> torch.dtype:
@@ -28,15 +30,12 @@ class Pt2(Exporter):
 
     def write(self, traced: Traced, folder: Path) -> str:
         """One ``.pt2`` file."""
-        name = "model" if traced.name == "model" else f"{traced.name}_model"
-        path = folder / f"{name}.pt2"
+        path = folder / f"{traced.stem}.pt2"
         torch.export.save(traced.program, path)
         return path.name
 
     def open(self, folder: Path, stored: Stored, threads: int, sizes: Sizes = FREE) -> Session:
         """The program as a module of torch, which computes with the threads that it is given."""
-        if sizes:
-            raise PrunusError("pt2 computes alike for every shape; leave out fixed")
         _require_plain(folder / stored.file)
         try:
             module = torch.export.load(folder / stored.file).module(check_guards=False)
@@ -44,13 +43,8 @@ class Pt2(Exporter):
             raise PrunusError(f"{folder / stored.file}: not readable ({error})") from None
 
         def run(inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-            before = torch.get_num_threads()
-            torch.set_num_threads(threads)
-            try:
-                with torch.no_grad():
-                    return module(**{parameter(name): own for name, own in inputs.items()})
-            finally:
-                torch.set_num_threads(before)
+            with using(threads), torch.no_grad():
+                return module(**{parameter(name): own for name, own in inputs.items()})
 
         return run
 

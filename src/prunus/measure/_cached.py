@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from prunus.errors import PrunusError
-from prunus.files import cache, write_bytes
+from prunus import files
+from prunus.files import cache
 
 FORMAT = 1
 
@@ -44,12 +44,7 @@ def keep(facts: Facts, what: str, found: Any) -> Path:
     """
     held = {"format": FORMAT, "facts": facts, "found": found}
     path = place(facts, what)
-    try:
-        write_bytes(path, json.dumps({**held, "sha256": _digest(held)}, indent=1).encode())
-    except OSError as error:
-        raise PrunusError(
-            f"{path} cannot be written ({error.strerror}); set PRUNUS_CACHE to a folder that can"
-        ) from None
+    files.keep(path, json.dumps({**held, "sha256": _digest(held)}, indent=1).encode())
     return path
 
 

@@ -50,17 +50,6 @@ def clock_of(device: torch.device) -> str:
 
 
 @contextmanager
-def threads(count: int | None) -> Iterator[int]:
-    """Let torch compute with ``count`` threads while the block runs; None changes nothing."""
-    before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(count or before)
-        yield torch.get_num_threads()
-    finally:
-        torch.set_num_threads(before)
-
-
-@contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
     """The model in eval mode while the block runs."""
     training = [module for module in model.modules() if module.training]

@@ -1,6 +1,7 @@
 """Which counts of units the machine likes: how a model's time goes with the last few of them."""
 
 from collections.abc import Iterator, Mapping
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -51,13 +52,13 @@ def alignment(
         PrunusError: the model has no positions for so many tokens, or nothing can be kept.
     """
     fed = inputs(model, batch, at)
-    found = {}
+    told, found = facts_of(model, fed, at), {}
     for kind in dict.fromkeys(site.kind for site in sites.values()):
         own = sites.of(kind)
         span = _span(own)
         if kind in WHOLE or span < 2:
             continue
-        facts = {**facts_of(model, fed, at), "sites": sorted(own), "kind": kind}
+        facts = {**told, "sites": sorted(own), "kind": kind}
         over = _cached.recall(facts, KIND)
         if over is None:
             over = _measured(model, own, span, fed, at, step)
@@ -74,12 +75,8 @@ def step_of(over: Mapping[int, float], span: int) -> int:
         span: units between both ends of the line.
     """
     steps = [step for step in STEPS if step <= span]
-    price = {step: _mean([over[u] for u in over if u % step == 0]) for step in steps}
+    price = {step: fmean(over[u] for u in over if u % step == 0) for step in steps}
     return next(step for step in steps if price[step] <= min(price.values()) + ENOUGH)
-
-
-def _mean(values: list[float]) -> float:
-    return sum(values) / len(values)
 
 
 def _span(sites: Anatomy) -> int:
@@ -105,12 +102,8 @@ def _measured(
     for done, fewer in enumerate(offsets):
         step(done, len(offsets))
         small = _less(model, sites, span, fewer)
-        ratios[fewer] = (
-            1
-            / latency(
-                base, small, fed, threads=at.threads, pairs=PAIRS, min_seconds=SECONDS
-            ).speedup
-        )
+        taken = latency(base, small, fed, threads=at.threads, pairs=PAIRS, min_seconds=SECONDS)
+        ratios[fewer] = 1 / taken.speedup
     step(len(offsets), len(offsets))
     slope = (ratios[span] - 1) / span
     return {"0": 0.0} | {str(n): ratio / (1 + slope * n) - 1 for n, ratio in ratios.items()}

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from prunus.errors import PrunusError
 from prunus.measure._clock import Call, clock_of, evaluating
-from prunus.measure._clock import threads as using
 from prunus.measure._others import Others
 from prunus.probe._device import device_of
+from prunus.probe._device import threads as using
 
 NOISY = 0.1
 

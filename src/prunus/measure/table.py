@@ -18,11 +18,11 @@ from torch import Tensor
 
 from prunus.anatomy import Anatomy, anatomy
 from prunus.measure import _cached
-from prunus.measure._clock import evaluating, threads
+from prunus.measure._clock import evaluating
 from prunus.measure._sublayers import GRAIN, Step, calls, given, layers, rounds, whole, widths
 from prunus.measure.hardware import hardware, versions
 from prunus.measure.target import inputs
-from prunus.probe._device import device_of
+from prunus.probe._device import device_of, threads
 from prunus.registry import Part
 from prunus.select._budget import At
 from prunus.select._latency import Latency

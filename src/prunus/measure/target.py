@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from prunus.errors import PrunusError
-from prunus.measure._clock import Call, clock_of, evaluating, threads
+from prunus.measure._clock import Call, clock_of, evaluating
 from prunus.measure.latency import Latency, latency
-from prunus.probe._device import device_of
+from prunus.probe._device import device_of, threads
 from prunus.probe.work import single
 from prunus.select._budget import At
 

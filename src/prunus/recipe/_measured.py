@@ -89,7 +89,8 @@ def latencies(
     """
     sample = single(batch, length)
     if ideal is None:
-        ideal = _ideal(models, sample, runtime)
+        dense, pruned = work(models, sample, runtime)
+        ideal = dense / pruned
     with ready(runtime, models, sample, settings.threads) as opened:
         for size in settings.batch:
             taken = timed(
@@ -99,11 +100,10 @@ def latencies(
             yield schema.Latency(**taken, runtime=runtime, batch=size, length=length, ideal=ideal)
 
 
-def _ideal(models: Models, sample: Batch, runtime: str) -> float:
-    """The ratio of the FLOPs; only sparse kernels pass over zeros."""
-    pruned = wasted(models[1], sample)
-    left = pruned.flops - (pruned.zeros if runtime == SPARSE else 0)
-    return flops(models[0], sample) / left
+def work(models: Models, sample: Batch, runtime: str) -> tuple[int, int]:
+    """FLOPs of the dense and the pruned model; only sparse kernels pass over zeros."""
+    dense, pruned = (flops(model, sample) for model in models)
+    return dense, pruned - (wasted(models[1], sample).zeros if runtime == SPARSE else 0)
 
 
 def timed(

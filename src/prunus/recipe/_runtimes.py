@@ -16,11 +16,10 @@ from prunus.errors import PrunusError, unknown
 from prunus.export import export, load
 from prunus.measure.density import densities
 from prunus.recipe._formats import bfloat16, int8
-from prunus.recipe._settings import COMPILED, EAGER, SPARSE, runtimes
-from prunus.registry import build, names
+from prunus.recipe._settings import COMPILED, EAGER, SPARSE, known
+from prunus.registry import build, find, names
 from prunus.sparse import sparsify
 
-FIXING = ("onnx", "openvino")
 DTYPES = ("float32", "bfloat16", "int8")
 Batch = Mapping[str, Tensor]
 Models = tuple[PreTrainedModel, PreTrainedModel]
@@ -35,8 +34,7 @@ def require(runtime: str, dtype: str) -> None:
     Raises:
         PrunusError: it is not, or does not.
     """
-    if runtime not in runtimes():
-        raise unknown("runtime", runtime, runtimes())
+    known(runtime)
     if dtype not in DTYPES:
         raise unknown("dtype", dtype, DTYPES)
     refused = {(SPARSE, "bfloat16"), (SPARSE, "int8"), (COMPILED, "int8")}
@@ -69,11 +67,11 @@ def opener(
         PrunusError: the runtime is unknown or not installed, or cannot run the model.
     """
     require(runtime, dtype)
-    if fixed and runtime not in FIXING:
-        raise PrunusError(f"{runtime} cannot be fixed to shapes; {' and '.join(FIXING)} can")
+    if fixed and runtime not in (able := _fixing()):
+        raise PrunusError(f"{runtime} cannot be fixed to shapes; {' and '.join(able)} can")
     if runtime in names("export"):
         export(model, folder, build("export", {"name": runtime, "dtype": dtype}), [batch])
-        return cache(lambda threads: load(folder, threads, fixed=fixed))
+        return exported(folder, fixed=fixed)
     cast = {"bfloat16": bfloat16, "int8": int8}.get(dtype, lambda own: own)(model)
     if runtime == COMPILED:
         return lambda _: Compiled(cast)
@@ -81,6 +79,17 @@ def opener(
         cast = copy.deepcopy(cast)
         sparsify(cast)
     return lambda _: cast
+
+
+def exported(folder: Path, *, fixed: bool) -> Opens:
+    """An export, opened once for each number of threads; ``fixed`` as for :func:`opener`."""
+    return cache(lambda threads: load(folder, threads, fixed=fixed))
+
+
+def _fixing() -> list[str]:
+    """The runtimes that gain from knowing the shapes of inputs."""
+    every: Any = {name: find("export", name) for name in names("export")}
+    return [name for name, exporter in every.items() if exporter.fixes]
 
 
 def paired(

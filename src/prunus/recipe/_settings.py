@@ -18,7 +18,12 @@ def runtimes() -> list[str]:
     return [EAGER, COMPILED, SPARSE, *names("export")]
 
 
-def _runtime(name: str) -> str:
+def known(name: str) -> str:
+    """The same name.
+
+    Raises:
+        PrunusError: nothing that runs models is called so.
+    """
     if name not in runtimes():
         raise unknown("runtime", name, runtimes())
     return name
@@ -95,6 +100,4 @@ class Latency(Part):
     length: PositiveInt | None = None
     threads: PositiveInt = 1
     pairs: PositiveInt = 15
-    runtime: Annotated[Many[Annotated[str, AfterValidator(_runtime)]], Field(min_length=1)] = (
-        EAGER,
-    )
+    runtime: Annotated[Many[Annotated[str, AfterValidator(known)]], Field(min_length=1)] = (EAGER,)

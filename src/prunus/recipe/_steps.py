@@ -93,7 +93,7 @@ def _batches(stage: Stage, prepared: Prepared) -> tuple[list[dict[str, Tensor]],
     )
     batches = to(prepared.batches(data.split, data.batch_size, data.samples, data.order), device)
     probe = to(prepared.batches(split, PROBES, PROBES), device)[0]
-    return batches, {k: v for k, v in probe.items() if k not in prepared.label_keys}
+    return batches, prepared.inputs(probe)
 
 
 def trim_all(stage: Stage, opened: Opened) -> Opened:

@@ -17,10 +17,7 @@ def training(stage: Stage, prepared: Prepared) -> list[dict] | None:
         return None
     with stage.phase("data"):
         batches = to(prepared.batches(TRAIN, data.batch_size), stage.recipe.device)
-    return [
-        {name: tensor for name, tensor in batch.items() if name not in prepared.label_keys}
-        for batch in batches
-    ]
+    return [prepared.inputs(batch) for batch in batches]
 
 
 def row(stage: Stage, job: Job, before: Quality, pruned: Quality) -> schema.TouchUp:

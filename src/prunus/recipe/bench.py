@@ -1,6 +1,6 @@
 """How much faster a pruned checkpoint is: both timed in turns, by every runtime asked for."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache, partial
 from itertools import product
@@ -13,16 +13,16 @@ from transformers import PreTrainedModel
 
 from prunus.doctor._rates import rates
 from prunus.errors import PrunusError
-from prunus.export import FILE, Facts, load
+from prunus.export import FILE, Facts
 from prunus.measure.hardware import hardware, versions
 from prunus.measure.size import parameters
 from prunus.measure.table import Table
 from prunus.measure.table import table as table_at
-from prunus.measure.wasted import wasted
+from prunus.probe._device import threads
 from prunus.recipe._bars import Bars
-from prunus.recipe._measured import timed
+from prunus.recipe._measured import timed, work
 from prunus.recipe._open import folder_of, open_model
-from prunus.recipe._runtimes import EAGER, SPARSE, Batch, Models, Opens, paired, require
+from prunus.recipe._runtimes import EAGER, Batch, Models, exported, paired, require
 from prunus.recipe._sample import random_sample
 from prunus.registry import Many, Part
 from prunus.report import _schema as schema
@@ -80,12 +80,14 @@ def bench(dense: str, pruned: str, asked: Asked, quiet: bool = False) -> Bench:
             for runtime, dtype in runtimes
             for cell in _cells(runtime, dtype, sides, models, calls, asked, bars)
         ]
+    with threads(1):
+        peaks = rates()
     sizes = [parameters(model) for model in models]
     return Bench(
         dense=dense,
         pruned=pruned,
         params=schema.Pair(dense=sizes[0], pruned=sizes[1]),
-        peaks=rates(),
+        peaks=peaks,
         cells=tuple(cells),
         hardware=hardware(),
         versions=versions(),
@@ -132,19 +134,20 @@ class Side:
                 f" {error}"
             ) from None
 
-    def opens(self, fixed: bool) -> Opens:
-        """The export, opened."""
-        return cache(lambda threads: load(self.folder, threads, fixed=fixed))
 
-
+@dataclass(frozen=True, eq=False)
 class _Call:
-    """One sample, and what it costs both models: all FLOPs, and those that are not with zeros."""
+    """One sample for both models.
 
-    def __init__(self, sample: Batch, models: Models, length: int | None) -> None:
-        work = [wasted(model, sample) for model in models]
-        self.sample, self.length = sample, length
-        self.flops = [own.flops for own in work]
-        self.live = [own.flops - own.zeros for own in work]
+    Attributes:
+        sample: what they read.
+        length: its tokens, where it has any.
+        work: FLOPs of both models on it, by runtime.
+    """
+
+    sample: Batch
+    length: int | None
+    work: Callable[[str], tuple[int, int]]
 
     @classmethod
     def of(cls, models: Models, length: int) -> "_Call":
@@ -157,11 +160,8 @@ class _Call:
             )
         # a vocabulary may be cut, and the smallest of the largest numbers is one that both know
         sample = min(samples, key=lambda own: max(float(one.max()) for one in own.values()))
-        return cls(sample, models, length if "input_ids" in sample else None)
-
-    def work(self, runtime: str) -> tuple[int, int]:
-        """FLOPs of the dense and the pruned model; only sparse kernels pass over zeros."""
-        return self.flops[0], (self.live if runtime == SPARSE else self.flops)[1]
+        counted = cache(partial(work, models, sample))
+        return cls(sample, length if "input_ids" in sample else None, counted)
 
 
 def _runtimes(sides: tuple[Side, Side], asked: Asked) -> list[tuple[str, str]]:
@@ -208,12 +208,12 @@ def _cells(
         if sides[0].facts is None:
             opens = paired(runtime, dtype, models, calls[0].sample, Path(folder), fixed=asked.fixed)
         else:
-            opens = [side.opens(asked.fixed) for side in sides]
-        for threads, call, size in product(asked.threads, calls, asked.batch):
-            opened = opens[0](threads), opens[1](threads)
+            opens = [exported(side.folder, fixed=asked.fixed) for side in sides]
+        for count, call, size in product(asked.threads, calls, asked.batch):
+            opened = opens[0](count), opens[1](count)
             what = f"{runtime}, {show.call(size, call.length)}"
             taken = timed(
-                opened, call.sample, size, threads=threads, pairs=asked.pairs,
+                opened, call.sample, size, threads=count, pairs=asked.pairs,
                 step=partial(bars.step, what),
             )  # fmt: skip
             yield _cell(runtime, dtype, call, size, taken)

@@ -90,8 +90,7 @@ def evaluate(
 def _run_by(
     runtime: tuple[str, str], model: Any, prepared: Prepared[Any], split: str, folder: Path
 ) -> nn.Module:
-    batch = prepared.batches(split, 2, 2)[0]
-    inputs = {name: own for name, own in batch.items() if name not in prepared.label_keys}
+    inputs = prepared.inputs(prepared.batches(split, 2, 2)[0])
     return running(*runtime, model, inputs, folder)(torch.get_num_threads())
 
 

@@ -42,7 +42,7 @@ def compare(
         bars: show progress.
     """
     first = next(iter(rivals.job.batches))
-    batch = {key: value for key, value in first.items() if key not in prepared.label_keys}
+    batch = prepared.inputs(first)
     for name in names:
         try:
             rival = rivals.make(name)

@@ -243,7 +243,4 @@ def _read(
 def _examples(prepared: Prepared[Any], split: str) -> list[dict[str, Tensor]]:
     """Some examples of a task, without their labels."""
     batches = prepared.batches(split, ROWS, ROWS * BATCHES)
-    return [
-        {name: own for name, own in batch.items() if name not in prepared.label_keys}
-        for batch in batches
-    ]
+    return [prepared.inputs(batch) for batch in batches]

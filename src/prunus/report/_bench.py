@@ -23,9 +23,7 @@ class Cell(Value):
     @property
     def rate(self) -> float:
         """FLOPs that the dense model does in a second of computing on one core."""
-        taken = self.latency
-        ms = taken.dense if taken.clock == "cpu" else (taken.wall or taken).dense * taken.threads
-        return 1000 * self.flops.dense / ms if ms else 0.0
+        return 1000 * self.flops.dense / self.latency.dense
 
 
 class Bench(Value):

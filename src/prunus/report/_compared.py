@@ -107,7 +107,7 @@ def _pruned(report: Report) -> Line:
 def _line(entry: Baseline) -> Line:
     cells = (
         _with_error(entry.quality, entry.stderr),
-        _ahead(entry),
+        show.interval(entry.ahead, entry.margin),
         *_sizes(entry.flops, entry.params, entry.bytes),
         _speed(headline(entry.latency_ms)),
     )
@@ -116,12 +116,6 @@ def _line(entry: Baseline) -> Line:
 
 def _with_error(value: float | None, stderr: float | None) -> str:
     return show.points(value) + (f" ± {show.points(stderr)}" if stderr is not None else "")
-
-
-def _ahead(entry: Baseline) -> str:
-    if entry.ahead is None or entry.margin is None:
-        return show.NONE
-    return f"{show.signed(entry.ahead)} ± {show.points(entry.margin)}"
 
 
 def _sign(entry: Baseline) -> int:

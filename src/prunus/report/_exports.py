@@ -43,8 +43,6 @@ def _line(report: Report, own: Export) -> str:
 def _cells(own: Export) -> tuple[str, ...]:
     if own.why is not None:
         return (f"not made: {own.why}", *[""] * (len(COLUMNS) - 1))
-    ahead = show.NONE
-    if own.ahead is not None and own.margin is not None:
-        ahead = f"{show.signed(own.ahead)} ± {show.points(own.margin)}"
+    ahead = show.interval(own.ahead, own.margin)
     size = show.NONE if own.bytes is None else show.scaled(own.bytes, "B")
     return show.points(own.quality), ahead, show.small(own.difference), size

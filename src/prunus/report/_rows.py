@@ -182,8 +182,19 @@ def timed(entry: Latency) -> str:
 
 
 def _call(entry: Latency) -> str:
+    return f"{entry.runtime}, {call(entry)}"
+
+
+def call(entry: Latency) -> str:
+    """The size of a call, and its threads."""
     threads = f"{entry.threads} thread{'s' * (entry.threads != 1)}"
-    return f"{entry.runtime}, {show.call(entry.batch, entry.length)}, {threads}"
+    return f"{show.call(entry.batch, entry.length)}, {threads}"
+
+
+def ratio(timing: Timing) -> str:
+    """The speed-up with its quartiles."""
+    low, high = timing.speedup_iqr
+    return f"{show.times(timing.speedup)} ({low:.2f} to {high:.2f})"
 
 
 def _predicted(told: Predicted, reached: float) -> Row:
@@ -212,10 +223,8 @@ def _remark(entry: Latency) -> str:
 
 
 def _timing(what: str, note: str, timing: Timing, remark: str) -> Row:
-    low, high = timing.speedup_iqr
-    change = f"{show.times(timing.speedup)} ({low:.2f} to {high:.2f})"
     dense, pruned = show.milliseconds(timing.dense), show.milliseconds(timing.pruned)
-    return Row(what, note, dense, pruned, change, remark)
+    return Row(what, note, dense, pruned, ratio(timing), remark)
 
 
 def label(name: str) -> str:

@@ -34,6 +34,11 @@ def signed(value: float) -> str:
     return f"{value:+.2f}".replace("-", MINUS)
 
 
+def interval(value: float | None, margin: float | None) -> str:
+    """``+0.51 ± 0.72``."""
+    return NONE if value is None or margin is None else f"{signed(value)} ± {points(margin)}"
+
+
 def times(ratio: float) -> str:
     """A ratio: ``1.93×``."""
     return f"{ratio:.2f}×"

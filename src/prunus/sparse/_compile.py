@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 from prunus.errors import PrunusError
-from prunus.files import cache, write_bytes
+from prunus.files import cache, keep
 
 COMPILERS = ("cc", "gcc", "clang")
 FLAGS = ("-std=c11", "-O3", "-ffp-contract=fast", "-fPIC", "-shared", "-pthread")
@@ -35,7 +35,9 @@ def compiled(source: Path) -> Path:
     key = hashlib.sha256(facts.encode()).hexdigest()[:32]
     library = cache(os.environ) / "sparse" / f"{source.stem}-{key}.so"
     if not _whole(library):
-        _keep(library, _built(source, command))
+        made = _built(source, command)
+        keep(library, made)
+        keep(_beside(library), hashlib.sha256(made).hexdigest().encode())
     return library
 
 
@@ -86,16 +88,6 @@ def _whole(library: Path) -> bool:
         return hashlib.sha256(library.read_bytes()).hexdigest() == told
     except (OSError, ValueError):
         return False
-
-
-def _keep(library: Path, made: bytes) -> None:
-    try:
-        write_bytes(library, made)
-        write_bytes(_beside(library), hashlib.sha256(made).hexdigest().encode())
-    except OSError as error:
-        raise PrunusError(
-            f"{library} cannot be written ({error.strerror}); set PRUNUS_CACHE to a folder that can"
-        ) from None
 
 
 def _beside(library: Path) -> Path:

@@ -42,9 +42,8 @@ class Runs:
             length: how many outputs a run has.
         """
         outputs, inputs = weight.shape
-        panels = -(-outputs // length)
+        panels, live = -(-outputs // length), _live(weight, length)
         blocks = tiles(_padded(weight, length), (length, 1)).squeeze(-1)
-        live = alive(_padded(weight, length), (length, 1))
         starts = pad(live.sum(1).cumsum(0), (1, 0))
         columns = live.nonzero()[:, 1].to(torch.int32)
         whole = weight.new_zeros(panels * length)
@@ -55,16 +54,18 @@ class Runs:
 
 def length_of(weight: Tensor) -> int:
     """The length of runs, 1, 4, 16 or 32, by which a product with a matrix takes the least time."""
-    return min(reversed(COST), key=lambda length: COST[length] * length * _held(weight, length))
+    held = {length: length * int(_live(weight, length).sum()) for length in reversed(COST)}
+    return min(held, key=lambda length: COST[length] * held[length])
 
 
 def density_of(weight: Tensor, length: int) -> float:
     """The share of a matrix that lies in runs of this length with anything but zeros."""
-    return float(alive(_padded(weight, length), (length, 1)).float().mean())
+    return float(_live(weight, length).float().mean())
 
 
-def _held(weight: Tensor, length: int) -> int:
-    return int(alive(_padded(weight, length), (length, 1)).sum())
+def _live(weight: Tensor, length: int) -> Tensor:
+    """[panels, inputs] bool: which runs hold anything but zeros."""
+    return alive(_padded(weight, length), (length, 1))
 
 
 def _padded(weight: Tensor, length: int) -> Tensor:

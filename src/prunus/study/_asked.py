@@ -2,10 +2,9 @@
 
 from typing import Any
 
-from pydantic import PositiveFloat, ValidationError
+from pydantic import PositiveFloat
 
-from prunus.errors import PrunusError
-from prunus.registry import Part, faults
+from prunus.registry import Part, parse
 from prunus.select._amounts import Points, Size
 from prunus.study._wanted import Wanted
 
@@ -33,9 +32,5 @@ def asked(**said: Any) -> Wanted:
     Raises:
         PrunusError: one of them says nothing.
     """
-    try:
-        found = Asked.model_validate(said)
-    except ValidationError as error:
-        told = (f"{key}: {message}" for key, message in faults(Asked, error))
-        raise PrunusError("\n".join(told)) from None
+    found = parse(Asked, "", said)
     return Wanted(found.max_loss, found.speedup, found.max_bytes)

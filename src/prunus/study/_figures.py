@@ -27,6 +27,10 @@ UNSEEN = (
 )
 
 
+Seen = Mapping[str, list[list[Look]]]
+"""{run: the looks of each of its trainings}."""
+
+
 @dataclass(frozen=True)
 class Figure:
     """Numbers, and the pictures of them by file name.
@@ -69,11 +73,19 @@ def figures(runs: Sequence[Gathered], reach: float | None = None) -> list[Figure
 
 def trainings(runs: Sequence[Gathered]) -> dict[str, Picture]:
     """How losses fell and qualities rose, by name; nothing of runs that were not looked at."""
-    seen = {
+    return _curves(runs, _seen(runs))
+
+
+def _seen(runs: Sequence[Gathered]) -> Seen:
+    """The looks of every run that was looked at, by name."""
+    return {
         own.name: looks(own.histories, own.tuning)
         for own in runs
         if any(part.points for part in own.histories)
     }
+
+
+def _curves(runs: Sequence[Gathered], seen: Seen) -> dict[str, Picture]:
     if not seen:
         return {}
     metrics = dict.fromkeys(own.metric for own in runs if own.name in seen)
@@ -86,18 +98,14 @@ def trainings(runs: Sequence[Gathered]) -> dict[str, Picture]:
     return _drawn(pictures)
 
 
-def _losses(seen: Sequence[Gathered]) -> Figure:
+def _losses(runs: Sequence[Gathered]) -> Figure:
+    seen = _seen(runs)
     head = (
         "run", "training", "step", "epoch", "cpu", "seconds", "training_loss", "validation_loss",
         "quality", "kept",
     )  # fmt: skip
-    rows = [
-        _look(own.name, look)
-        for own in seen
-        for part in looks(own.histories, own.tuning)
-        for look in part
-    ]
-    return Figure("losses", trainings(seen), head, rows)
+    rows = [_look(name, own) for name, parts in seen.items() for part in parts for own in part]
+    return Figure("losses", _curves(runs, seen), head, rows)
 
 
 def _look(name: str, own: Look) -> Sequence[Any]:

@@ -47,15 +47,17 @@ class Wanted:
             None where nothing was asked for, or no run gives it.
         """
         found = [one for one in results if self and self.met(one)]
-        alone = self.speedup is None and self.max_bytes is None
-        key = (lambda one: (-one.flops, one.pruned)) if alone else _quality
+        key = (lambda one: (-one.flops, one.pruned)) if self._free else _quality
         return max(found, key=key, default=None)
 
     def why(self) -> str:
         """By what the best one is the best."""
-        if self.speedup is None and self.max_bytes is None:
-            return "the fewest FLOPs"
-        return "the best quality"
+        return "the fewest FLOPs" if self._free else "the best quality"
+
+    @property
+    def _free(self) -> bool:
+        """Whether nothing bounds what the model costs."""
+        return self.speedup is None and self.max_bytes is None
 
     def _told(self) -> Iterator[str]:
         if self.max_loss is not None:

@@ -89,6 +89,10 @@ class Prepared(ABC, Generic[Rows]):
             PrunusError: a split that is needed is missing.
         """
 
+    def inputs(self, batch: Mapping[str, Tensor]) -> Batch:
+        """What of a batch a model answers to: all but the labels."""
+        return {name: own for name, own in batch.items() if name not in self.label_keys}
+
     @abstractmethod
     def examples(self, split: str) -> Sequence[Any]:
         """What a training on a split draws from, one entry an example; see :meth:`collate`.
@@ -247,8 +251,7 @@ class Prepared(ABC, Generic[Rows]):
     def _answers(self, model: nn.Module, batch: Batch) -> Tensor:
         """``[example, output, ...]`` float32 on the CPU."""
         device = device_of(model)
-        inputs = {k: value.to(device) for k, value in batch.items() if k not in self.label_keys}
-        out = model(**inputs)
+        out = model(**{name: own.to(device) for name, own in self.inputs(batch).items()})
         for name in self.outputs:
             if getattr(out, name, None) is None:
                 raise PrunusError(f"a {type(model).__name__} gives no {name}, which the task needs")
