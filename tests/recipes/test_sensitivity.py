@@ -17,7 +17,7 @@ from prunus.recipe._journal import Journal
 from prunus.recipe._open import data_of, open_model, processor_of
 from prunus.recipe._parts import parts
 from prunus.recipe.check import check
-from prunus.recipe.held import held
+from prunus.held import held
 from prunus.recipe.run import run
 from prunus.recipe.sensitivity import DENSITIES, sensitivity
 from prunus.score import score

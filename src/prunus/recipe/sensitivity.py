@@ -10,6 +10,7 @@ from prunus.anatomy import anatomy
 from prunus.drive import Job, job_of
 from prunus.errors import PrunusError
 from prunus.files import write_bytes
+from prunus.held import held
 from prunus.recipe._bars import Bars
 from prunus.recipe._journal import Journal
 from prunus.recipe._log import logged
@@ -19,7 +20,6 @@ from prunus.recipe._parts import parts
 from prunus.recipe._sensitive import Measuring
 from prunus.recipe._stage import Stage
 from prunus.recipe._steps import Opened, open_all, trim_all
-from prunus.recipe.held import held
 from prunus.report import sensitivity_page
 from prunus.sensitivity import Sensitivity
 
@@ -58,7 +58,11 @@ def sensitivity(
     _require_densities(densities)
     out, source = Path(out), folder_of(recipe.model)
     out.mkdir(parents=True, exist_ok=True)
-    with held(out, WHAT), logged(out / "run.log") as log, Bars(quiet) as bars:
+    with (
+        held(out / f".{WHAT}.lock", f"{out}: a {WHAT}"),
+        logged(out / "run.log") as log,
+        Bars(quiet) as bars,
+    ):
         stage = Stage(recipe, parts(recipe), out, out, bars, log)
         set_seed(recipe.seed)
         opened = trim_all(stage, open_all(stage, source, WHAT))
