@@ -15,7 +15,7 @@ from prunus.recipe._fresh import difference
 from prunus.recipe._frontier import frontier
 from prunus.recipe._log import logged
 from prunus.recipe._model import Recipe, Settings
-from prunus.recipe._open import folder_of, searches
+from prunus.recipe._open import REPORT, folder_of, searches
 from prunus.recipe._parts import parts, resolved
 from prunus.recipe._report import Findings, report_of
 from prunus.recipe._stage import Stage
@@ -29,9 +29,9 @@ from prunus.recipe._steps import (
     trim_all,
 )
 from prunus.recipe._times import time_all
-from prunus.recipe._working import alone, is_done, working
 from prunus.recipe.sensitivity import informed
 from prunus.report import Report, read, write
+from prunus.safe import RECIPE, Work, differing
 
 
 def run(
@@ -68,11 +68,13 @@ def run(
     chosen = parts(recipe)
     require(chosen, recipe.latency)
     settings = resolved(recipe, chosen)
-    with alone(out, patience):
-        if resume and is_done(out, settings):
+    every = None if recipe.save is None else 60 * recipe.save.minutes
+    work = Work(out, settings, every, recipe.seed, resume, patience)
+    with work.alone():
+        if resume and not work.folder.exists() and is_done(out, settings):
             return read(out)
         with (
-            working(out, recipe, settings, resume) as (folder, safe),
+            work.begun() as (folder, safe),
             logged(folder / "run.log") as log,
             Bars(quiet) as bars,
             peak_memory(before=safe.told.get("peak", 0)) as peak,
@@ -87,12 +89,22 @@ def run(
     return report
 
 
+def is_done(out: Path, settings: Settings) -> bool:
+    """Whether a folder holds the finished run of a recipe.
+
+    Args:
+        out: the folder.
+        settings: the recipe with every default spelt out.
+    """
+    return (out / REPORT).is_file() and not differing(out, settings)
+
+
 def _require_ours(out: Path, source: Path) -> None:
     """The folder is replaced as a whole, so it must hold a run, and not the model to be pruned."""
     if source.resolve().is_relative_to(out.resolve()):
         raise PrunusError(f"{out} holds the model to be pruned; choose another folder for the run")
     empty = not out.exists() or (out.is_dir() and not any(out.iterdir()))
-    if not empty and not (out / "report.json").is_file():
+    if not empty and not (out / REPORT).is_file():
         raise PrunusError(
             f"{out} exists and is no run of prunus; choose another folder or remove it"
         )
@@ -101,6 +113,7 @@ def _require_ours(out: Path, source: Path) -> None:
 def _carry_out(stage: Stage, settings: Settings, source: Path, peak: Peak) -> Report:
     stage.safe.reseed("run")
     text = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
+    (stage.folder / RECIPE).write_text(text, encoding="utf-8")
     stage.log.info("recipe:\n%s", text)
     opened = open_all(stage, source, searches(stage.parts))
     dense = stage.evaluate(opened.model, opened.prepared, "dense")

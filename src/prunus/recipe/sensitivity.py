@@ -59,7 +59,7 @@ def sensitivity(
     out, source = Path(out), folder_of(recipe.model)
     out.mkdir(parents=True, exist_ok=True)
     with (
-        held(out / f".{WHAT}.lock", f"{out}: a {WHAT}"),
+        held(out / f".{WHAT}.lock", f"{out}: a {WHAT} is going on there already"),
         logged(out / "run.log") as log,
         Bars(quiet) as bars,
     ):

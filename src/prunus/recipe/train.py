@@ -11,13 +11,16 @@ from prunus.registry import names, parse
 from prunus.task import train as fine_tune
 
 
-def train(recipe: TrainRecipe, out: str | Path, quiet: bool = False) -> list[str]:
+def train(
+    recipe: TrainRecipe, out: str | Path, quiet: bool = False, resume: bool = False
+) -> list[str]:
     """Fine-tune and save; the folder appears complete, at the end.
 
     Args:
         recipe: what to do.
         out: the folder to be written.
         quiet: show no progress.
+        resume: go on from the safe points of a training that was cut off, if there are any.
 
     Returns:
         Lines that say how good the model became.
@@ -26,7 +29,8 @@ def train(recipe: TrainRecipe, out: str | Path, quiet: bool = False) -> list[str
         PrunusError: see :func:`prunus.task.train`.
     """
     task, training = build("task", recipe.task), build("training", recipe.training)
-    folder = fine_tune(_source(recipe.model), task, training, out, quiet)
+    every = None if recipe.save is None else 60 * recipe.save.minutes
+    folder = fine_tune(_source(recipe.model), task, training, out, quiet, every, resume)
     record = json.loads((folder / "training.json").read_text(encoding="utf-8"))
     return [*_looked(record, training.eval_split), *_judged(record["quality"])]
 
