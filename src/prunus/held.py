@@ -34,8 +34,7 @@ def held(lock: Path, what: str, patience: float = 0.0) -> Iterator[None]:
         key.acquire(timeout=patience)
     except Timeout:
         raise Held(
-            f"{what} ({_holder(lock)}); wait for it, end it, or choose"
-            " another --out"
+            f"{what} ({_holder(lock)}); wait for it, end it, or choose another --out"
         ) from None
     try:
         now = datetime.now().astimezone().isoformat(" ", "seconds")

@@ -14,8 +14,8 @@ from torch import Tensor
 from prunus.adapt import Adaptation
 from prunus.anatomy import Anatomy
 from prunus.curve import Curve
-from prunus.drive._aim import aim
 from prunus.drive._composed import Composed
+from prunus.drive._first import aim, level
 from prunus.drive._learning import Learning
 from prunus.drive._notes import Notes
 from prunus.drive._readers import readers, require_together, widened
@@ -152,6 +152,7 @@ class Job:
         with self.phase("score"):
             judge = getattr(self.criterion, self.selector.reads)
             self.found = {name: judge(evidence) for name, evidence in self.evidence.items()}
+            level(self.found)
         for evidence in self.evidence.values():
             evidence.let_go()
         return self.found
@@ -171,7 +172,7 @@ class Job:
         return select(
             found, self.sites, budget, self.cost, given,
             per_cost=self.criterion.adds_up, selector=self.selector, aim=aim,
-        )  # fmt: skip
+        ).agreed()  # fmt: skip
 
     def readers(self) -> list[Site]:
         """One site for every reader, in forward order; see :func:`prunus.drive._readers.readers`.

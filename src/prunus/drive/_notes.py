@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from prunus import ranks
 from prunus.recover import Reader, Repair
 
 
@@ -25,10 +26,11 @@ class Notes:
     found: dict[str, Tensor] = field(default_factory=dict)
 
     def mend(self, at: str, reader: Reader, repairs: Iterable[Repair]) -> None:
-        """Mend a reader where it waits."""
+        """Mend a reader where it waits, the same on every rank to the last bit."""
         if self.done is None:
             for repair in repairs:
                 repair.mend(reader)
+            ranks.spread([reader.stays, *reader.parameters])
             written = {f"{at}/{place}": own for place, own in enumerate(reader.parameters)}
             self.found |= {name: own.detach().clone() for name, own in written.items()}
             self.found[f"{at}/stays"] = reader.stays

@@ -40,13 +40,12 @@ def read(path: Path) -> tuple[Any, tuple[str, ...]]:
     try:
         said = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise PrunusError(f"configurations: {path}: not a readable JSON file ({error})") from None
+        raise PrunusError(f"{path}: not a readable JSON file ({error})") from None
     if not isinstance(said, dict):
         return said, ()
     if said.get("format", FORMAT) != FORMAT:
         raise PrunusError(
-            f"configurations: {path}: a scheme of format {said['format']!r}; this prunus reads"
-            f" format {FORMAT}"
+            f"{path}: a scheme of format {said['format']!r}; this prunus reads format {FORMAT}"
         )
     every, seal = said.get("configurations"), said.pop("seal", None)
     if seal == sha256(said):
@@ -74,7 +73,7 @@ def _require_same(path: Path, told: Any, every: Any) -> None:
         stated = {site: sorted({d for d in own if d != 1}) for site, own in told.items()}
     except (AttributeError, TypeError):
         raise PrunusError(
-            f"configurations: {path}: no scheme; expected a list of {{site: density}} under"
+            f"{path}: no scheme; expected a list of {{site: density}} under"
             " configurations, and {site: [densities]} under modules"
         ) from None
     for site in (*meant, *stated):

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import yaml
 
+from prunus import ranks
 from prunus.errors import PrunusError
 from prunus.measure.memory import Peak, peak_memory
 from prunus.measure.phases import Phases
@@ -16,7 +17,7 @@ from prunus.recipe._frontier import frontier
 from prunus.recipe._log import logged
 from prunus.recipe._model import Recipe, Settings
 from prunus.recipe._open import REPORT, folder_of, searches
-from prunus.recipe._parts import parts, resolved
+from prunus.recipe._parts import Parts, parts, resolved
 from prunus.recipe._report import Findings, report_of
 from prunus.recipe._stage import Stage
 from prunus.recipe._steps import (
@@ -48,7 +49,8 @@ def run(
     ``report.html``, ``run.log``; ``sensitivity.*`` where select: measured measures first; a folder
     for each export; and ``adapters/``, what :func:`prunus.checkpoint.load_adapters` puts back onto
     the dense model, where drive: stepwise trained any. Until then everything lies in
-    ``OUT.checkpoints``, with the safe points from which a run that is cut off goes on.
+    ``OUT.checkpoints``, with the safe points from which a run that is cut off goes on. Of processes
+    that share the run (:mod:`prunus.ranks`) the first one alone writes, times and exports.
 
     Args:
         recipe: what to do.
@@ -70,22 +72,35 @@ def run(
     settings = resolved(recipe, chosen)
     every = None if recipe.save is None else 60 * recipe.save.minutes
     work = Work(out, settings, every, recipe.seed, resume, patience)
-    with work.alone():
-        if resume and not work.folder.exists() and is_done(out, settings):
-            return read(out)
-        with (
-            work.begun() as (folder, safe),
-            logged(folder / "run.log") as log,
-            Bars(quiet) as bars,
-            peak_memory(before=safe.told.get("peak", 0)) as peak,
-        ):
-            watch = Phases(safe.told.get("seconds"))
-            stage = Stage(recipe, chosen, folder, out, bars, log, safe, watch)
-            stage.begin(resume, peak)
-            report = _carry_out(stage, settings, source, peak)
+
+    def done() -> Report | None:
+        ended = resume and not work.folder.exists() and is_done(out, settings)
+        return read(out) if ended else None
+
+    with ranks.together(recipe.device), work.alone():
+        found = ranks.by_first(done)
+        if not ranks.number(found is not None):
+            found = _worked(recipe, chosen, work, source, quiet)
+        told = ranks.shared(b"" if found is None else found.model_dump_json().encode())
+    return found or Report.model_validate_json(told)
+
+
+def _worked(recipe: Recipe, chosen: Parts, work: Work, source: Path, quiet: bool) -> Report | None:
+    """The report, of the first rank, once everything lies in the run's folder."""
+    with (
+        work.begun() as (folder, safe),
+        logged(folder / "run.log") as log,
+        Bars(quiet) as bars,
+        peak_memory(before=safe.told.get("peak", 0)) as peak,
+    ):
+        watch = Phases(safe.told.get("seconds"))
+        stage = Stage(recipe, chosen, folder, work.out, bars, log, safe, watch)
+        stage.begin(work.resume, peak)
+        report = _carry_out(stage, dict(work.settings), source, peak)
+        if report is not None:
             write(report, folder)
             write_card(report, recipe, chosen.task, folder / "model", source)
-            log.info("done")
+        log.info("done")
     return report
 
 
@@ -110,7 +125,8 @@ def _require_ours(out: Path, source: Path) -> None:
         )
 
 
-def _carry_out(stage: Stage, settings: Settings, source: Path, peak: Peak) -> Report:
+def _carry_out(stage: Stage, settings: Settings, source: Path, peak: Peak) -> Report | None:
+    """The report, of the first rank."""
     stage.safe.reseed("run")
     text = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
     (stage.folder / RECIPE).write_text(text, encoding="utf-8")
@@ -120,37 +136,40 @@ def _carry_out(stage: Stage, settings: Settings, source: Path, peak: Peak) -> Re
     opened = trim_all(stage, opened)
     stage, sensitivity = informed(stage, opened)
     cut = prune(stage, opened)
-    reloaded = save_all(stage, opened, cut)
+    reloaded = ranks.number(ranks.by_first(lambda: save_all(stage, opened, cut)) or 0.0)
     pruned = stage.evaluate(cut.model, opened.prepared, "pruned")
     qualities = dense, pruned
-    times = time_all(stage, opened, cut)
-    found = Findings(
-        settings=settings,
-        qualities=qualities,
-        detail=detail(opened.prepared, stage.recipe.evaluation, *qualities),
-        baselines=baselines(stage, opened.prepared),
-        touch_up=touched_up(stage, cut, pruned),
-        compared=compare_all(stage, opened, cut, pruned),
-        frontier=frontier(stage, cut, qualities),
-        sensitivity=sensitivity,
-        histories=cut.job.history,
-        composed=cut.job.composed,
-        models=(opened.whole, cut.model),
-        trained=cut.job.learnt,
-        claims=cut.claims,
-        cost=cut.job.cost,
-        plan=cut.plan | opened.vocab,
-        vocabulary=opened.told,
-        times=times,
-        exports=export_all(stage, opened, pruned),
-        equivalence={
-            "masked_vs_shrunk": cut.apart,
-            "dense_vs_shrunk": difference(cut.dense, cut.shrunk),
-            "reloaded_vs_shrunk": reloaded,
-        },
-        calibration=opened.calibration,
-        lengths=opened.lengths,
-        seconds=stage.watch.seconds,
-        peak=peak.bytes,
-    )
-    return report_of(stage.recipe, found)
+    compared = compare_all(stage, opened, cut, pruned)
+
+    def findings() -> Findings:
+        return Findings(
+            settings=settings,
+            qualities=qualities,
+            detail=detail(opened.prepared, stage.recipe.evaluation, *qualities),
+            baselines=baselines(stage, opened.prepared),
+            touch_up=touched_up(stage, cut, pruned),
+            compared=compared,
+            frontier=frontier(stage, cut, qualities),
+            sensitivity=sensitivity,
+            histories=cut.job.history,
+            composed=cut.job.composed,
+            models=(opened.whole, cut.model),
+            trained=cut.job.learnt,
+            claims=cut.claims,
+            cost=cut.job.cost,
+            plan=cut.plan | opened.vocab,
+            vocabulary=opened.told,
+            times=time_all(stage, opened, cut),
+            exports=export_all(stage, opened, pruned),
+            equivalence={
+                "masked_vs_shrunk": cut.apart,
+                "dense_vs_shrunk": difference(cut.dense, cut.shrunk),
+                "reloaded_vs_shrunk": reloaded,
+            },
+            calibration=opened.calibration,
+            lengths=opened.lengths,
+            seconds=stage.watch.seconds,
+            peak=peak.bytes,
+        )
+
+    return ranks.by_first(lambda: report_of(stage.recipe, findings()))

@@ -1,11 +1,13 @@
 """What each site of a recipe's model loses as its units go, everything else dense."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from transformers import set_seed
 
+from prunus import ranks
 from prunus.anatomy import anatomy
 from prunus.drive import Job, job_of
 from prunus.errors import PrunusError
@@ -21,6 +23,7 @@ from prunus.recipe._sensitive import Measuring
 from prunus.recipe._stage import Stage
 from prunus.recipe._steps import Opened, open_all, trim_all
 from prunus.report import sensitivity_page
+from prunus.safe import Kept, scratch
 from prunus.sensitivity import Sensitivity
 
 DENSITIES = (0.9, 0.75, 0.5, 0.25, 0.1, 0.0)
@@ -57,16 +60,32 @@ def sensitivity(
     """
     _require_densities(densities)
     out, source = Path(out), folder_of(recipe.model)
-    out.mkdir(parents=True, exist_ok=True)
     with (
-        held(out / f".{WHAT}.lock", f"{out}: a {WHAT} is going on there already"),
-        logged(out / "run.log") as log,
+        ranks.together(recipe.device),
+        _place(out) as folder,
+        logged(folder / "run.log") as log,
         Bars(quiet) as bars,
     ):
-        stage = Stage(recipe, parts(recipe), out, out, bars, log)
+        stage = Stage(recipe, parts(recipe), folder, out, bars, log)
         set_seed(recipe.seed)
         opened = trim_all(stage, open_all(stage, source, WHAT))
         return _measured(stage, opened, densities, minutes, metric)
+
+
+@contextmanager
+def _place(out: Path) -> Iterator[Path]:
+    """The folder, which the first rank holds; the others have a copy of what was measured."""
+    journal = f"{WHAT}.jsonl"
+    if ranks.first():
+        out.mkdir(parents=True, exist_ok=True)
+        with held(out / f".{WHAT}.lock", f"{out}: a {WHAT}"):
+            known = out / journal
+            ranks.shared(known.read_bytes() if known.exists() else b"")
+            yield out
+    else:
+        with scratch(out) as folder:
+            write_bytes(folder / journal, ranks.shared(b""))
+            yield folder
 
 
 def informed(stage: Stage, opened: Opened) -> tuple[Stage, Sensitivity | None]:
@@ -78,8 +97,14 @@ def informed(stage: Stage, opened: Opened) -> tuple[Stage, Sensitivity | None]:
     select = stage.parts.select
     if not measures(select):
         return stage, None
+    rows = Journal(stage.folder / f"{WHAT}.jsonl").rows  # of a run that was cut off
+    minutes = select.minutes - sum(row["seconds"] for row in rows) / 60
     with stage.phase(WHAT):
-        found = _measured(stage, opened, DENSITIES, select.minutes, metric=False)
+        found = stage.safe.once(
+            WHAT, lambda: _measured(stage, opened, DENSITIES, minutes, metric=False),
+            lambda own: Kept(own.model_dump(mode="json")),
+            lambda kept: Sensitivity.model_validate(kept.said),
+        )  # fmt: skip
     known = select.model_copy(update={"table": str(stage.folder), "minutes": None})
     return replace(stage, parts=replace(stage.parts, select=known)), found
 

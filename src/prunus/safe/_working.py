@@ -14,6 +14,7 @@ from prunus.errors import PrunusError
 from prunus.files import clear, replace, write_bytes
 from prunus.held import beside, held
 from prunus.safe._points import SafePoints
+from prunus.safe._scratch import scratch
 
 RECIPE = "recipe.yaml"
 WORK = "run"
@@ -66,8 +67,13 @@ class Work:
         Raises:
             PrunusError: there are safe points, but of something else, or nobody asked to go on.
         """
-        points = SafePoints.at(self.folder, self.every, self.seed)
-        work = self._ready(points)
+        points, work = SafePoints.at(self.folder, self.every, self.seed), self.folder / WORK
+        if not ranks.first():
+            ranks.by_first(dict)  # which checks and begins
+            with scratch(self.out) as own:
+                yield own, points
+            return
+        ranks.by_first(lambda: self._begin(points))
         try:
             yield work, points
         except BaseException:
@@ -77,21 +83,18 @@ class Work:
             else:
                 points.forget()
             raise
-        if ranks.first():
-            replace(self.out, work)
+        replace(self.out, work)
         points.forget()
 
-    def _ready(self, points: SafePoints) -> Path:
-        work = self.folder / WORK
+    def _begin(self, points: SafePoints) -> None:
+        """Make the folder, or check that it is the one to go on in."""
         if points.told:
             self._require_wanted(points.told)
-        if ranks.first():
-            if not points.told:
-                rmtree(self.folder, ignore_errors=True)
-            work.mkdir(parents=True, exist_ok=True)
-            text = yaml.safe_dump(dict(self.settings), sort_keys=False, allow_unicode=True)
-            write_bytes(self.folder / RECIPE, text.encode())
-        return work
+        else:
+            rmtree(self.folder, ignore_errors=True)
+        (self.folder / WORK).mkdir(parents=True, exist_ok=True)
+        text = yaml.safe_dump(dict(self.settings), sort_keys=False, allow_unicode=True)
+        write_bytes(self.folder / RECIPE, text.encode())
 
     def _require_wanted(self, told: Settings) -> None:
         other = differing(self.folder, self.settings)
