@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import sha256
+from struct import pack, unpack
 from typing import TypeVar
 
 import torch
@@ -89,6 +90,11 @@ def spread(tensors: Iterable[Tensor]) -> None:
 def shared(data: bytes) -> bytes:
     """The first rank's bytes, on all of them."""
     return gathered(data if first() else b"")[0]
+
+
+def each(value: float) -> list[float]:
+    """The number of every rank, in their order, on all of them."""
+    return [unpack("d", one)[0] for one in gathered(pack("d", value))]
 
 
 def gathered(data: bytes) -> list[bytes]:
