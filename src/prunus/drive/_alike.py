@@ -30,7 +30,8 @@ def require_reduced(gradients: Iterable[Tensor | None]) -> None:
         return
     whole = [own for own in gradients if own is not None and not sharded(own)]
     squares = [torch.linalg.vector_norm(own, dtype=torch.float64).square() for own in whole]
-    norms = ranks.each(float(torch.stack(squares).sum().sqrt()) if squares else 0.0)
+    norm = torch.stack(squares).sum().sqrt() if squares else torch.zeros(())
+    norms = [float(own) for own in ranks.collected({ranks.rank(): norm})]
     if max(norms) - min(norms) > APART * max(norms):
         told = ", ".join(f"rank {place}: {norm:.6g}" for place, norm in enumerate(norms))
         raise PrunusError(

@@ -109,7 +109,7 @@ def train(
             loop.add_callback(Bar)
         found = loop.train(resume_from_checkpoint=start and str(start)).training_loss
     ranks.spread(model.buffers())
-    return sum(ranks.each(found)) / ranks.world()
+    return float(ranks.total({"loss": torch.tensor(found).double()})["loss"]) / ranks.world()
 
 
 @contextmanager

@@ -39,7 +39,7 @@ class Pace:
 
     def way(self, step: int) -> float:
         """The fraction of the way in the middle of a step, counted from 0."""
-        spent = 0.0 if self.seconds is None else ranks.each(self.elapsed)[0] / self.seconds
+        spent = 0.0 if self.seconds is None else ranks.number(self.elapsed) / self.seconds
         return min(1.0, max((step + 0.5) / (self.steps or inf), spent))
 
     def rate(self, step: int) -> float:
@@ -51,7 +51,7 @@ class Pace:
         """Whether it ends after so many steps."""
         if (
             self.seconds is not None
-            and ranks.each(self.elapsed)[0] * (done + 1) / done > self.seconds
+            and ranks.number(self.elapsed) * (done + 1) / done > self.seconds
         ):
             return True
         return done >= (self.steps or inf)
