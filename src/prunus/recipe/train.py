@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from prunus import ranks
 from prunus.networks._fresh import Fresh
 from prunus.networks._network import Network
 from prunus.recipe._model import Settings, TrainRecipe
@@ -26,7 +27,8 @@ def train(recipe: TrainRecipe, out: str | Path, quiet: bool = False) -> list[str
         PrunusError: see :func:`prunus.task.train`.
     """
     task, training = build("task", recipe.task), build("training", recipe.training)
-    folder = fine_tune(_source(recipe.model), task, training, out, quiet)
+    with ranks.together("cpu"):
+        folder = fine_tune(_source(recipe.model), task, training, out, quiet)
     record = json.loads((folder / "training.json").read_text(encoding="utf-8"))
     return [*_looked(record, training.eval_split), *_judged(record["quality"])]
 
