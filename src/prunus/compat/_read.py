@@ -11,7 +11,7 @@ import yaml
 
 from prunus.compat._config import PrunerConfig, resolve
 from prunus.errors import PrunusError
-from prunus.recipe._yaml import Loader
+from prunus.notation import Loader
 
 CALL = "WeightPruningConfig"
 FILE = re.compile(r"\S+\.(py|ya?ml|json)")

@@ -27,6 +27,8 @@ from prunus.drive._learning import Learning, learning_of
 from prunus.drive._way import Falling, on
 from prunus.errors import PrunusError
 from prunus.files import write_bytes
+from prunus.headers import header
+from prunus.notation import read_json
 from prunus.plan import Plan
 from prunus.registry import spelt
 from prunus.schedule.linear import Linear
@@ -139,9 +141,10 @@ class Stepwise(Drive):
             return 0, Plan()
         folder = learning.checkpoints / f"step-{steps[-1]}"
         plan = Plan.load(folder / PLAN)
-        said = json.loads((folder / HISTORY).read_text(encoding="utf-8"))
+        said = read_json(folder / HISTORY)
         job.history = TypeAdapter(list[History]).validate_python(said)
         job.cut(plan)
+        header(folder / STATE)
         try:
             load_model(job.student, folder / STATE)
         except (SafetensorError, RuntimeError) as error:

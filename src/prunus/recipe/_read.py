@@ -9,12 +9,12 @@ import yaml
 from pydantic import ValidationError
 
 from prunus.errors import PrunusError
+from prunus.notation import load
 from prunus.recipe._fault import Fault, SettingsError
 from prunus.recipe._model import Recipe, TrainRecipe
 from prunus.recipe._override import NAMED, ask, override
 from prunus.recipe._parts import FOLDERS, class_of
 from prunus.recipe._shipped import find
-from prunus.recipe._yaml import load
 from prunus.registry import Part, faults, names
 
 Read = TypeVar("Read", Recipe, TrainRecipe)

@@ -1,10 +1,10 @@
 """Carries a fine-tuning out."""
 
-import json
 from pathlib import Path
 
 from prunus.networks._fresh import Fresh
 from prunus.networks._network import Network
+from prunus.notation import read_json
 from prunus.recipe._model import Settings, TrainRecipe
 from prunus.recipe._parts import build
 from prunus.registry import names, parse
@@ -27,7 +27,7 @@ def train(recipe: TrainRecipe, out: str | Path, quiet: bool = False) -> list[str
     """
     task, training = build("task", recipe.task), build("training", recipe.training)
     folder = fine_tune(_source(recipe.model), task, training, out, quiet)
-    record = json.loads((folder / "training.json").read_text(encoding="utf-8"))
+    record = read_json(folder / "training.json")
     return [*_looked(record, training.eval_split), *_judged(record["quality"])]
 
 

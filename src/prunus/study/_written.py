@@ -7,9 +7,9 @@ from typing import Annotated, Any, Self
 import yaml
 from pydantic import Field, PositiveInt, model_validator
 
+from prunus import notation
 from prunus.errors import PrunusError
 from prunus.recipe import MAIN
-from prunus.recipe import _yaml as notation
 from prunus.registry import Part
 from prunus.study import _dialects
 from prunus.study._plain import NAME, PUBLISHED, RECIPE, Plain
