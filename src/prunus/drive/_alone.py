@@ -7,6 +7,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from prunus import ranks
 from prunus.drive._job import Job
 from prunus.drive._modules import Wanted, best_of, ranks_of
 from prunus.edit import mask
@@ -65,7 +66,8 @@ class Alone:
         Raises:
             PrunusError: the answers are not finite.
         """
-        each = torch.cat(list(self._each(own, self.batches if batches is None else batches)))
+        asked = ranks.own(enumerate(self.batches if batches is None else batches))
+        each = torch.cat(ranks.collected(dict(self._each(own, asked))))
         if not each.isfinite().all():
             raise PrunusError(
                 f"site {own.site!r} with {own.kept} of {own.mask.numel()} units: the model's"
@@ -74,13 +76,15 @@ class Alone:
         error = float(each.std()) / len(each) ** 0.5 if len(each) > 1 else 0.0
         return float(each.mean()), error
 
-    def _each(self, own: Wanted, batches: Iterable[Batch]) -> Iterator[Tensor]:
+    def _each(
+        self, own: Wanted, batches: Iterable[tuple[int, Batch]]
+    ) -> Iterator[tuple[int, Tensor]]:
         job = self.job
-        for batch in batches:
+        for place, batch in batches:
             with frozen(job.model), torch.no_grad(), job.computing():
                 self._teacher.answer(batch)  # before anything is masked
                 with mask(job.model, job.sites, {own.site: own.mask}):
-                    yield self._teacher.each(job.model, batch).double().cpu()
+                    yield place, self._teacher.each(job.model, batch).double().cpu()
 
     @cached_property
     def _teacher(self) -> Teacher:

@@ -11,17 +11,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from prunus import ranks
 from prunus.adapt import Adaptation
 from prunus.anatomy import Anatomy
 from prunus.curve import Curve
 from prunus.drive._composed import Composed
+from prunus.drive._first import aim, level
 from prunus.drive._learning import Learning
 from prunus.drive._readers import readers, require_together, widened
 from prunus.drive._watch import Phase, Step, unseen, untimed
-from prunus.edit.shrink import cut, shrink
+from prunus.edit.shrink import cut
 from prunus.gram import Moments
 from prunus.library import weights_hash
-from prunus.measure.target import correct, paired
 from prunus.plan import Plan
 from prunus.probe import Evidence, March, Room, Teacher
 from prunus.probe.loss import Batch, spaced
@@ -146,6 +147,7 @@ class Job:
         with self.phase("score"):
             judge = getattr(self.criterion, self.selector.reads)
             self.found = {name: judge(evidence) for name, evidence in self.evidence.items()}
+            level(self.found)
         for evidence in self.evidence.values():
             evidence.let_go()
         return self.found
@@ -157,21 +159,14 @@ class Job:
         if self.cost.metric != "latency" or given:
             return plan
         with self.phase("correct"):
-            return self.choose(found, given, self.budget, self._aim(plan))
+            return self.choose(found, given, self.budget, aim(self, plan))
 
     def choose(self, found: Found, given: Plan, budget: Budget, aim: float = 1.0) -> Plan:
         """The plan under a budget, whose limit is multiplied by ``aim``."""
         return select(
             found, self.sites, budget, self.cost, given,
             per_cost=self.criterion.adds_up, selector=self.selector, aim=aim,
-        )  # fmt: skip
-
-    def _aim(self, plan: Plan) -> float:
-        """By how much to miss a latency on purpose, so that it is met: predicted / measured."""
-        assert self.budget.at is not None
-        small = shrink(self.model, plan, self.sites)
-        timed = paired(self.model, small, next(iter(self.batches)), self.budget.at)
-        return correct(1.0, self.cost(plan.counts()), self.cost({}) / timed.speedup)
+        ).agreed()  # fmt: skip
 
     def readers(self) -> list[Site]:
         """One site for every reader, in forward order; see :func:`prunus.drive._readers.readers`.
@@ -282,9 +277,11 @@ class Job:
         )  # fmt: skip
 
     def _apply(self, at: str, reader: Reader) -> None:
+        """Mend, the same on every rank to the last bit."""
         for repair in self.repairs:
             if repair.at == at:
                 repair.mend(reader)
+        ranks.spread([reader.stays, *reader.parameters])
 
     def _dense_mask(self, name: str, units: Tensor) -> Tensor:
         """A mask on the student's units as one on the dense grid."""

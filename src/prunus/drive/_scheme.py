@@ -45,7 +45,7 @@ def read(path: Path) -> tuple[Any, tuple[str, ...]]:
             return said, ()
         FORMAT.current(said)
     except PrunusError as error:
-        raise PrunusError(f"configurations: {error}") from None
+        raise PrunusError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from None
     every, seal = said.get("configurations"), said.pop("seal", None)
     if seal == sha256(said):
         return every, ()
@@ -72,7 +72,7 @@ def _require_same(path: Path, told: Any, every: Any) -> None:
         stated = {site: sorted({d for d in own if d != 1}) for site, own in told.items()}
     except (AttributeError, TypeError):
         raise PrunusError(
-            f"configurations: {path}: no scheme; expected a list of {{site: density}} under"
+            f"{path}: no scheme; expected a list of {{site: density}} under"
             " configurations, and {site: [densities]} under modules"
         ) from None
     for site in (*meant, *stated):

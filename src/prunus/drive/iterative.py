@@ -106,7 +106,7 @@ class Left:
             return select(
                 scores, job.sites, job.budget, job.cost,
                 per_cost=job.criterion.adds_up, selector=selector,
-            )  # fmt: skip
+            ).agreed()  # fmt: skip
 
     def _ranked(self, name: str) -> Tensor:
         """[*grid] a site's scores, with what went below what stays, the first to go lowest."""

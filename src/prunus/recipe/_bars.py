@@ -15,6 +15,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from prunus.launched import speaks
+
 EVERY = 0.1
 """Seconds between two drawings."""
 
@@ -58,7 +60,7 @@ class Bars(Shown):
             auto_refresh=False,
             transient=True,
             speed_estimate_period=3600,
-            disable=quiet or not console.is_terminal,
+            disable=quiet or not speaks() or not console.is_terminal,
         )
         self._tasks: dict[str, Any] = {}
         self._drawn = 0.0

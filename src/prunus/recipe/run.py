@@ -6,8 +6,8 @@ from shutil import rmtree
 import yaml
 from transformers import set_seed
 
+from prunus import ranks
 from prunus.errors import PrunusError
-from prunus.files import folder_beside
 from prunus.measure.memory import Peak, peak_memory
 from prunus.recipe._bars import Bars
 from prunus.recipe._card import write_card
@@ -20,6 +20,7 @@ from prunus.recipe._log import logged
 from prunus.recipe._model import Recipe
 from prunus.recipe._open import folder_of, searches
 from prunus.recipe._parts import parts, resolved
+from prunus.recipe._place import place
 from prunus.recipe._report import Findings, report_of
 from prunus.recipe._stage import Stage
 from prunus.recipe._steps import (
@@ -43,7 +44,8 @@ def run(recipe: Recipe, out: str | Path, quiet: bool = False) -> Report:
     ``plan.safetensors``, ``recipe.yaml`` with every default spelt out, ``report.json``,
     ``report.html``, ``run.log``; ``sensitivity.*`` where select: measured measures first; a folder
     for each export; and ``adapters/``, what :func:`prunus.checkpoint.load_adapters` puts back onto
-    the dense model, where drive: stepwise trained any.
+    the dense model, where drive: stepwise trained any. Of processes that share the run
+    (:mod:`prunus.ranks`) the first one alone writes, times and exports.
 
     Args:
         recipe: what to do.
@@ -58,19 +60,23 @@ def run(recipe: Recipe, out: str | Path, quiet: bool = False) -> Report:
     _require_ours(out, source)
     chosen = parts(recipe)
     require(chosen, recipe.latency)
-    with (
-        folder_beside(out) as folder,
-        logged(folder / "run.log") as log,
-        Bars(quiet) as bars,
-        peak_memory() as peak,
-    ):
-        stage = Stage(recipe, chosen, folder, out, bars, log)
-        report = _carry_out(stage, source, peak)
-        write(report, folder)
-        write_card(report, recipe, chosen.task, folder / "model", source)
-        log.info("done")
-    rmtree(checkpoints_of(out), ignore_errors=True)
-    return report
+    with ranks.together(recipe.device):
+        with (
+            place(out) as folder,
+            logged(folder / "run.log") as log,
+            Bars(quiet) as bars,
+            peak_memory() as peak,
+        ):
+            stage = Stage(recipe, chosen, folder, out, bars, log)
+            report = _carry_out(stage, source, peak)
+            if report is not None:
+                write(report, folder)
+                write_card(report, recipe, chosen.task, folder / "model", source)
+            log.info("done")
+        if report is not None:
+            rmtree(checkpoints_of(out), ignore_errors=True)
+        told = ranks.shared(b"" if report is None else report.model_dump_json().encode())
+    return report or Report.model_validate_json(told)
 
 
 def _require_ours(out: Path, source: Path) -> None:
@@ -84,7 +90,8 @@ def _require_ours(out: Path, source: Path) -> None:
         )
 
 
-def _carry_out(stage: Stage, source: Path, peak: Peak) -> Report:
+def _carry_out(stage: Stage, source: Path, peak: Peak) -> Report | None:
+    """The report, of the first rank."""
     set_seed(stage.recipe.seed)
     settings = resolved(stage.recipe, stage.parts)
     text = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
@@ -97,37 +104,40 @@ def _carry_out(stage: Stage, source: Path, peak: Peak) -> Report:
     opened = trim_all(stage, opened)
     stage, sensitivity = informed(stage, opened)
     cut = prune(stage, opened)
-    reloaded = save_all(stage, opened, cut)
+    reloaded = ranks.number(ranks.by_first(lambda: save_all(stage, opened, cut)) or 0.0)
     pruned = stage.evaluate(cut.model, opened.prepared, "pruned")
     qualities = dense, pruned
-    times = time_all(stage, opened, cut)
-    found = Findings(
-        settings=settings,
-        qualities=qualities,
-        detail=detail(opened.prepared, stage.recipe.evaluation, *qualities),
-        baselines=baselines(stage, opened.prepared),
-        touch_up=touched_up(stage, cut, pruned),
-        compared=compare_all(stage, opened, cut, pruned),
-        frontier=frontier(stage, cut, qualities),
-        sensitivity=sensitivity,
-        histories=cut.job.history,
-        composed=cut.job.composed,
-        models=(opened.whole, cut.model),
-        trained=cut.job.learnt,
-        claims=cut.claims,
-        cost=cut.job.cost,
-        plan=cut.plan | opened.vocab,
-        vocabulary=opened.told,
-        times=times,
-        exports=export_all(stage, opened, pruned),
-        equivalence={
-            "masked_vs_shrunk": cut.apart,
-            "dense_vs_shrunk": difference(cut.dense, cut.shrunk),
-            "reloaded_vs_shrunk": reloaded,
-        },
-        calibration=opened.calibration,
-        lengths=opened.lengths,
-        seconds=stage.watch.seconds,
-        peak=peak.bytes,
-    )
-    return report_of(stage.recipe, found)
+    compared = compare_all(stage, opened, cut, pruned)
+
+    def findings() -> Findings:
+        return Findings(
+            settings=settings,
+            qualities=qualities,
+            detail=detail(opened.prepared, stage.recipe.evaluation, *qualities),
+            baselines=baselines(stage, opened.prepared),
+            touch_up=touched_up(stage, cut, pruned),
+            compared=compared,
+            frontier=frontier(stage, cut, qualities),
+            sensitivity=sensitivity,
+            histories=cut.job.history,
+            composed=cut.job.composed,
+            models=(opened.whole, cut.model),
+            trained=cut.job.learnt,
+            claims=cut.claims,
+            cost=cut.job.cost,
+            plan=cut.plan | opened.vocab,
+            vocabulary=opened.told,
+            times=time_all(stage, opened, cut),
+            exports=export_all(stage, opened, pruned),
+            equivalence={
+                "masked_vs_shrunk": cut.apart,
+                "dense_vs_shrunk": difference(cut.dense, cut.shrunk),
+                "reloaded_vs_shrunk": reloaded,
+            },
+            calibration=opened.calibration,
+            lengths=opened.lengths,
+            seconds=stage.watch.seconds,
+            peak=peak.bytes,
+        )
+
+    return ranks.by_first(lambda: report_of(stage.recipe, findings()))
