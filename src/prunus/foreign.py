@@ -90,7 +90,7 @@ def require_fits(
     files = list(held)
     tensors, elements = sum(len(own.shapes) for own in files), sum(own.elements for own in files)
     with torch.device("meta"), no_init_weights(), _at_most(MODULES + EACH * tensors, folder):
-        model: nn.Module = cls(deepcopy(config))
+        model: nn.Module = getattr(cls, "from_config", cls)(deepcopy(config))
     wanted = sum(own.numel() for own in {*model.parameters(), *model.buffers()})
     if wanted > times * elements + ROOM:
         raise PrunusError(
