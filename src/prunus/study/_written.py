@@ -57,7 +57,7 @@ def written(path: Path) -> dict[str, Any]:
     if path.suffix.lower() in SUFFIXES:
         return {"table": path.name}
     try:
-        said = notation.load(path.read_text(encoding="utf-8"))
+        said = notation.read(path)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise PrunusError(f"{path} cannot be read: {error}") from None
     if not isinstance(said, dict) or not {"rows", "table"} & said.keys():
