@@ -17,8 +17,8 @@ import pytest
 from prunus.errors import PrunusError
 from prunus.recipe.held import held
 from prunus.study import _run, read_sheet
-from prunus.study._apart import _death
 from prunus.study._locks import row_lock
+from prunus.study.engine._process import _death
 
 ROOT = Path(__file__).parents[2]
 NAMES = [f"row-{n}" for n in range(12)]
@@ -114,7 +114,7 @@ def test_a_study_that_is_killed_twice_runs_every_row_once(sheet, start):
 @pytest.mark.slow
 def test_a_row_whose_process_dies_fails_alone_and_an_interrupted_study_leaves_nobody(sheet, start):
     out = sheet.parent / "out"
-    process = start("--rows", "row-*", workers=1)
+    process = start("--rows", "row-*", "--retries", "0", workers=1)
     until(lambda: counted(out, "started")["row-0"], process)
     (worker,) = [
         one
