@@ -1,20 +1,18 @@
-"""Runs one row, once, wherever that is."""
+"""Runs one row, once."""
 
 import logging
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from prunus.errors import PrunusError
-from prunus.files import clear, folder_beside
+from prunus.files import clear
 from prunus.recipe._parts import parts, resolved
 from prunus.recipe.run import run
 from prunus.study._locks import row_lock
 from prunus.study._result import REPORT, result
 from prunus.study._row import Row
-from prunus.study.engine._task import Files, receive
 
 
 def is_finished(row: Row, out: Path) -> bool:
@@ -64,41 +62,11 @@ def carry_out(row: Row, out: Path, log: logging.Logger, quiet: bool) -> str:
             result(row, folder)
     except Exception as error:  # whatever one row raises, the others shall run
         log.exception("%s failed", row.name)
-        own = isinstance(error, PrunusError)
-        return str(error) if own else f"{type(error).__name__}: {error}"
+        return reason(error)
     return ""
 
 
-@dataclass(frozen=True)
-class RowTask:
-    """A row as engines run it.
-
-    Attributes:
-        row: of a sheet.
-    """
-
-    row: Row
-
-    @property
-    def name(self) -> str:
-        """The row's."""
-        return self.row.name
-
-    def do(self, out: Path, log: logging.Logger, quiet: bool) -> str:
-        """Run it, see :func:`carry_out`."""
-        return carry_out(self.row, out, log, quiet)
-
-    def take(self, files: Files, out: Path) -> None:
-        """Put a run of another machine into the row's folder, whole or not at all.
-
-        Raises:
-            PrunusError: a file lies outside of the run's folder, or see :func:`is_finished`.
-        """
-        folder = out / self.name
-        with row_lock(folder):
-            if is_finished(self.row, out):
-                return
-            clear(folder)
-            with folder_beside(folder) as fresh:
-                for path, pieces in files:
-                    receive(fresh, str(Path(path).relative_to(self.name)), pieces)
+def reason(error: Exception) -> str:
+    """An error as it is told; one that is not prunus's own with its kind."""
+    own = isinstance(error, PrunusError)
+    return str(error) if own else f"{type(error).__name__}: {error}"

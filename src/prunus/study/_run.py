@@ -9,10 +9,11 @@ from prunus.errors import PrunusError
 from prunus.recipe.held import held
 from prunus.study._board import Board
 from prunus.study._chosen import chosen
-from prunus.study._job import RowTask, is_finished
+from prunus.study._job import is_finished
 from prunus.study._result import REPORT, Result, result
 from prunus.study._row import Row
 from prunus.study._table import write
+from prunus.study._turn import Turn
 from prunus.study.engine import Engine, Place
 from prunus.study.engine.local import Local
 
@@ -64,7 +65,7 @@ def study(
     failed, known = dict[str, str](), dict[str, Result]()
     with held(out, "study"):
         finished = _finished(rows, out)
-        tasks = [RowTask(row) for row in turn if row.name not in finished]
+        tasks = [Turn(row) for row in turn if row.name not in finished]
         place = Place(out.absolute(), out.absolute() / LOG, Path.cwd())
         with (
             Board(len(tasks), quiet, engine.live) as board,

@@ -12,8 +12,6 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-import torch
-
 from prunus.recipe._log import logged
 from prunus.study.engine._task import Place, Task
 
@@ -98,6 +96,8 @@ def _work(task: Task, place: Place, threads: int, telling: Connection) -> None:
     signal.signal(signal.SIGTERM, _terminated)
     threading.Thread(target=_watch_parent, daemon=True).start()
     os.environ["OMP_NUM_THREADS"] = str(threads)  # for processes that this one starts
+    import torch
+
     torch.set_num_threads(threads)
     if place.here.is_dir():
         os.chdir(place.here)

@@ -16,6 +16,8 @@ from prunus.study.engine._task import Files, Place, Task
 
 PENDING = 8
 """Slots that wait for room; a cluster that grows on demand sees them."""
+STARTS = 10
+"""How often a slot that is lost before it stands is asked for anew."""
 POLL = 1.0
 """Seconds of waiting before others have a say."""
 
@@ -28,6 +30,7 @@ class _Busy:
     task: Task
     awaited: Any
     node: str = ""
+    starts: int = 1
 
 
 class Slots(Pool):
@@ -76,8 +79,7 @@ class Slots(Pool):
         if self._idle:
             self._run(self._idle.pop(), task)
         else:
-            actor = self._made()
-            self._busy.append(_Busy(actor, task, actor.hello.remote()))
+            self._ask(task)
 
     def wait(self) -> Iterator[Event]:
         """What has happened, see :meth:`Pool.wait`.
@@ -116,6 +118,11 @@ class Slots(Pool):
                 self._ray.kill(idle.actor)
         self._idle.clear()
 
+    def _ask(self, task: Task, starts: int = 1) -> None:
+        """Ask for a new slot, which may have to wait for room."""
+        actor = self._made()
+        self._busy.append(_Busy(actor, task, actor.hello.remote(), starts=starts))
+
     def _run(self, one: _Busy, task: Task) -> None:
         one.task, one.awaited = task, one.actor.run.remote(task)
         self._begun.append(one)
@@ -136,6 +143,9 @@ class Slots(Pool):
             yield Event(one.task, one.node, ended=True, why=str(error).strip().splitlines()[-1])
         except errors.RayError as error:
             self._drop(one)
+            if not one.node and one.starts < STARTS:  # the task has not begun
+                self._ask(one.task, one.starts + 1)
+                return
             yield Event(one.task, one.node, ended=True, why=_reason(error), lost=True)
         else:
             self._busy.remove(one)
@@ -181,4 +191,4 @@ def _reason(error: Exception) -> str:
     """Why a slot was lost, in a line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     told = next((line for line in lines if "because" in line), lines[0])
-    return f"its worker was lost: {told}"
+    return told.partition(" Some common causes")[0].removesuffix(".")

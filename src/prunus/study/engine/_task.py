@@ -58,6 +58,18 @@ class Place:
     here: Path
 
 
+def inside(folder: Path, name: str) -> Path:
+    """The path of what has a name in a folder.
+
+    Raises:
+        PrunusError: the name leads out of the folder.
+    """
+    path = folder / name
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise PrunusError(f"{name} lies outside of {folder}")
+    return path
+
+
 def receive(folder: Path, name: str, pieces: Iterable[bytes]) -> None:
     """Write a file that came from elsewhere.
 
@@ -69,9 +81,7 @@ def receive(folder: Path, name: str, pieces: Iterable[bytes]) -> None:
     Raises:
         PrunusError: the path leads out of the folder.
     """
-    path = folder / name
-    if not path.resolve().is_relative_to(folder.resolve()):
-        raise PrunusError(f"{name} lies outside of {folder}")
+    path = inside(folder, name)
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file:
         file.writelines(pieces)
