@@ -25,6 +25,7 @@ from prunus.recipe._parts import parts
 from prunus.recipe._stage import Stage
 from prunus.recipe._steps import open_all
 from prunus.recipe.train import train
+from tests.distributed import shards
 from tests.recipes.dense import recipe
 from tests.task.pairs import translator, write
 
@@ -76,11 +77,9 @@ SAID: dict[str, tuple[str, ...]] = {
     **{f"adapt {name}": (*UNITS, _adapter(name)) for name in ADAPTERS},
     "units": UNITS,
     "every loss": (*UNITS, LOSSES),
-    "2:4": (*BLOCKS, "sites.grid=2:4", "budget.density=.5"),
     "in parts": (*BLOCKS, "drive.progressive=2", "drive.lasso=.001"),
     "regrow": (*BLOCKS, "drive.regrow=true"),
     "passes": (*UNITS, LOSSES, "training.gradient_accumulation_steps=2"),
-    "again": (*UNITS, "training.gradient_checkpointing=true"),
     "gates again": (
         *TILES, f"score={LEARNT['l0']}", "training.gradient_checkpointing=true",
         "training.gradient_accumulation_steps=2",
@@ -137,15 +136,20 @@ def learnt(place: Path, *said: str) -> Found:
     return {**found, "losses": torch.tensor([record["loss"], *points], dtype=torch.float64)}
 
 
-LOOKED = ("training.eval_steps=2", "training.patience=3", "training.eval_split=validation")
+LOOKED = (
+    "training.averaging=.5",
+    "training.eval_steps=2",
+    "training.patience=3",
+    "training.eval_split=validation",
+)
 CASES: dict[str, Callable[[Path], Found]] = {
     **{name: lambda place, said=said: pruned(said, place) for name, said in SAID.items()},
+    **{f"shards, {name}": lambda _, name=name: shards.pruned(name) for name in shards.SAID},
     "library": composed,
     "a translator": learnt,
     "a translator in passes": lambda place: learnt(
         place, "training.gradient_accumulation_steps=2", "training.label_smoothing=.1"
     ),
-    "a translator averaged": lambda place: learnt(place, "training.averaging=.5"),
     "a translator looked at": lambda place: learnt(place, *LOOKED),
 }
 
