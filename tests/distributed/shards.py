@@ -1,11 +1,14 @@
 """Loops of one's own, whose processes hold a part of every parameter each (FSDP2)."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
-from torch.distributed.fsdp import fully_shard
+from torch.distributed.fsdp import FullyShardedDataParallel, fully_shard
 
 import prunus
 from prunus import ranks
+from prunus.errors import PrunusError
 from prunus.sharded import whole
 from prunus.shares import Share
 from tests.tiny import batch_of, tiny
@@ -57,3 +60,49 @@ STILL = {"num_labels": 2, "hidden_dropout_prob": 0.0, "attention_probs_dropout_p
 def _batch(model: torch.nn.Module, step: int) -> dict[str, Tensor]:
     """Four examples, of which every process takes as many."""
     return {**batch_of(model, 4, seed=step), "labels": torch.arange(4) % 2}
+
+
+def refused() -> dict[str, str]:
+    """What is said of a training that would prune another network in every process, or none."""
+    return {name: said_of(wrong) for name, wrong in WRONG.items()}
+
+
+def said_of(wrong: Callable[[], object]) -> str:
+    """The error that it raises."""
+    try:
+        wrong()
+    except PrunusError as error:
+        return str(error)
+    return ""
+
+
+def _each_by_itself() -> None:
+    model = tiny("bert", "BertForSequenceClassification", **STILL)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    prunus.gradual(model, optimizer, SAID["snip_momentum"], steps=STEPS)
+    model(**Share(_batch(model, 0), ranks.rank(), ranks.world())).loss.backward()
+    optimizer.step()
+
+
+def _learnt_in_parts() -> None:
+    model = tiny("bert", "BertForSequenceClassification", **STILL)
+    fully_shard(model)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    prunus.gradual(model, optimizer, {**GRID, "score": "movement"}, steps=STEPS)
+
+
+def _of_version_1(flat: bool) -> None:
+    model = tiny("bert", "BertForSequenceClassification", **STILL)
+    wrapped = FullyShardedDataParallel(
+        model, use_orig_params=not flat, device_id=torch.device("cpu")
+    )
+    optimizer = torch.optim.SGD(wrapped.parameters(), lr=0.1)
+    prunus.gradual(model, optimizer, SAID["magnitude"], steps=STEPS)
+
+
+WRONG = {
+    "gradients differ": _each_by_itself,
+    "learnt": _learnt_in_parts,
+    "FSDP 1": lambda: _of_version_1(flat=False),
+    "flat": lambda: _of_version_1(flat=True),
+}

@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_model, save
 from torch import Tensor
 
+from prunus import ranks
 from prunus.adapt import Adaptation, attach, freeze, merge, trained_parameters
 from prunus.anatomy import Anatomy
 from prunus.checkpoint import save_adapters
@@ -96,7 +97,7 @@ class Stepwise(Drive):
             last = step == self.steps and self.after is not None
             epochs = (self.after or 0.0) if last else self.recovery
             self._train(job, learning, f"step {step}", epochs)
-            if self.save and step < self.steps:
+            if self.save and step < self.steps and ranks.first():
                 _keep(job, learning.checkpoints / f"step-{step}", plan)
         job.learnt = trained_parameters(job.student)
         if job.adapt is not None and job.keep is not None:
@@ -134,10 +135,11 @@ class Stepwise(Drive):
             PrunusError: what it left cannot be read, or is another network's.
         """
         found = learning.checkpoints.glob(f"step-*/{STATE}") if self.save else ()
-        steps = sorted(int(path.parent.name.removeprefix("step-")) for path in found)
-        if not steps:
+        steps = [int(path.parent.name.removeprefix("step-")) for path in found]
+        done = int(ranks.number(max(steps, default=0)))
+        if not done:
             return 0, Plan()
-        folder = learning.checkpoints / f"step-{steps[-1]}"
+        folder = learning.checkpoints / f"step-{done}"
         plan = Plan.load(folder / PLAN)
         said = json.loads((folder / HISTORY).read_text(encoding="utf-8"))
         job.history = TypeAdapter(list[History]).validate_python(said)
@@ -146,7 +148,7 @@ class Stepwise(Drive):
             load_model(job.student, folder / STATE)
         except (SafetensorError, RuntimeError) as error:
             raise PrunusError(f"{folder}: not a network to go on with ({error})") from None
-        return steps[-1], plan
+        return done, plan
 
 
 def _require_removable(sites: Anatomy) -> None:

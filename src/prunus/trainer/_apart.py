@@ -7,7 +7,6 @@ from copy import deepcopy
 from typing import Any
 
 import torch
-from transformers import PreTrainedModel
 
 from prunus.errors import PrunusError
 from prunus.sharded import whole
@@ -55,7 +54,7 @@ def require_second(accelerator: Any) -> None:
 
 
 @contextmanager
-def taken_apart(model: PreTrainedModel) -> Iterator[PreTrainedModel]:
+def taken_apart(model: Any) -> Iterator[Any]:
     """What is trained for a model, which has the weights when the block ends.
 
     That is the model itself, unless FSDP takes it apart: it then waits in the processor's memory.

@@ -44,7 +44,7 @@ class Checkpoints:
     def last(self) -> Path | None:
         """The last one that is whole, as the first process sees them."""
         found = [int(path.parent.name.rpartition("-")[2]) for path in self._whole]
-        step = int(ranks.shared(str(max(found, default=0)).encode()))
+        step = int(ranks.number(max(found, default=0)))
         return self.folder / f"checkpoint-{step}" if step else None
 
     @property
