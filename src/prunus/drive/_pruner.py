@@ -15,7 +15,7 @@ from prunus.drive._gates import Gates
 from prunus.drive._optimizer import inner, overflowed, unscaled
 from prunus.drive._possible import require_plain, require_trained
 from prunus.drive._settle import settle
-from prunus.drive._state import read, restore, state_of
+from prunus.drive._state import about, read, restore, state_of
 from prunus.drive._track import Track
 from prunus.edit import Held, group_lasso
 from prunus.edit.group_lasso import require_blocks
@@ -143,7 +143,7 @@ class Pruner:
     def save(self, path: str | Path) -> None:
         """:meth:`state_dict` as a safetensors file."""
         state = {name: tensor.contiguous() for name, tensor in self.state_dict().items()}
-        write_bytes(Path(path), save(state))
+        write_bytes(Path(path), save(state, about()))
 
     def load(self, path: str | Path) -> None:
         """:meth:`load_state_dict` from a file.

@@ -1,6 +1,7 @@
 """What a pruned model learns: the dense model's answers, batch by batch."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -8,9 +9,13 @@ from torch import Tensor, nn
 
 from prunus import ranks
 from prunus.errors import PrunusError
+from prunus.files import write_bytes
 from prunus.probe import Teacher
 from prunus.recover import Pruned, Trained
+from prunus.safe import Kept
 from prunus.shares import Share, samples_of, weighed
+
+LOSSES = "losses"
 
 
 class Lessons:
@@ -41,6 +46,14 @@ class Lessons:
             loss = weighed(self._teacher(model, batch) / samples_of(batch), batch)
         self._losses.append(loss.detach())
         return loss
+
+    def save(self, path: Path) -> None:
+        """Write the losses so far."""
+        write_bytes(path, Kept(None, {LOSSES: torch.stack(self._losses)}).encoded())
+
+    def load(self, path: Path) -> None:
+        """Go on after those."""
+        self._losses = list(Kept.read(path).tensors[LOSSES])
 
     def told(self, percent: int) -> None:
         """So much is over."""

@@ -17,6 +17,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 from prunus import ranks
 from prunus.errors import PrunusError
 from prunus.files import folder_beside
+from prunus.formats import Format
 from prunus.networks._fresh import Fresh
 from prunus.networks._network import Network
 from prunus.registry import spelt
@@ -27,6 +28,7 @@ from prunus.task._task import Task, TextTask
 from prunus.task._training import Training
 
 RECORD = "training.json"
+FORMAT = Format("record of a training", unsaid=1)
 
 
 def train(
@@ -69,6 +71,7 @@ def train(
     with _beside(Path(out)) as folder:
         history = fit(network, prepared, training, folder, quiet or not ranks.first())
         record = {
+            "format": FORMAT.version,
             "model": spelt(model) if made else str(model),
             "task": task.model_dump(mode="json"),
             "training": training.model_dump(mode="json"),

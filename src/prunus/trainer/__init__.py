@@ -11,10 +11,11 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from prunus import ranks
 from prunus.trainer._apart import require_plain, require_second, taken_apart
-from prunus.trainer._guest import Checkpoints, Enter, Guest
+from prunus.trainer._guest import Enter, Guest
 from prunus.trainer._loop import Loop, Loss
 from prunus.trainer._pace import Pace, Stop
 from prunus.trainer._recomputed import recomputed
+from prunus.trainer._saving import Checkpoints, Saving
 
 __all__ = ["Checkpoints", "Pace", "train"]
 ENDLESS = 10**9
@@ -82,7 +83,7 @@ def train(
     said = {
         "learned masks, adapters and embedding_rate": groups,
         "averaging and eval_steps": callbacks,
-        "drive.save": checkpoints,
+        "save (say save: null)": checkpoints,
     }
     require_plain(what for what, value in said.items() if value)
     arguments = TrainingArguments(
@@ -93,8 +94,7 @@ def train(
         remove_unused_columns=settings.pop("remove_unused_columns", loss is None),
         disable_tqdm=not bar,
         logging_strategy="no",
-        save_strategy="no" if checkpoints is None else "steps",
-        save_steps=1 if checkpoints is None else checkpoints.every,
+        save_strategy="no",
         save_total_limit=2,
         report_to="none",
         ddp_find_unused_parameters=True,
@@ -106,6 +106,9 @@ def train(
     guest = None if enter is None else Guest(enter, told, start)
     if guest is not None:
         called.append(guest)
+    saving = None if checkpoints is None else Saving(checkpoints, pace)
+    if saving is not None:
+        called.append(saving)  # the last one: what it writes says that a checkpoint is whole
     with taken_apart(model) as own, _unmarked(own), recomputed(own, checkpointing):
         loop = Loop(
             loss=loss, pace=pace, passes=passes, collate=collate, groups=groups, model=own,
@@ -117,9 +120,12 @@ def train(
             loop.remove_callback(printing)
         if bar:
             loop.add_callback(Bar)
-        found = loop.train(resume_from_checkpoint=start and str(start)).training_loss
+        if saving is not None:
+            saving.loop = loop
+        loop.train(resume_from_checkpoint=start and str(start))
     ranks.spread(model.buffers())
-    return float(ranks.total({"loss": torch.tensor(found).double()})["loss"]) / ranks.world()
+    lost = ranks.total({"lost": loop.sums[0]})["lost"] / ranks.world()
+    return float(lost) / max(1, loop.state.global_step)
 
 
 @contextmanager

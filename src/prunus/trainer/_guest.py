@@ -1,7 +1,6 @@
 """Who is let into a training, and is saved with it."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -26,30 +25,6 @@ class Attached(Protocol):
 
 
 Enter = Callable[[Any, Any, int, int], Attached]
-
-
-@dataclass(frozen=True)
-class Checkpoints:
-    """Where a training is saved as it goes on, so that it can be taken up again.
-
-    Attributes:
-        folder: of the checkpoints.
-        every: steps from one to the next.
-    """
-
-    folder: Path
-    every: int
-
-    @property
-    def last(self) -> Path | None:
-        """The last one that is whole, as the first process sees them."""
-        found = [int(path.parent.name.rpartition("-")[2]) for path in self._whole]
-        step = int(ranks.number(max(found, default=0)))
-        return self.folder / f"checkpoint-{step}" if step else None
-
-    @property
-    def _whole(self) -> Iterable[Path]:
-        return self.folder.glob(f"checkpoint-*/{STATE}")
 
 
 class Guest(TrainerCallback):
@@ -81,7 +56,6 @@ class Guest(TrainerCallback):
             self._told(state.global_step, state.max_steps)
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Save the guest beside the network, last of all: a checkpoint with one is whole."""
-        ranks.gathered(b"")  # all have written their part
+        """Save the guest beside the network."""
         if self._attached is not None and ranks.first():
             self._attached.save(Path(args.output_dir) / f"checkpoint-{state.global_step}" / STATE)

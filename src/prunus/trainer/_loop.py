@@ -116,6 +116,8 @@ class Loop(Trainer):
         )
         division.require(self.args.per_device_train_batch_size)
         self._loss, self._pace, self._order, self._groups = loss, pace, order, groups
+        self.sums = torch.zeros(2, dtype=torch.float64)  # of losses: all, and when last logged
+        self.logged = 0
         self.model_accepts_loss_kwargs = False  # losses are means of a share, and weighed as such
 
     def get_train_dataloader(self) -> DataLoader:
@@ -136,13 +138,26 @@ class Loop(Trainer):
         return 0
 
     def training_step(self, model: nn.Module, inputs: Any, *_: Any) -> Tensor:
-        """Go through a step's shares; processes exchange gradients after the last."""
+        """Go through a step's shares; processes exchange gradients after the last.
+
+        The loss of a step counts where it is finite.
+        """
         losses, shares = [], inputs.shares
         self.current_gradient_accumulation_steps = len(shares)
         for later, share in zip(range(len(shares))[::-1], shares, strict=True):
             with self.accelerator.no_sync(model) if later else nullcontext():
                 losses.append(super().training_step(model, share))
-        return torch.stack(losses).sum()
+        loss = torch.stack(losses).sum()
+        self.sums[0] += float(loss) if loss.isfinite() else 0.0
+        return loss
+
+    def log(self, logs: dict[str, float], *given: Any, **more: Any) -> None:
+        """Logs the mean loss since the last time, also where the training was taken up between."""
+        if "loss" in logs:
+            steps = self.state.global_step - self.logged
+            logs["loss"] = float(self.sums[0] - self.sums[1]) / steps
+            self.sums[1], self.logged = self.sums[0], self.state.global_step
+        super().log(logs, *given, **more)
 
     def _prepare_inputs(self, inputs: Any) -> Any:
         return inputs.moved(super()._prepare_inputs(dict(inputs)))

@@ -11,7 +11,7 @@ from transformers import TrainerCallback
 from prunus import ranks
 
 
-@dataclass(frozen=True)
+@dataclass
 class Pace:
     """How far a training is, by its steps and by the clock: whichever is further.
 
@@ -24,6 +24,7 @@ class Pace:
         seconds: it ends before a further step would end later than this.
         warmup: the fraction of the way on which the learning rate rises.
         told: is told the whole percents of the way that lie behind.
+        before: seconds that it took until it was taken up again.
     """
 
     steps: int | None = None
@@ -31,11 +32,12 @@ class Pace:
     warmup: float = 0.0
     told: Callable[[int], None] = lambda _: None
     began: float = field(default_factory=lambda: time.perf_counter())
+    before: float = 0.0
 
     @property
     def elapsed(self) -> float:
-        """Wall-clock seconds since it began."""
-        return time.perf_counter() - self.began
+        """Wall-clock seconds since it began, those in which nobody trained left out."""
+        return self.before + time.perf_counter() - self.began
 
     def way(self, step: int) -> float:
         """The fraction of the way in the middle of a step, counted from 0."""
