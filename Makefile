@@ -7,7 +7,7 @@ OFFLINE := HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
 SOURCES := src tests $(wildcard benchmarks)
 
 .DEFAULT_GOAL := help
-.PHONY: help install quickstart test check fmt lint docs bench clean
+.PHONY: help install quickstart test coverage check fmt lint docs bench clean
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -27,6 +27,12 @@ $(DENSE)/config.json: | install
 
 test: install  ## run the tests
 	$(OFFLINE) OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
+
+coverage: install  ## run the tests, and tell which branches of the code they never take
+	$(BIN)/coverage erase
+	$(OFFLINE) OMP_NUM_THREADS=1 $(BIN)/coverage run -m pytest -n 2
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report --fail-under 95
 
 check: install  ## everything that reads the code without running it
 	$(BIN)/ruff format --check $(SOURCES)

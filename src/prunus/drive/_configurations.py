@@ -81,7 +81,7 @@ def zipped(lists: Mapping[str, Any]) -> list[Configuration]:
     if len(set(lengths.values())) > 1:
         told = ", ".join(f"{key} {count}" for key, count in lengths.items())
         raise PrunusError(
-            f"configurations: the n-th entries of all lists make the n-th configuration, so that"
+            "the n-th entries of all lists make the n-th configuration, so that"
             f" the lists must be equally long; got {told}"
         )
     columns = [own if isinstance(own, Sequence) else [own] for own in lists.values()]
@@ -91,7 +91,7 @@ def zipped(lists: Mapping[str, Any]) -> list[Configuration]:
 def _checked(every: Any) -> tuple[Configuration, ...]:
     if not isinstance(every, Sequence) or isinstance(every, str) or not every:
         raise PrunusError(
-            "configurations: expected a list of mappings from sites to densities, such as"
+            "expected a list of mappings from sites to densities, such as"
             f" [{{heads: .5, neurons: .25}}]; got {every!r}"
         )
     return tuple(_density(place, own) for place, own in enumerate(every))
@@ -104,7 +104,7 @@ def _density(place: int, own: Any) -> Configuration:
         fault = error.errors()[0]
         where = ".".join(str(step) for step in fault["loc"])
         raise PrunusError(
-            f"configurations: {place}: {where}: {fault['msg']} (got {fault['input']!r}); a density"
+            f"{place}: {where}: {fault['msg']} (got {fault['input']!r}); a density"
             " is the fraction that stays, above 0 and at most 1"
         ) from None
 
