@@ -28,6 +28,7 @@ from prunus.recipe._parts import parts
 from prunus.recipe._stage import Stage
 from prunus.recipe._steps import open_all
 from prunus.recipe.train import train
+from prunus.safe import SafePoints
 from tests.distributed import shards
 from tests.recipes.dense import recipe
 from tests.task.pairs import translator, write
@@ -98,18 +99,19 @@ SAID: dict[str, tuple[str, ...]] = {
 
 
 @contextmanager
-def stage(said: tuple[str, ...], place: Path) -> Iterator[Stage]:
-    """Where a recipe is carried out."""
+def stage(said: tuple[str, ...], place: Path, points: Path | None) -> Iterator[Stage]:
+    """Where a recipe is carried out, with a folder of safe points, if there is one."""
     made = read(place / "recipe.yaml", said)
     torch.manual_seed(made.seed)
     log = logging.getLogger("trainings")
+    safe = SafePoints() if points is None else SafePoints.at(points, 0.0, made.seed)
     with Bars(True) as bars:
-        yield Stage(made, parts(made), place, place / f"out{ranks.world()}", bars, log)
+        yield Stage(made, parts(made), place, place / "out", bars, log, safe)
 
 
-def pruned(said: tuple[str, ...], place: Path) -> Found:
+def pruned(said: tuple[str, ...], place: Path, points: Path | None = None) -> Found:
     """Masks, weights and losses of a recipe."""
-    with stage(said, place) as where:
+    with stage(said, place, points) as where:
         opened = open_all(where, place / "dense")
         job = job_for(where, opened.model, opened.prepared, opened.batches)
         plan = where.parts.drive.run(job)
@@ -128,7 +130,7 @@ class Killed(BaseException):
 
 def resumed(place: Path) -> Found:
     """A run that is killed and taken up again."""
-    said, after = (*UNITS, "drive.save=2"), Pruner._after
+    points, after = place / f"points{ranks.world()}", Pruner._after
 
     def killed(self: Pruner, *given: object) -> None:
         if self.done == 5:
@@ -137,8 +139,9 @@ def resumed(place: Path) -> Found:
 
     with pytest.MonkeyPatch.context() as broken, suppress(Killed):
         broken.setattr(Pruner, "_after", killed)
-        pruned(said, place)
-    return pruned(said, place)
+        pruned(UNITS, place, points)
+    assert list(points.glob("**/checkpoint-5"))
+    return pruned(UNITS, place, points)
 
 
 def in_parts(said: tuple[str, ...], place: Path) -> Found:
