@@ -4,30 +4,40 @@
 
 Commands on a random BERT of two layers are killed (SIGKILL, with every process that they started)
 at a moment drawn between their start and the time that they take undisturbed, and run again with
---resume. Safe points are written as often as can be (save.minutes=0). A row says whether files that
-were there before were whole after the kill, whether the resume succeeded, whether it ended with the
-same weights, plan and quality as the command undisturbed, and what it left behind. Quarter of an
-hour on two cores.
+--resume. Safe points are written as often as can be (save.minutes=0). A row says whether what lay
+in the folder after the kill was whole, whether the resume succeeded, whether it ended with the
+same weights, plan and quality as the command undisturbed, and what it left behind. Ten minutes on
+two cores.
 """
 
 import json
+import multiprocessing as mp
 import os
 import random
 import re
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+import torch
+import yaml
 from cells import fill
 from safetensors.torch import load_file
+
+import prunus
+import prunus.recipe.library
+import prunus.recipe.rewrite
+import prunus.study._run
+from prunus.cli import main
+from prunus.recipe import _fresh, _steps
 
 ROOT = Path(__file__).resolve().parents[1]
 QUICK = ("latency=null", "evaluation.baselines=false", "save.minutes=0")
@@ -37,8 +47,7 @@ GRADUAL = (
     "training={epochs: 4, batch_size: 4}",
     "budget.metric=units",
 )
-MODULES = "drive={name: library, configurations: {heads: [.5, .25], neurons: [.5, .25]}}"
-MAIN = "import sys\nfrom prunus.cli import main\nsys.exit(main(sys.argv[1:]))"
+MODULES = {"name": "library", "configurations": {"heads": [0.5, 0.25], "neurons": [0.5, 0.25]}}
 KILLS = {
     "oneshot": 6, "sweep": 10, "gradual": 10, "study": 8, "library": 6, "save": 5, "export": 5,
 }  # fmt: skip
@@ -63,15 +72,17 @@ class Work:
 def works(place: Path) -> dict[str, Work]:
     """Every command, on what lies in a folder."""
     recipe, dense = str(place / "recipe.yaml"), str(place / "dense")
-    table = str(place / "study.yaml")
+    table, modules = str(place / "study.yaml"), str(place / "library.yaml")
     run = ("run", recipe, *QUICK, "--out", "{out}", "--quiet")
     sweep = ("drive=sweep", "score=knowledge", "select=greedy", FINETUNE)
     return {
         "oneshot": Work(run, ("--resume",)),
         "sweep": Work((*run, *sweep), ("--resume",)),
         "gradual": Work((*run, *GRADUAL), ("--resume",)),
-        "study": Work(("study", "run", table, *QUICK, "--out", "{out}", "--quiet")),
-        "library": Work(("library", "tune", recipe, *QUICK, MODULES, "drive.folder={out}")),
+        "study": Work(
+            ("study", "run", table, *QUICK, "--workers", "0", "--out", "{out}", "--quiet")
+        ),
+        "library": Work(("library", "tune", modules, *QUICK, "drive.folder={out}", "--quiet")),
         "save": Work(("save", dense, "{out}", "--portable")),
         "export": Work(("export", dense, "--to", "onnx", "--out", "{out}", "--quiet")),
     }
@@ -85,19 +96,35 @@ def prepared() -> Path:
 
     place = Path(tempfile.mkdtemp(prefix="kills-"))
     path = recipe(place)
+    settings = {
+        key: own for key, own in yaml.safe_load(path.read_text()).items() if key != "budget"
+    }
+    (place / "library.yaml").write_text(json.dumps(settings | {"drive": MODULES}))
     rows = [{"name": f"row-{n}", "budget.density": n / 4} for n in (2, 3)]
     (place / "study.yaml").write_text(json.dumps({"recipe": path.name, "rows": rows}))
     return place
 
 
-def begin(command: tuple[str, ...], out: Path) -> subprocess.Popen:
-    """The command in a process group of its own."""
+def begin(command: tuple[str, ...], out: Path) -> mp.process.BaseProcess:
+    """The command in a process group of its own, a copy of a process that has imported all."""
     said = [one.replace("{out}", str(out)) for one in command]
-    settings = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "PRUNUS_CACHE": str(out.parent)}
-    return subprocess.Popen(
-        [sys.executable, "-c", MAIN, *said], env=os.environ | settings, text=True,
-        start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-    )  # fmt: skip
+    context = mp.get_context("forkserver")
+    context.set_forkserver_preload(["kills"])
+    process = context.Process(target=carry_out, args=(said, out.parent))
+    process.start()
+    return process
+
+
+def carry_out(said: list[str], place: Path) -> NoReturn:
+    """Be the command; what is saved is opened here, to save the seconds of a fresh process."""
+    os.setsid()
+    os.environ["PRUNUS_CACHE"] = str(place)
+    with (place / "said").open("w") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    torch.set_num_threads(1)
+    _steps.fresh_answer = lambda folder, batch, _: _fresh.answer(prunus.load(folder), batch)
+    sys.exit(main(said))
 
 
 @cache
@@ -106,8 +133,8 @@ def undisturbed(work: str) -> tuple[float, dict[str, str]]:
     own, began = works(prepared())[work], time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         process = begin(own.command, Path(folder) / "out")
-        _, said = process.communicate()
-        assert process.returncode == 0, said
+        process.join()
+        assert process.exitcode == 0, (Path(folder) / "said").read_text()
         return time.perf_counter() - began, found(Path(folder) / "out")
 
 
@@ -160,7 +187,7 @@ def left(out: Path) -> list[str]:
     """What is there besides the result: fresh folders, checkpoints, locks."""
     beside = [path.name for path in out.parent.iterdir() if path.name != out.name]
     inside = [path.name for path in out.rglob(".*")]
-    kept = re.compile(r"latency-table|sublayers|rates|prunus")
+    kept = re.compile(r"said|alignment|latency")
     return sorted(name for name in (*beside, *inside) if not kept.search(name))
 
 
@@ -170,14 +197,17 @@ def measure(work: str, number: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "out"
         process = begin(own.command, out)
-        time.sleep(moment)
-        over = process.poll() is not None
+        process.join(moment)
+        over = process.exitcode is not None
         if not over:
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+            with suppress(ProcessLookupError):  # it has not got as far as to have a group
+                os.killpg(process.pid, signal.SIGKILL)
+            process.kill()
+        process.join()
         damaged, points = broken(out), counted(out)
         again, began = begin((*own.command, *own.again), out), time.perf_counter()
-        _, said = again.communicate()
+        again.join()
+        said = (Path(folder) / "said").read_text()
         end = found(out)
         return {
             "seconds": seconds,
@@ -185,8 +215,8 @@ def measure(work: str, number: int) -> dict[str, Any]:
             "over": over,
             "points": points,
             "broken": [*damaged, *broken(out)],
-            "resumed": again.returncode == 0,
-            "error": said[-500:] if again.returncode else "",
+            "resumed": again.exitcode == 0,
+            "error": said[-500:] if again.exitcode else "",
             "again": time.perf_counter() - began,
             "equal": end == expected,
             "differs": sorted(name for name in expected.keys() | end.keys()
