@@ -18,8 +18,8 @@ import pytest
 from prunus.errors import PrunusError
 from prunus.held import beside, held
 from prunus.study import _run, read_sheet
-from prunus.study._apart import _death
 from prunus.study._job import carry_out
+from prunus.study.engine._process import _death
 
 ROOT = Path(__file__).parents[2]
 NAMES = [f"row-{n}" for n in range(12)]

@@ -60,7 +60,7 @@ class Learning:
     def train(
         self,
         model: Any,
-        enter: Callable[[Any, int, int], Any] | None,
+        enter: Callable[[Any, Any, int, int], Any] | None,
         told: Callable[[int, int], None],
         safe: SafePoints,
         name: str,

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from prunus import ranks
+from prunus import notation, ranks
 from prunus.errors import PrunusError
 from prunus.files import clear, replace, write_bytes
 from prunus.held import beside, held
@@ -119,6 +119,6 @@ def differing(folder: Path, settings: Settings) -> list[str]:
         folder: with ``recipe.yaml`` in it.
         settings: with every default spelt out.
     """
-    there: Settings = yaml.safe_load((folder / RECIPE).read_text(encoding="utf-8"))
+    there: Settings = notation.read(folder / RECIPE)
     keys = (there.keys() | settings.keys()) - {"save"}
     return sorted(key for key in keys if there.get(key) != settings.get(key))

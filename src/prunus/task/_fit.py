@@ -61,6 +61,9 @@ def fit(
         examples,
         prepared.collate("train"),
         folder,
+        batch_size=training.batch_size,
+        passes=training.gradient_accumulation_steps,
+        checkpointing=training.gradient_checkpointing,
         optimizer=_optimizer(training),
         bar=not quiet,
         groups=[*more.pop("groups", ()), *_groups(model, training)],
@@ -68,7 +71,6 @@ def fit(
         checkpoints=place
         and Checkpoints(place, safe, {name: own[0] for name, own in others.items() if own}),
         num_train_epochs=training.epochs,
-        per_device_train_batch_size=training.batch_size,
         learning_rate=training.learning_rate,
         weight_decay=training.weight_decay,
         adam_beta1=training.betas[0],

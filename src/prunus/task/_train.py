@@ -12,9 +12,12 @@ from rich.progress import track
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 
+from prunus import ranks
 from prunus.errors import PrunusError
+from prunus.formats import Format
 from prunus.networks._fresh import Fresh
 from prunus.networks._network import Network
+from prunus.notation import read_json
 from prunus.registry import Part, spelt
 from prunus.safe import SafePoints, Work
 from prunus.task._locate import resolve
@@ -24,6 +27,7 @@ from prunus.task._task import Task, TextTask
 from prunus.task._training import Training
 
 RECORD = "training.json"
+FORMAT = Format("record of a training", unsaid=1)
 
 
 def train(
@@ -65,9 +69,11 @@ def train(
     }
     work = Work(out, said, every, training.seed, resume)
     with work.alone():
-        if not resume or work.folder.exists() or not _is_done(out, said):
+        done = ranks.by_first(lambda: resume and not work.folder.exists() and _is_done(out, said))
+        if not ranks.number(bool(done)):
             with work.begun() as (folder, safe):
-                _trained(model, task, training, folder, quiet, safe, said)
+                _trained(model, task, training, folder, quiet or not ranks.first(), safe, said)
+    ranks.gathered(b"")  # the folder is there
     return out
 
 
@@ -75,7 +81,7 @@ def _is_done(out: Path, said: dict[str, Any]) -> bool:
     """Whether a folder holds the result of this very training."""
     if not (out / RECORD).is_file():
         return False
-    there = json.loads((out / RECORD).read_text(encoding="utf-8"))
+    there = read_json(out / RECORD)
     return all(there[key] == own for key, own in said.items())
 
 
@@ -109,6 +115,7 @@ def _trained(
     prepared = prepared.fitted(network.config)
     history = fit(network, prepared, training, folder, quiet, safe=safe, name="train")
     record = {
+        "format": FORMAT.version,
         **said,
         "loss": history.loss,
         "history": [asdict(point) for point in history.points],
