@@ -2,6 +2,12 @@
 
 import os
 
+from prunus.errors import PrunusError
+
+
+class Parted(PrunusError):
+    """Another process has ended, which says itself why."""
+
 
 def processes() -> int:
     """How many were started, whether they have met by now or not."""

@@ -17,7 +17,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from prunus.errors import PrunusError
-from prunus.launched import processes
+from prunus.launched import Parted, processes
 
 T = TypeVar("T")
 LONGEST = timedelta(days=7)
@@ -230,7 +230,7 @@ def _spoken() -> Iterator[None]:
         yield
     except RuntimeError as error:
         reason = next(iter(str(error).splitlines()), "")
-        raise PrunusError(
+        raise Parted(
             f"another process of this run ended before it was done; see what it said ({reason})"
         ) from None
 

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from tests.distributed import cases
 from tests.tiny import far
 
-TOLERANCE = 2e-4
+TOLERANCE = 5e-3
 """Of a tensor's norm: products of float32 are added up in another order, before they are solved."""
 
 

@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from textwrap import wrap
 from typing import Any
 
-from prunus.launched import processes, speaks
+from prunus.launched import Parted, processes, speaks
 
 PIPED = 120
 """Columns where standard output is no terminal."""
 GRACE = 5.0
-"""Seconds in which whoever started several processes ends the rest once the first has failed."""
+"""Seconds in which whoever started several processes ends the rest once one has failed."""
 
 
 def say(*things: Any) -> None:
@@ -28,9 +28,11 @@ def say(*things: Any) -> None:
 def fail(why: object) -> None:
     """Say on standard error why a command ends; of processes that share it the first one alone.
 
-    Others speak where the first has not failed.
+    Others speak where the first has not failed, and whoever failed by another's end after that.
     """
     who = "prunus"
+    if isinstance(why, Parted):
+        time.sleep(2 * GRACE)
     if not speaks():
         time.sleep(GRACE)
         who = f"prunus, process {os.environ['RANK']} of {processes()}"

@@ -13,6 +13,8 @@ from prunus.checkpoint import adopt
 from prunus.drive._aligned import aligned
 from prunus.drive._drive import Drive
 from prunus.drive._job import Job
+from prunus.drive._kept import known, pack
+from prunus.drive._kept import unpack as restore
 from prunus.drive._learning import Learning
 from prunus.drive._sized import sized
 from prunus.drive._touch_up import touch_up
@@ -27,6 +29,7 @@ from prunus.probe.loss import Batch
 from prunus.probe.work import single, work
 from prunus.recover import TouchUp, parted
 from prunus.registry import Part, build, parse
+from prunus.safe import Kept
 from prunus.select import Budget, Cost, flops, params, units, weights
 from prunus.select._budget import At
 from prunus.tiling import Grid
@@ -40,10 +43,13 @@ __all__ = [
     "cost_of",
     "finish",
     "job_of",
+    "known",
+    "pack",
     "prune",
     "remove_dead",
     "shrink",
     "sized",
+    "unpack",
 ]
 
 Spec = str | Mapping[str, Any] | Part
@@ -231,6 +237,12 @@ def shrink(model: PreTrainedModel, plan: Plan, sites: Anatomy | None = None) -> 
 def remove_dead(model: PreTrainedModel, batch: Batch | None = None) -> PreTrainedModel:
     """:func:`prunus.edit.remove_dead`, and the new model has a class that saves and reloads."""
     return adopt(edit.remove_dead(model, batch))
+
+
+def unpack(job: Job, kept: Kept) -> tuple[Plan, PreTrainedModel]:
+    """The plan and the finished model of a job that were packed; see :func:`finish`."""
+    plan = restore(job, kept)
+    return plan, adopt(job.student)
 
 
 def finish(

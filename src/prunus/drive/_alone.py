@@ -9,11 +9,11 @@ from torch import Tensor
 
 from prunus import ranks
 from prunus.drive._job import Job
+from prunus.drive._kept import known
 from prunus.drive._modules import Wanted, best_of, ranks_of
 from prunus.edit import mask
 from prunus.edit._frozen import frozen
 from prunus.errors import PrunusError
-from prunus.plan import Plan
 from prunus.probe import Teacher
 from prunus.probe.loss import Batch
 from prunus.select import Budget
@@ -35,9 +35,10 @@ class Alone:
 
     def ladders(self, densities: Iterable[float]) -> dict[str, dict[float, Wanted]]:
         """{site: {density: which units stay}}, the highest first, without those that keep all."""
-        found, job = self.job.found or self.job.score(Plan()), self.job
+        job = self.job
+        known(job)
         falling = sorted(set(densities), reverse=True)
-        ranks = {name: ranks_of(found[name], site) for name, site in job.sites.items()}
+        ranks = {name: ranks_of(job.found[name], site) for name, site in job.sites.items()}
         steps = {
             name: {d: self._best(ranks[name], site, d) for d in falling}
             for name, site in job.sites.items()

@@ -11,13 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from prunus import ranks
 from prunus.adapt import Adaptation
 from prunus.anatomy import Anatomy
 from prunus.curve import Curve
 from prunus.drive._composed import Composed
 from prunus.drive._first import aim, level
 from prunus.drive._learning import Learning
+from prunus.drive._notes import Notes
 from prunus.drive._readers import readers, require_together, widened
 from prunus.drive._watch import Phase, Step, unseen, untimed
 from prunus.edit.shrink import cut
@@ -28,6 +28,7 @@ from prunus.probe import Evidence, March, Room, Teacher
 from prunus.probe.loss import Batch, spaced
 from prunus.recover import Reader, Repair, TouchUp, Trained
 from prunus.registry import spelt
+from prunus.safe import SafePoints
 from prunus.score import Criterion, look
 from prunus.select import Budget, Cost, Selector, select
 from prunus.site import Site, along
@@ -59,6 +60,7 @@ class Job:
         phase: opens a timed phase by name (score, select, recover).
         step: told of progress: (what, done, of).
         keep: the folder for adapters, as they are before they are merged; None keeps none.
+        safe: what was found, and outlives the process.
         student: the model that is made: cut and mended in place.
         alive: {site: [units] indices in the dense model} of what the student still has.
         evidence: what the last scoring pass saw.
@@ -67,6 +69,7 @@ class Job:
         learnt: how many parameters drive: stepwise has trained, of what stayed.
         history: of every training of a drive, in order.
         composed: what drive: library made the student of.
+        notes: of the reader that is mended.
     """
 
     model: Any
@@ -87,6 +90,7 @@ class Job:
     phase: Phase = untimed
     step: Step = unseen
     keep: Path | None = None
+    safe: SafePoints = field(default_factory=SafePoints)
     student: Any = field(init=False)
     alive: dict[str, Tensor] = field(init=False)
     evidence: dict[str, Evidence] = field(init=False, default_factory=dict)
@@ -96,6 +100,7 @@ class Job:
     learnt: int | None = field(init=False, default=None)
     history: list[History] = field(init=False, default_factory=list)
     composed: Composed | None = field(init=False, default=None)
+    notes: Notes = field(init=False, default_factory=Notes)
 
     def __post_init__(self) -> None:
         """The student begins as a copy of the dense model, the teacher is the dense model.
@@ -159,7 +164,8 @@ class Job:
         if self.cost.metric != "latency" or given:
             return plan
         with self.phase("correct"):
-            return self.choose(found, given, self.budget, aim(self, plan))
+            missed = self.safe.once("aim", partial(aim, self, plan))
+            return self.choose(found, given, self.budget, missed)
 
     def choose(self, found: Found, given: Plan, budget: Budget, aim: float = 1.0) -> Plan:
         """The plan under a budget, whose limit is multiplied by ``aim``."""
@@ -277,11 +283,7 @@ class Job:
         )  # fmt: skip
 
     def _apply(self, at: str, reader: Reader) -> None:
-        """Mend, the same on every rank to the last bit."""
-        for repair in self.repairs:
-            if repair.at == at:
-                repair.mend(reader)
-        ranks.spread([reader.stays, *reader.parameters])
+        self.notes.mend(at, reader, [repair for repair in self.repairs if repair.at == at])
 
     def _dense_mask(self, name: str, units: Tensor) -> Tensor:
         """A mask on the student's units as one on the dense grid."""

@@ -17,6 +17,7 @@ from prunus.drive._composed import Composed
 from prunus.drive._configurations import Told
 from prunus.drive._drive import Drive, mended
 from prunus.drive._job import Job
+from prunus.drive._kept import pack, unpack
 from prunus.drive._learning import learning_of
 from prunus.drive._modules import Tuning, Wanted, wanted, write
 from prunus.drive._readers import readers, require_apart, require_together
@@ -37,6 +38,7 @@ Repairs = Annotated[
     PlainSerializer(lambda repairs: list(map(spelt, repairs))),
 ]
 """Repairs, by their names or settings."""
+TRAINED = "learnt"
 
 
 class Library(Drive):
@@ -219,11 +221,17 @@ class Library(Drive):
             part.tensor for site in job.sites.values() if not site.removable for part in site.slices
         }
         job.student.requires_grad_(True)
+        kept = job.safe.get(TRAINED)
+        if kept is not None:
+            unpack(job, kept)
+            return
         with job.phase("train"), zeros_held(job.student, masked):
             told = partial(job.step, "train")
-            history = learning.limited(steps).train(job.student, None, told, None)
+            history = learning.limited(steps).train(job.student, None, told, job.safe, "train")
         job.history.append(history)
         job.student.eval()
+        job.safe.drop("train")
+        job.safe.put(TRAINED, pack(job, {}))
 
 
 def _measured(

@@ -34,6 +34,9 @@ class March:
     passes through the same models may run meanwhile. Attentions, which hold much more than they
     give, are not left waiting: they are tried out up to the reader, and run when it is mended.
     Use as a context manager.
+
+    Attributes:
+        passing: whether passes only go on, and what they show is not summed up.
     """
 
     def __init__(
@@ -70,6 +73,7 @@ class March:
         self._passes = {run.let: run for pair in self._pairs for run in pair}
         self._shared: tuple[list[ref[Tensor]], Moments | None] = [], None
         self._undo = ExitStack()
+        self.passing = False
 
     def __enter__(self) -> "March":
         """Set the hooks."""
@@ -127,7 +131,7 @@ class March:
         again = moments is not None and all(x is y() for x, y in zip(seen, before, strict=True))
         if moments is None or not ranks.number(again):  # an empty share cannot tell
             moments = self._summed(site, ((x, x[..., :0]) for x in seen))
-            self._shared = [ref(x) for x in seen], moments
+            self._shared = [ref(x) for x in seen], None if self.passing else moments
         return moments
 
     def advance(self, stays: Tensor) -> None:
@@ -147,7 +151,8 @@ class March:
             x, y = flat(x, real), flat(y, real)
             if found is None:
                 found = Moments.zeros(x.shape[-1], y.shape[-1], x.device)
-            found.add(x, y)
+            if not self.passing:
+                found.add(x, y)
             if self.room is not None:
                 self.room.rest()
         every = total(found)

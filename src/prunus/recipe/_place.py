@@ -1,4 +1,4 @@
-"""Where the processes that share a run write."""
+"""Where the processes that share a run write, all but the first."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,18 +6,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from prunus import ranks
-from prunus.files import folder_beside
-
-
-@contextmanager
-def place(out: Path) -> Iterator[Path]:
-    """The fresh folder of a run for the first rank; for the others one that leaves nothing."""
-    if ranks.first():
-        with folder_beside(out) as folder:
-            yield folder
-    else:
-        with scratch(out) as folder:
-            yield folder
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from prunus.anatomy import anatomy
 from prunus.drive import Job, job_of
 from prunus.errors import PrunusError
 from prunus.files import write_bytes
+from prunus.held import held
 from prunus.recipe._bars import Bars
 from prunus.recipe._journal import Journal
 from prunus.recipe._log import logged
@@ -22,7 +23,6 @@ from prunus.recipe._place import scratch
 from prunus.recipe._sensitive import Measuring
 from prunus.recipe._stage import Stage
 from prunus.recipe._steps import Opened, open_all, trim_all
-from prunus.recipe.held import held
 from prunus.report import sensitivity_page
 from prunus.sensitivity import Sensitivity
 
@@ -78,7 +78,7 @@ def _place(out: Path) -> Iterator[Path]:
     journal = f"{WHAT}.jsonl"
     if ranks.first():
         out.mkdir(parents=True, exist_ok=True)
-        with held(out, WHAT):
+        with held(out / f".{WHAT}.lock", f"{out}: a {WHAT}"):
             known = out / journal
             ranks.shared(known.read_bytes() if known.exists() else b"")
             yield out
