@@ -12,6 +12,7 @@ import yaml
 from prunus import notation, ranks
 from prunus.errors import PrunusError
 from prunus.files import clear, replace, write_bytes
+from prunus.formats import KEY
 from prunus.held import beside, held
 from prunus.safe._points import SafePoints
 from prunus.safe._scratch import scratch
@@ -120,5 +121,5 @@ def differing(folder: Path, settings: Settings) -> list[str]:
         settings: with every default spelt out.
     """
     there: Settings = notation.read(folder / RECIPE)
-    keys = (there.keys() | settings.keys()) - {"save"}
+    keys = (there.keys() | settings.keys()) - {"save", KEY}
     return sorted(key for key in keys if there.get(key) != settings.get(key))
