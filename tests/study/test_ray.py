@@ -57,8 +57,9 @@ def test_nothing_is_lost_and_nothing_runs_twice(machines, sheet, start, tmp_path
     until(lambda: len(running(out)) == 2, process)
     machines.kill_node(0)
     until(lambda: sum(counted(out, "finished").values()) >= 1, process)
-    done = {path: path.stat().st_mtime_ns for path in out.glob("*/report.json")}
-    machines.slots()[0].kill()
+    done = {path: path.stat().st_mtime_ns for path in out.glob("row-*/report.json")}
+    until(lambda: machines.slots(out), process)
+    machines.slots(out)[0].kill()
     until(lambda: running(out), process)
     process.kill()
     process.wait()
