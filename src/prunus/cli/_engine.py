@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from cyclopts import Parameter
 
+from prunus import notation
 from prunus.errors import PrunusError
-from prunus.recipe import _yaml as notation
 
 if TYPE_CHECKING:
     from prunus.study.engine import Engine

@@ -1,10 +1,11 @@
 """Carries a fine-tuning out."""
 
-import json
 from pathlib import Path
 
+from prunus import ranks
 from prunus.networks._fresh import Fresh
 from prunus.networks._network import Network
+from prunus.notation import read_json
 from prunus.recipe._model import Settings, TrainRecipe
 from prunus.recipe._parts import build
 from prunus.registry import names, parse
@@ -26,8 +27,9 @@ def train(recipe: TrainRecipe, out: str | Path, quiet: bool = False) -> list[str
         PrunusError: see :func:`prunus.task.train`.
     """
     task, training = build("task", recipe.task), build("training", recipe.training)
-    folder = fine_tune(_source(recipe.model), task, training, out, quiet)
-    record = json.loads((folder / "training.json").read_text(encoding="utf-8"))
+    with ranks.together("cpu"):
+        folder = fine_tune(_source(recipe.model), task, training, out, quiet)
+    record = read_json(folder / "training.json")
     return [*_looked(record, training.eval_split), *_judged(record["quality"])]
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from prunus.errors import PrunusError
-from prunus.recipe.held import held
+from prunus.held import held
 from prunus.study._board import Board
 from prunus.study._chosen import chosen
 from prunus.study._job import is_finished
@@ -63,7 +63,7 @@ def study(
     turn = chosen(rows, only)
     out.mkdir(parents=True, exist_ok=True)
     failed, known = dict[str, str](), dict[str, Result]()
-    with held(out, "study"):
+    with held(out / ".study.lock", f"{out}: a study"):
         finished = _finished(rows, out)
         tasks = [Turn(row) for row in turn if row.name not in finished]
         place = Place(out.absolute(), out.absolute() / LOG, Path.cwd())

@@ -3,11 +3,14 @@
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from shutil import rmtree
 
-from prunus.files import clear, folder_beside
-from prunus.study._locks import row_lock
+from prunus.files import replace
 from prunus.study._row import Row
 from prunus.study.engine._task import Files, receive
+
+RECEIVED = "received"
+"""Where a run of another machine lies until it is whole."""
 
 
 @dataclass(frozen=True)
@@ -38,13 +41,17 @@ class Turn:
             PrunusError: a file lies outside of the run's folder, or the row's folder holds the run
                 of another recipe.
         """
-        from prunus.study._job import is_finished
+        from prunus.recipe._working import alone, checkpoints_of
+        from prunus.study._job import PATIENCE, is_finished
 
         folder = out / self.name
-        with row_lock(folder):
+        with alone(folder, PATIENCE):
             if is_finished(self.row, out):
                 return
-            clear(folder)
-            with folder_beside(folder) as fresh:
-                for path, pieces in files:
-                    receive(fresh, str(Path(path).relative_to(self.name)), pieces)
+            fresh = checkpoints_of(folder) / RECEIVED
+            rmtree(fresh, ignore_errors=True)
+            fresh.mkdir(parents=True)
+            for path, pieces in files:
+                receive(fresh, str(Path(path).relative_to(self.name)), pieces)
+            replace(folder, fresh)
+            rmtree(checkpoints_of(folder), ignore_errors=True)
