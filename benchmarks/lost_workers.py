@@ -12,6 +12,7 @@ ever replaced. Three to nine minutes.
 import json
 import os
 import random
+import re
 import sys
 import tempfile
 import time
@@ -115,7 +116,7 @@ def stamp(folder: Path) -> tuple[int, int]:
 
 
 def leftover(path: Path) -> bool:
-    return path.name.startswith(".row") and path.suffix != ".lock"
+    return path.is_dir() and not re.fullmatch(r"row-\d\d", path.name)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from prunus.errors import PrunusError
+from prunus.held import held
 from prunus.registry import build
 from prunus.study.engine import Place
 from prunus.study.engine._task import receive
@@ -62,6 +63,28 @@ def test_what_died_is_tried_again_and_what_failed_is_not(ran, tmp_path):
 
 def test_nothing_is_tried_again_where_nobody_asks_for_it(ran):
     assert ran(Dying("once", 1), retries=0) == {"once": [(False, ""), (True, KILLED)]}
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Somebody else works at it, as its lock says."""
+
+    name: str
+
+    def do(self, out, log, quiet):
+        with held(out / self.name, "it"):
+            return ""
+
+
+def test_what_somebody_else_still_does_is_tried_again(ran, tmp_path):
+    with held(tmp_path / "busy", "it"):
+        begun, lost, again, ended = ran(Waiting("busy"), retries=1)["busy"]
+    assert begun == again == (False, "")
+    assert f"it is going on there already (process {os.getpid()}" in lost[1]
+    assert lost[1].endswith("; tried again (1 of 1)")
+    assert ended[0]
+    assert ended[1].startswith("it is going on there already")
+    assert ran(Waiting("busy"))["busy"] == [(False, ""), (True, "")]
 
 
 def test_files_from_elsewhere_stay_in_their_folder(tmp_path):

@@ -73,11 +73,15 @@ class Ray(Engine):
             PrunusError: Ray is not installed, the cluster cannot be reached, or no machine of it
                 has the resources.
         """
-        with ExitStack() as stack:
-            ray = stack.enter_context(self._session())
+        session = ExitStack()
+        try:
+            ray = session.enter_context(self._session())
             self._fits(ray)
             threads = max(1, int(self.resources["CPU"]))
-            return Slots(ray, place, self._options(), threads, self.workers, stack.pop_all())
+            return Slots(ray, place, self._options(), threads, self.workers, session)
+        except BaseException:
+            session.close()
+            raise
 
     def width(self) -> int:
         """How many tasks fit onto the cluster at a time."""
