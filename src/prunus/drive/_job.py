@@ -126,7 +126,7 @@ class Job:
 
     def computing(self) -> AbstractContextManager:
         """The context of every forward pass: reduced precision, where it is asked for."""
-        device = next(self.model.parameters()).device.type
+        device = next(self.model.parameters()).device.type.replace("meta", "cpu")
         return torch.autocast(device, self.precision, enabled=self.precision != torch.float32)
 
     def reread(self) -> None:

@@ -45,8 +45,7 @@ def read(path: Path) -> tuple[Any, tuple[str, ...]]:
         return said, ()
     if said.get("format", FORMAT) != FORMAT:
         raise PrunusError(
-            f"{path}: a scheme of format {said['format']!r}; this prunus reads"
-            f" format {FORMAT}"
+            f"{path}: a scheme of format {said['format']!r}; this prunus reads format {FORMAT}"
         )
     every, seal = said.get("configurations"), said.pop("seal", None)
     if seal == sha256(said):

@@ -121,13 +121,17 @@ class Pool:
         """Everything that may stay."""
         return {name: candidate.most for name, candidate in self.candidates.items()}
 
-    def removals(self) -> list[str]:
-        """The site of each step that may go, the worst first, of the whole pool."""
-        found = []
-        for place, (name, c) in enumerate(self.candidates.items()):
-            for rank in range(c.least // c.size, c.most // c.size):
-                found.append((c.keys[rank], -rank, place, name))
-        return [name for *_, name in sorted(found)]
+    def removals(self) -> Tensor:
+        """[steps that may go] the place of each one's candidate, the worst first."""
+        places, ranks, keys = list[Tensor](), list[Tensor](), list[Tensor]()
+        for place, c in enumerate(self.candidates.values()):
+            own = torch.arange(c.least // c.size, c.most // c.size)
+            places.append(torch.full_like(own, place))
+            ranks.append(own)
+            keys.append(torch.tensor(c.keys, dtype=torch.float64)[own])
+        found, rank = torch.cat(places), torch.cat(ranks)
+        order = rank.argsort(descending=True, stable=True)  # places ascend already
+        return found[order[torch.cat(keys)[order].argsort(stable=True)]]
 
     def fill(self, kept: dict[str, int], decided: Mapping[str, int], limit: Fraction) -> None:
         """Put back, best first, whatever still fits."""
