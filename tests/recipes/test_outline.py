@@ -29,7 +29,8 @@ from prunus.cli import main
 try:
     main(sys.argv[1:])
 finally:
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)
+    spent = resource.getrusage(resource.RUSAGE_SELF)
+    print(spent.ru_maxrss, spent.ru_utime + spent.ru_stime, file=sys.stderr)
 """
 
 
@@ -99,8 +100,10 @@ def test_seventy_billion_parameters_are_planned_in_a_minute(tmp_path):
     }  # fmt: skip
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(said))
     command = [sys.executable, "-c", PEAK, "check", str(tmp_path / "recipe.yaml")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)  # noqa: S603
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)  # noqa: S603
     assert done.returncode == 0, done.stderr
     assert "28,672" in done.stdout
     assert "68,4" in done.stdout
-    assert int(done.stderr.splitlines()[-1]) < 2 * 2**20  # KiB
+    kibibytes, seconds = map(float, done.stderr.splitlines()[-1].split())
+    assert kibibytes < 2 * 2**20
+    assert seconds < 60

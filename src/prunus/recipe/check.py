@@ -146,7 +146,10 @@ def check(recipe: Recipe) -> Preview:
     repairs, _ = parted(chosen.recover)
     if repairs or not isinstance(chosen.drive, Oneshot | Gradual | Stepwise):
         readers(model, sites, repairs, batches)  # raises where one cannot mend, or a drive not stop
-    costs = [cost_of(model, sites, metric, batches[0], length) for metric in _metrics(job)]
+    costs = [
+        job.cost if metric == job.cost.metric else cost_of(model, sites, metric, batches[0], length)
+        for metric in _metrics(job)
+    ]
     ruled = chosen.budget.assign(sites).values()
     kinds = dict.fromkeys(site.kind for site in sites.values())
     return Preview(

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from heapq import heapify, heappop, heappush
 from itertools import pairwise
 from math import ceil, floor, gcd
 
@@ -136,26 +137,27 @@ class Pool:
     def fill(self, kept: dict[str, int], decided: Mapping[str, int], limit: Fraction) -> None:
         """Put back, best first, whatever still fits."""
         slack = limit - self.cost({**decided, **kept})
-        full: set[str] = set()
-        while names := [name for name in kept if name not in full]:
-            name = max(names, key=lambda name: self._next(name, kept[name]))
+        waiting = [
+            self._next(place, name, kept[name]) for place, name in enumerate(self.candidates)
+        ]
+        heapify(waiting)
+        while waiting:
+            *_, place, name = heappop(waiting)
             candidate = self.candidates[name]
             if kept[name] == candidate.most:
-                full.add(name)
                 continue
             price = self.cost.step(name, {**decided, **kept}, candidate.size)
             if price <= slack:
                 kept[name] += candidate.size
                 slack -= price
-            else:
-                full.add(name)
+                heappush(waiting, self._next(-place, name, kept[name]))
 
-    def _next(self, name: str, units: int) -> tuple[float, int, int]:
-        """What the next step of a site is worth; later sites first where that is equal."""
+    def _next(self, place: int, name: str, units: int) -> tuple[float, int, int, str]:
+        """What makes the next step of a site worth more than others: later sites where equal."""
         candidate = self.candidates[name]
         rank = units // candidate.size
         worth = candidate.keys[rank] if units < candidate.most else -torch.inf
-        return worth, -rank, list(self.candidates).index(name)
+        return -worth, rank, -place, name
 
     def masks(self, kept: Mapping[str, int]) -> dict[str, Tensor]:
         """[*grid] masks under which the best units of every site stay."""
