@@ -9,10 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from prunus.errors import PrunusError
+from prunus.held import beside, held
 
 RANDOM = 4
 """Bytes by which the names of fresh files differ."""
-FRESH = re.compile(rf"\.(.+)\.[0-9a-f]{{{2 * RANDOM}}}")
+OLD = ".old"
+"""The ending of what makes way for a fresh folder."""
+FRESH = re.compile(rf"\.(.+)\.[0-9a-f]{{{2 * RANDOM}}}({OLD})?")
 
 
 def cache(environment: Mapping[str, str]) -> Path:
@@ -53,29 +56,47 @@ def write_bytes(path: Path, data: bytes) -> None:
 def folder_beside(path: Path) -> Iterator[Path]:
     """A fresh folder that takes the place of ``path`` when the block ends well, and goes when not.
 
-    An existing folder at ``path`` is replaced as a whole, and stays as it was on any failure.
+    An existing folder at ``path`` is replaced as a whole, and stays as it was on any failure. What
+    was left by writers that were killed goes.
+
+    Raises:
+        Held: another process is writing there.
     """
     path = path.absolute()
-    fresh = _beside(path)
-    try:
-        fresh.mkdir(parents=True)
-        yield fresh
-        for file in fresh.rglob("*"):
-            if file.is_file():
-                sync(file)
-        _swap(fresh, path)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
+    with held(beside(path), f"{path}: writing"):
+        clear(path)
+        fresh = _beside(path)
+        try:
+            fresh.mkdir(parents=True)
+            yield fresh
+            replace(path, fresh)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+
+
+def replace(path: Path, fresh: Path) -> None:
+    """Put a folder in the place of ``path``, once all that is in it is on the disk."""
+    for file in fresh.rglob("*"):
+        if file.is_file():
+            sync(file)
+    _swap(fresh, path.absolute())
 
 
 def clear(path: Path) -> None:
     """Remove what was being written in the place of ``path`` when its writer was killed.
 
-    Nobody may be writing there.
+    Nobody may be writing there. What had just made way for it comes back.
     """
-    for fresh in path.absolute().parent.iterdir():
-        if meant(fresh) == path.name:
+    path = path.absolute()
+    for fresh in path.parent.iterdir() if path.parent.is_dir() else ():
+        if meant(fresh) != path.name:
+            continue
+        if fresh.suffix == OLD and not path.exists():
+            fresh.rename(path)
+        elif fresh.is_dir():
             shutil.rmtree(fresh, ignore_errors=True)
+        else:
+            fresh.unlink(missing_ok=True)
 
 
 def meant(fresh: Path) -> str | None:
@@ -100,6 +121,7 @@ def _beside(path: Path) -> Path:
 
 def _swap(fresh: Path, path: Path) -> None:
     old = _beside(path)
+    old = old.with_name(f"{old.name}{OLD}")
     try:
         if path.exists():
             path.rename(old)

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from prunus import ranks
 from prunus.curve import Curve
 
 PANEL = 256
@@ -90,6 +91,11 @@ class Moments:
             _add_gram(self.gram, some)
             self.cross += some.T @ others
 
+    def sums(self) -> dict[str, Tensor]:
+        """What adds up over parts of the data, by name; nothing must wait."""
+        tokens = torch.tensor(self.tokens, dtype=torch.float64)
+        return {"gram": self.gram, "cross": self.cross, "x": self.x, "y": self.y, "tokens": tokens}
+
     def centred(self) -> "Moments":
         """Covariances: the same moments about the means, which is what fitting a bias asks for."""
         x, y = self.x / self.tokens, self.y / self.tokens
@@ -110,6 +116,14 @@ class Moments:
         """The moments of some inputs, a mask or indices."""
         rows = self.gram[inputs]
         return Moments(rows[:, inputs], self.cross[inputs], self.x[inputs], self.y, self.tokens)
+
+
+def total(seen: Moments | None) -> Moments | None:
+    """The moments of all data, of which every rank has seen a share; None where nobody saw any."""
+    if ranks.world() == 1:
+        return seen and seen.flush()
+    sums = ranks.total({} if seen is None else seen.flush().sums())
+    return Moments(**{**sums, "tokens": float(sums["tokens"])}) if sums else None  # type: ignore
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from prunus import ranks
 from prunus.errors import PrunusError
 from prunus.files import write_bytes
 from prunus.site import Site
@@ -108,6 +109,13 @@ class Plan(Mapping[str, Tensor]):
             digest.update(f"{name}{tuple(self[name].shape)}".encode())
             digest.update(self[name].numpy().tobytes())
         return digest.hexdigest()
+
+    def agreed(self) -> "Plan":
+        """The first rank's plan, which all others take over from here."""
+        plan = Plan(self, self.model)
+        ranks.spread(plan.values())
+        ranks.agree("the plan", plan.fingerprint().encode())
+        return plan
 
     def check(self, sites: Mapping[str, Site], model: str = "") -> None:
         """Raise unless every mask lies on the grid of a site of this model.

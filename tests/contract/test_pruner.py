@@ -8,7 +8,7 @@ from torch import nn
 from prunus.anatomy import plain
 from prunus.drive._pruner import Pruner
 from prunus.errors import PrunusError
-from tests import distributed
+from tests.distributed import pruner as distributed
 from tests.training import check_density, check_removed, course, pruned, removed, trained
 
 

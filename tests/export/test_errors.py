@@ -175,3 +175,10 @@ def test_what_a_runtime_refuses_is_told(to, tmp_path):
     export(tiny("bert"), tmp_path / "out", build("export", to), [batch])
     with pytest.raises(PrunusError, match=r"cannot run .*input_ids \(2, 8, 3\)"):
         load(tmp_path / "out")(input_ids=torch.randint(2, 50, (2, 8, 3)))
+
+
+@pytest.mark.parametrize("token", [-1, 10**6])
+def test_tokens_that_nobody_knows(folder, token):
+    ids = torch.tensor([[2, token]])
+    with pytest.raises(PrunusError, match=rf"input_ids holds tokens from .*{token}.*tokenizer"):
+        load(folder)(input_ids=ids)

@@ -9,6 +9,7 @@ from prunus.anatomy import anatomy
 from prunus.cli import main
 from prunus.drive import shrink
 from prunus.errors import PrunusError
+from prunus.held import held
 from prunus.plan import Plan
 from prunus.probe import Teacher
 from prunus.probe.loss import samples_of
@@ -17,7 +18,6 @@ from prunus.recipe._journal import Journal
 from prunus.recipe._open import data_of, open_model, processor_of
 from prunus.recipe._parts import parts
 from prunus.recipe.check import check
-from prunus.recipe.held import held
 from prunus.recipe.run import run
 from prunus.recipe.sensitivity import DENSITIES, sensitivity
 from prunus.score import score

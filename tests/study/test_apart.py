@@ -15,10 +15,9 @@ import psutil
 import pytest
 
 from prunus.errors import PrunusError
-from prunus.recipe.held import held
+from prunus.held import held
 from prunus.study import _run, read_sheet
 from prunus.study._apart import _death
-from prunus.study._locks import row_lock
 
 ROOT = Path(__file__).parents[2]
 NAMES = [f"row-{n}" for n in range(12)]

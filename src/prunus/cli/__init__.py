@@ -1,6 +1,5 @@
 """The command line: ``prunus COMMAND``. Only what a command needs is imported, when it runs."""
 
-import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Annotated
@@ -15,10 +14,12 @@ from prunus.cli._export import export
 from prunus.cli._inc import import_inc
 from prunus.cli._library import library
 from prunus.cli._plot import plot
+from prunus.cli._print import fail
 from prunus.cli._recipes import check, copy, listing, run, train
 from prunus.cli._sensitivity import sensitivity
 from prunus.cli._study import study
 from prunus.errors import PrunusError
+from prunus.launched import processes
 
 app = App(
     name="prunus",
@@ -47,6 +48,8 @@ for command, name in (
     (import_inc, "import-inc"),
 ):
     app.command(command, name=name)
+SHAREABLE = ("run", "train", "eval", "sensitivity", "library tune")
+"""Commands that processes can share which torchrun or accelerate start."""
 app.command(study)
 app.command(library)
 app.meta.suppress_keyboard_interrupt = False  # not taken over from the app
@@ -58,12 +61,23 @@ def _launch(
     debug: Annotated[bool, Parameter(help="Show where in the code an error came from.")] = False,
 ) -> int:
     try:
+        _require_shareable(tokens)
         return app(tokens, exit_on_error=False, result_action="return_value") or 0
     except (PrunusError, OSError) as error:
         if debug:
             raise
-        print(f"prunus: {error}", file=sys.stderr)
+        fail(error)
         return 2
+
+
+def _require_shareable(tokens: Sequence[str]) -> None:
+    """Check that a command is started once, or is one that several processes can share."""
+    command = " ".join(tokens[: 2 if tokens[:1] == ("library",) else 1])
+    if processes() > 1 and command not in SHAREABLE:
+        raise PrunusError(
+            f"{command or 'prunus'} was started {processes()} times (torchrun, accelerate launch);"
+            f" processes can share {', '.join(SHAREABLE)}, start all else once"
+        )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -81,5 +95,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except CycloptsError:
         return 2  # cyclopts has printed why
     except KeyboardInterrupt:
-        print("prunus: interrupted; nothing was left half-written", file=sys.stderr)
+        fail("interrupted; nothing was left half-written")
         return 130

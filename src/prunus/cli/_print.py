@@ -1,21 +1,42 @@
 """What commands print: tables and lines on standard output, waiting on standard error."""
 
+import os
+import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from textwrap import wrap
 from typing import Any
 
+from prunus.launched import Parted, processes, speaks
+
 PIPED = 120
 """Columns where standard output is no terminal."""
+GRACE = 5.0
+"""Seconds in which whoever started several processes ends the rest once one has failed."""
 
 
 def say(*things: Any) -> None:
     """Print lines and rich tables; lines are left as they are."""
-    for thing in things:
+    for thing in things if speaks() else ():
         if isinstance(thing, str):
             print(thing)
         else:
             _draw(thing)
+
+
+def fail(why: object) -> None:
+    """Say on standard error why a command ends; of processes that share it the first one alone.
+
+    Others speak where the first has not failed, and whoever failed by another's end after that.
+    """
+    who = "prunus"
+    if isinstance(why, Parted):
+        time.sleep(2 * GRACE)
+    if not speaks():
+        time.sleep(GRACE)
+        who = f"prunus, process {os.environ['RANK']} of {processes()}"
+    print(f"{who}: {why}", file=sys.stderr, flush=True)
 
 
 def lines(title: str, entries: Mapping[str, str]) -> list[str]:
@@ -35,7 +56,7 @@ def waiting(what: str, quiet: bool = False) -> Iterator[None]:
     from rich.console import Console
 
     console = Console(stderr=True)
-    if quiet or not console.is_terminal:
+    if quiet or not speaks() or not console.is_terminal:
         yield
         return
     with console.status(what):

@@ -22,6 +22,7 @@ def run(
     max_bytes: str | None = None,
     baselines: bool = False,
     portable: bool = False,
+    resume: bool = False,
     quiet: bool = False,
 ) -> None:
     """Prune, shrink, save, reload, measure and report.
@@ -36,6 +37,7 @@ def run(
         baselines: measure what else could have been done beside it: random units, a narrower and
             a shallower model, bfloat16, int8.
         portable: let transformers alone open the result, with trust_remote_code=True.
+        resume: go on from the safe points of a run that was cut off; begin where there are none.
         quiet: show no progress, print nothing but errors.
     """
     asked = [*["compare=true"] * baselines, *["portable=true"] * portable]
@@ -45,7 +47,7 @@ def run(
         from prunus.recipe.run import run as carry_out
         from prunus.report import tables
     folder = out or Path(settings.out or named_after(recipe))
-    report = carry_out(settings, folder, quiet)
+    report = carry_out(settings, folder, quiet, resume)
     if not quiet:
         say(*tables(report))
         if settings.portable or settings.packed:

@@ -6,19 +6,22 @@ from typing import Any, Literal
 import torch
 from transformers import PreTrainedModel
 
-from prunus import edit
+from prunus import edit, ranks
 from prunus.adapt import Adaptation
 from prunus.anatomy import Anatomy, anatomy
 from prunus.checkpoint import adopt
 from prunus.drive._aligned import aligned
 from prunus.drive._drive import Drive
 from prunus.drive._job import Job
+from prunus.drive._kept import known, pack
+from prunus.drive._kept import unpack as restore
 from prunus.drive._learning import Learning
 from prunus.drive._sized import sized
 from prunus.drive._touch_up import touch_up
 from prunus.drive._watch import Phase, Step, unseen, untimed
 from prunus.errors import PrunusError
-from prunus.measure.table import table
+from prunus.library import data_hash, weights_hash
+from prunus.measure.table import Table, table
 from prunus.plan import Plan
 from prunus.probe import Room
 from prunus.probe._tokens import mean_length
@@ -26,6 +29,7 @@ from prunus.probe.loss import Batch
 from prunus.probe.work import single, work
 from prunus.recover import TouchUp, parted
 from prunus.registry import Part, build, parse
+from prunus.safe import Kept
 from prunus.select import Budget, Cost, flops, params, units, weights
 from prunus.select._budget import At
 from prunus.tiling import Grid
@@ -39,10 +43,13 @@ __all__ = [
     "cost_of",
     "finish",
     "job_of",
+    "known",
+    "pack",
     "prune",
     "remove_dead",
     "shrink",
     "sized",
+    "unpack",
 ]
 
 Spec = str | Mapping[str, Any] | Part
@@ -76,7 +83,8 @@ def prune(
     Args:
         model: an in-memory transformers model of a known family; it is left as it is.
         batches: calibration data, mappings of keyword arguments of the model (labels only where
-            the criterion asks for them). A list, or anything that can be iterated again and again.
+            the criterion asks for them). A list, or anything that can be iterated again and again;
+            where several processes share the call, each is given all of it.
         density: fraction of the cost that stays, 0 < density <= 1.
         sites: kinds of sites: heads, queries, neurons, sublayers, layers, channels; or grids of
             weights, ``{"grid": "2:4", "match": ".*query"}``, which are set to zero.
@@ -137,6 +145,7 @@ def job_of(
     first = next(iter(batches), None)
     if first is None:
         raise PrunusError("no batches: the calibration data is empty")
+    _require_same(model, batches)
     parsed = budget if isinstance(budget, Budget) else parse(Budget, "budget", budget)
     length = mean_length(batches)
     parsed = aligned(sized(parsed, model, sites), model, sites, first, length, step)
@@ -151,6 +160,13 @@ def job_of(
         repairs, last, None if training is None else _lasting(training), learning, part,
         scored=scored, precision=PRECISIONS[precision], room=room, phase=phase, step=step,
     )  # fmt: skip
+
+
+def _require_same(model: PreTrainedModel, batches: Iterable[Batch]) -> None:
+    """Check that all processes of a run were given the same, which each takes its share of."""
+    if ranks.world() > 1:
+        ranks.agree("the model", weights_hash(model).encode())
+        ranks.agree("the calibration data", data_hash(batches).encode())
 
 
 def _require_scorable(sites: Anatomy) -> None:
@@ -196,7 +212,7 @@ def cost_of(
     table that is measured on this machine unless it is known.
     """
     if metric == "latency" and at is not None:
-        return table(model, batch, at).cost(sites.read(model), sites)
+        return _timed(model, batch, at).cost(sites.read(model), sites)
     if metric == "units":
         return units(sites)
     if metric == "weights":
@@ -204,6 +220,13 @@ def cost_of(
     if metric == "params":
         return params(sites)
     return flops(sites, work(model, single(batch, length)))
+
+
+def _timed(model: Any, batch: Batch, at: At) -> Table:
+    """The table of a model on the first rank's device."""
+    own = ranks.by_first(lambda: table(model, batch, at))
+    told = ranks.shared(own.model_dump_json().encode() if own else b"")
+    return own or Table.model_validate_json(told)
 
 
 def shrink(model: PreTrainedModel, plan: Plan, sites: Anatomy | None = None) -> PreTrainedModel:
@@ -214,6 +237,12 @@ def shrink(model: PreTrainedModel, plan: Plan, sites: Anatomy | None = None) -> 
 def remove_dead(model: PreTrainedModel, batch: Batch | None = None) -> PreTrainedModel:
     """:func:`prunus.edit.remove_dead`, and the new model has a class that saves and reloads."""
     return adopt(edit.remove_dead(model, batch))
+
+
+def unpack(job: Job, kept: Kept) -> tuple[Plan, PreTrainedModel]:
+    """The plan and the finished model of a job that were packed; see :func:`finish`."""
+    plan = restore(job, kept)
+    return plan, adopt(job.student)
 
 
 def finish(

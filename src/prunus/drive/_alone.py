@@ -7,12 +7,13 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from prunus import ranks
 from prunus.drive._job import Job
+from prunus.drive._kept import known
 from prunus.drive._modules import Wanted, best_of, ranks_of
 from prunus.edit import mask
 from prunus.edit._frozen import frozen
 from prunus.errors import PrunusError
-from prunus.plan import Plan
 from prunus.probe import Teacher
 from prunus.probe.loss import Batch
 from prunus.select import Budget
@@ -34,9 +35,10 @@ class Alone:
 
     def ladders(self, densities: Iterable[float]) -> dict[str, dict[float, Wanted]]:
         """{site: {density: which units stay}}, the highest first, without those that keep all."""
-        found, job = self.job.found or self.job.score(Plan()), self.job
+        job = self.job
+        known(job)
         falling = sorted(set(densities), reverse=True)
-        ranks = {name: ranks_of(found[name], site) for name, site in job.sites.items()}
+        ranks = {name: ranks_of(job.found[name], site) for name, site in job.sites.items()}
         steps = {
             name: {d: self._best(ranks[name], site, d) for d in falling}
             for name, site in job.sites.items()
@@ -65,7 +67,8 @@ class Alone:
         Raises:
             PrunusError: the answers are not finite.
         """
-        each = torch.cat(list(self._each(own, self.batches if batches is None else batches)))
+        asked = ranks.own(enumerate(self.batches if batches is None else batches))
+        each = torch.cat(ranks.collected(dict(self._each(own, asked))))
         if not each.isfinite().all():
             raise PrunusError(
                 f"site {own.site!r} with {own.kept} of {own.mask.numel()} units: the model's"
@@ -74,13 +77,15 @@ class Alone:
         error = float(each.std()) / len(each) ** 0.5 if len(each) > 1 else 0.0
         return float(each.mean()), error
 
-    def _each(self, own: Wanted, batches: Iterable[Batch]) -> Iterator[Tensor]:
+    def _each(
+        self, own: Wanted, batches: Iterable[tuple[int, Batch]]
+    ) -> Iterator[tuple[int, Tensor]]:
         job = self.job
-        for batch in batches:
+        for place, batch in batches:
             with frozen(job.model), torch.no_grad(), job.computing():
                 self._teacher.answer(batch)  # before anything is masked
                 with mask(job.model, job.sites, {own.site: own.mask}):
-                    yield self._teacher.each(job.model, batch).double().cpu()
+                    yield place, self._teacher.each(job.model, batch).double().cpu()
 
     @cached_property
     def _teacher(self) -> Teacher:

@@ -15,18 +15,20 @@ from prunus.adapt import Adaptation
 from prunus.anatomy import Anatomy
 from prunus.curve import Curve
 from prunus.drive._composed import Composed
+from prunus.drive._first import aim, level
 from prunus.drive._learning import Learning
+from prunus.drive._notes import Notes
 from prunus.drive._readers import readers, require_together, widened
 from prunus.drive._watch import Phase, Step, unseen, untimed
-from prunus.edit.shrink import cut, shrink
+from prunus.edit.shrink import cut
 from prunus.gram import Moments
 from prunus.library import weights_hash
-from prunus.measure.target import correct, paired
 from prunus.plan import Plan
 from prunus.probe import Evidence, March, Room, Teacher
 from prunus.probe.loss import Batch, spaced
 from prunus.recover import Reader, Repair, TouchUp, Trained
 from prunus.registry import spelt
+from prunus.safe import SafePoints
 from prunus.score import Criterion, look
 from prunus.select import Budget, Cost, Selector, select
 from prunus.site import Site, along
@@ -58,6 +60,7 @@ class Job:
         phase: opens a timed phase by name (score, select, recover).
         step: told of progress: (what, done, of).
         keep: the folder for adapters, as they are before they are merged; None keeps none.
+        safe: what was found, and outlives the process.
         student: the model that is made: cut and mended in place.
         alive: {site: [units] indices in the dense model} of what the student still has.
         evidence: what the last scoring pass saw.
@@ -66,6 +69,7 @@ class Job:
         learnt: how many parameters drive: stepwise has trained, of what stayed.
         history: of every training of a drive, in order.
         composed: what drive: library made the student of.
+        notes: of the reader that is mended.
     """
 
     model: Any
@@ -86,6 +90,7 @@ class Job:
     phase: Phase = untimed
     step: Step = unseen
     keep: Path | None = None
+    safe: SafePoints = field(default_factory=SafePoints)
     student: Any = field(init=False)
     alive: dict[str, Tensor] = field(init=False)
     evidence: dict[str, Evidence] = field(init=False, default_factory=dict)
@@ -95,6 +100,7 @@ class Job:
     learnt: int | None = field(init=False, default=None)
     history: list[History] = field(init=False, default_factory=list)
     composed: Composed | None = field(init=False, default=None)
+    notes: Notes = field(init=False, default_factory=Notes)
 
     def __post_init__(self) -> None:
         """The student begins as a copy of the dense model, the teacher is the dense model.
@@ -146,6 +152,7 @@ class Job:
         with self.phase("score"):
             judge = getattr(self.criterion, self.selector.reads)
             self.found = {name: judge(evidence) for name, evidence in self.evidence.items()}
+            level(self.found)
         for evidence in self.evidence.values():
             evidence.let_go()
         return self.found
@@ -157,21 +164,15 @@ class Job:
         if self.cost.metric != "latency" or given:
             return plan
         with self.phase("correct"):
-            return self.choose(found, given, self.budget, self._aim(plan))
+            missed = self.safe.once("aim", partial(aim, self, plan))
+            return self.choose(found, given, self.budget, missed)
 
     def choose(self, found: Found, given: Plan, budget: Budget, aim: float = 1.0) -> Plan:
         """The plan under a budget, whose limit is multiplied by ``aim``."""
         return select(
             found, self.sites, budget, self.cost, given,
             per_cost=self.criterion.adds_up, selector=self.selector, aim=aim,
-        )  # fmt: skip
-
-    def _aim(self, plan: Plan) -> float:
-        """By how much to miss a latency on purpose, so that it is met: predicted / measured."""
-        assert self.budget.at is not None
-        small = shrink(self.model, plan, self.sites)
-        timed = paired(self.model, small, next(iter(self.batches)), self.budget.at)
-        return correct(1.0, self.cost(plan.counts()), self.cost({}) / timed.speedup)
+        ).agreed()  # fmt: skip
 
     def readers(self) -> list[Site]:
         """One site for every reader, in forward order; see :func:`prunus.drive._readers.readers`.
@@ -282,9 +283,7 @@ class Job:
         )  # fmt: skip
 
     def _apply(self, at: str, reader: Reader) -> None:
-        for repair in self.repairs:
-            if repair.at == at:
-                repair.mend(reader)
+        self.notes.mend(at, reader, [repair for repair in self.repairs if repair.at == at])
 
     def _dense_mask(self, name: str, units: Tensor) -> Tensor:
         """A mask on the student's units as one on the dense grid."""

@@ -12,6 +12,7 @@ from prunus import adapt
 from prunus.errors import PrunusError
 from prunus.loss import Objective
 from prunus.probe.loss import Batch
+from prunus.safe import SafePoints
 from prunus.task import History, Prepared, Training
 
 
@@ -23,14 +24,12 @@ class Learning:
         prepared: the task.
         training: the settings.
         objective: the loss.
-        checkpoints: the folder of checkpoints, which outlives a run that is broken off.
         penalty: what is added to the loss of every batch, if anything is.
     """
 
     prepared: Prepared[Any]
     training: Training
     objective: Objective
-    checkpoints: Path
     penalty: Callable[[], Tensor] | None = None
 
     @property
@@ -63,7 +62,8 @@ class Learning:
         model: Any,
         enter: Callable[[Any, int, int], Any] | None,
         told: Callable[[int, int], None],
-        save: int | None,
+        safe: SafePoints,
+        name: str,
         groups: Sequence[Mapping[str, Any]] = (),
     ) -> History:
         """Train a model in place.
@@ -72,7 +72,8 @@ class Learning:
             model: with a head for the task.
             enter: see :func:`prunus.trainer.train`, like ``told``.
             told: of progress.
-            save: steps between checkpoints; None makes none.
+            safe: points from which it goes on.
+            name: of the training among them.
             groups: see :func:`prunus.trainer.train`; adapters have theirs in any case.
 
         Returns:
@@ -85,7 +86,8 @@ class Learning:
         from prunus.trainer import Checkpoints
 
         self.check(model)
-        kept = None if save is None else Checkpoints(self.checkpoints, save)
+        place = safe.training(name)
+        kept = None if place is None else Checkpoints(place, safe)
         with TemporaryDirectory() as folder:
             return fit(
                 model, self.prepared, self.training, Path(folder), True,

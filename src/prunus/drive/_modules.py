@@ -10,6 +10,7 @@ from torch import Tensor
 
 from prunus.curve import Curve
 from prunus.drive._job import Found, Job
+from prunus.drive._kept import known
 from prunus.errors import PrunusError
 from prunus.gram import Moments
 from prunus.library import Key, Module, data_hash, weights_hash
@@ -58,8 +59,8 @@ def wanted(job: Job, densities: Iterable[float]) -> dict[float, dict[str, Wanted
     Every site keeps so many of its units, rounded down; some must stay in any case, unless the
     density is 0. Sites that keep all of them are left out.
     """
-    found = job.found or job.score(Plan())
-    return {density: _best(job, found, density) for density in dict.fromkeys(densities)}
+    known(job)
+    return {density: _best(job, job.found, density) for density in dict.fromkeys(densities)}
 
 
 def _best(job: Job, found: Found, density: float) -> dict[str, Wanted]:

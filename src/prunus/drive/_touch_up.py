@@ -19,6 +19,7 @@ def touch_up(job: Job, part: TouchUp) -> Trained:
         computing=job.computing,
         step=job.step,
         adapt=job.adapt,
+        safe=job.safe,
     )
     with job.phase("touch_up"):
         return part.mend(pruned)

@@ -42,8 +42,6 @@ class Gradual(Drive):
         lasso: coefficient of a group lasso on the blocks, until pruning is over.
         dead: remove dead units physically; not where runs of which few stay (2:4) would be torn
             apart.
-        save: steps from one checkpoint of the training to the next, from which a run that was
-            broken off goes on; None saves nothing.
     """
 
     schedule: Falling = Cubic()
@@ -52,7 +50,6 @@ class Gradual(Drive):
     progressive: PositiveInt = 1
     lasso: NonNegativeFloat = 0.0
     dead: bool = True
-    save: PositiveInt | None = None
 
     def run(self, job: Job) -> Plan:
         """Train the student; the plan is what its masks and its zeros leave.
@@ -73,7 +70,7 @@ class Gradual(Drive):
 
         with job.phase("train"):
             history = learning.with_penalty(gates.penalty).train(
-                job.student, enter, partial(job.step, "train"), self.save, gates.groups()
+                job.student, enter, partial(job.step, "train"), job.safe, "train", gates.groups()
             )
         job.history.append(history)
         job.student.eval()

@@ -10,12 +10,16 @@ from torch import Tensor
 
 from prunus.curve import Curve
 from prunus.drive._drive import Drive, mended
-from prunus.drive._job import Job
+from prunus.drive._job import Found, Job
+from prunus.drive._kept import known
 from prunus.edit import mask
 from prunus.errors import PrunusError
 from prunus.plan import Plan
+from prunus.safe import Kept
 from prunus.select import Selector, select
 from prunus.select._pool import Pool
+
+ROUND = "round"
 
 
 class Iterative(Drive):
@@ -38,13 +42,14 @@ class Iterative(Drive):
                 raise PrunusError(
                     f"site {site.name!r}: {site.kind} cannot go one by one; use drive: oneshot"
                 )
-        left = Left(job)
-        left.score()
-        seen = job.evidence, job.found
+        known(job)
+        left, seen = Left(job), (job.evidence, job.found)
+        left.begin()
         while left.drop(left.fewer()):
             if left.fewer() != left.plan:
                 job.step("drop", len(left.gone), sum(site.units for site in job.sites.values()))
                 left.score()
+                job.safe.put(ROUND, left.pack())
         job.evidence, job.found = seen
         return mended(job, left.refilled())
 
@@ -73,12 +78,33 @@ class Left:
         self.plan = Plan.dense(sites)
         self.went = {name: torch.zeros(site.shape).double() for name, site in sites.items()}
 
+    def begin(self) -> None:
+        """Go on after the last round that was kept, or with the dense model's scores."""
+        kept = self.job.safe.get(ROUND)
+        if kept is None:
+            self._look(self.job.found)
+            return
+        self.gone = list(kept.said)
+        self.plan = Plan(kept.under("plan/"))
+        self.scores, self.went = kept.under("scores/"), kept.under("went/")
+
+    def pack(self) -> Kept:
+        """What the next round begins with."""
+        parts = {"plan": self.plan, "scores": self.scores, "went": self.went}
+        return Kept(
+            self.gone,
+            {f"{key}/{name}": own for key, part in parts.items() for name, own in part.items()},
+        )
+
     def score(self) -> None:
         """Score what is left in the student without the rest."""
         masked = {name: stays for name, stays in self.plan.items() if not stays.all()}
         empty = Plan({name: stays for name, stays in masked.items() if not stays.any()})
         with mask(self.job.student, self.job.sites, masked):
             found = self.job.score(empty)
+        self._look(found)
+
+    def _look(self, found: Found) -> None:
         for name, own in found.items():
             scores = own.scores if isinstance(own, Curve) else own
             self.scores[name] = scores.double().cpu().reshape(self.job.sites[name].shape)
@@ -106,7 +132,7 @@ class Left:
             return select(
                 scores, job.sites, job.budget, job.cost,
                 per_cost=job.criterion.adds_up, selector=selector,
-            )  # fmt: skip
+            ).agreed()  # fmt: skip
 
     def _ranked(self, name: str) -> Tensor:
         """[*grid] a site's scores, with what went below what stays, the first to go lowest."""

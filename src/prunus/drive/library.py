@@ -1,5 +1,6 @@
 """Many models of one: every distinct pruned module is tuned once, and kept for all."""
 
+import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -9,11 +10,14 @@ from typing import Annotated, Self
 
 from pydantic import BeforeValidator, Field, NonNegativeInt, PlainSerializer, model_validator
 
+from prunus import ranks
 from prunus.anatomy import Anatomy
+from prunus.digest import digest
 from prunus.drive._composed import Composed
 from prunus.drive._configurations import Told
 from prunus.drive._drive import Drive, mended
 from prunus.drive._job import Job
+from prunus.drive._kept import pack, unpack
 from prunus.drive._learning import learning_of
 from prunus.drive._modules import Tuning, Wanted, wanted, write
 from prunus.drive._readers import readers, require_apart, require_together
@@ -34,6 +38,7 @@ Repairs = Annotated[
     PlainSerializer(lambda repairs: list(map(spelt, repairs))),
 ]
 """Repairs, by their names or settings."""
+TRAINED = "learnt"
 
 
 class Library(Drive):
@@ -150,6 +155,9 @@ class Library(Drive):
     def filled(self, tuning: Tuning, modules: Mapping[str, Wanted], store: Store) -> Filled:
         """Every module, from the library or made.
 
+        Where several processes share the run, each makes its share of the modules, and takes those
+        of the others from the library, whose folder they all must see.
+
         Raises:
             PrunusError: one is missing, and none shall be made.
         """
@@ -164,7 +172,15 @@ class Library(Drive):
                 )
             return tuning.tune({own: modules[own] for own in missing}, name)
 
-        return fill(store, tuning.keys(modules), tune)
+        keys, done = tuning.keys(modules), None
+        if ranks.world() > 1:
+            mine = dict(ranks.own(keys.items()))
+            with ranks.alone():
+                done = fill(store, mine, tune)
+            ranks.gathered(b"")  # everybody is done
+        with ranks.alone():
+            found = fill(store, keys, tune)
+        return found if done is None else found.after(done)
 
     def plan(self, job: Job) -> Plan:
         """What stays in the configuration that is picked, unless repairs choose other units.
@@ -205,11 +221,17 @@ class Library(Drive):
             part.tensor for site in job.sites.values() if not site.removable for part in site.slices
         }
         job.student.requires_grad_(True)
+        kept = job.safe.get(TRAINED)
+        if kept is not None:
+            unpack(job, kept)
+            return
         with job.phase("train"), zeros_held(job.student, masked):
             told = partial(job.step, "train")
-            history = learning.limited(steps).train(job.student, None, told, None)
+            history = learning.limited(steps).train(job.student, None, told, job.safe, "train")
         job.history.append(history)
         job.student.eval()
+        job.safe.drop("train")
+        job.safe.put(TRAINED, pack(job, {}))
 
 
 def _measured(
@@ -219,16 +241,30 @@ def _measured(
     modules, figures = filled.modules, {n: own.figures for n, own in filled.modules.items()}
     rest = {name: own for name, own in modules.items() if "loss" not in figures[name]}
     with tuning.job.phase("measure"):
-        found = losses(tuning, rest)
+        found = _shared_out(tuning, rest)
     asked = {str(own): own for one in every for own in one.values() if str(own) in rest}
     for name, key in tuning.keys(asked).items():
         store.put(key, replace(rest[name], figures={**figures[name], "loss": found[name]}))
     return {name: found[name] if name in found else own["loss"] for name, own in figures.items()}
 
 
+def _shared_out(tuning: Tuning, modules: Mapping[str, Module]) -> dict[str, float]:
+    """{module: loss}; each rank measures its share of the modules."""
+    mine = dict(ranks.own(modules.items()))
+    with ranks.alone():
+        told = json.dumps(losses(tuning, mine)).encode()
+    found = {}
+    for part in ranks.gathered(told):
+        found |= json.loads(part)
+    return {name: found[name] for name in modules}
+
+
 def _compose(job: Job, modules: Sequence[Module]) -> Plan:
     """Cut the student, and write the modules' weights."""
     plan = Plan.dense(job.sites) | {own.site: own.mask for own in modules}
+    if ranks.world() > 1:
+        told = "".join(digest({**own.tensors, "mask": own.mask}) for own in modules)
+        ranks.agree("the library's modules", told.encode())
     with job.phase("recover"):
         job.cut(plan)
         for own in modules:

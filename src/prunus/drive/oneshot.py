@@ -6,6 +6,7 @@ from typing import Literal
 
 from prunus.drive._drive import Drive, mended
 from prunus.drive._job import Found, Job
+from prunus.drive._kept import known
 from prunus.edit import mask
 from prunus.plan import Plan
 from prunus.select import Budget
@@ -24,8 +25,8 @@ class Oneshot(Drive):
 
     def run(self, job: Job) -> Plan:
         """Score what was not scored yet, select, recover."""
-        found = job.found or job.score(Plan())
-        return self.recover(job, job.select(found, Plan()))
+        known(job)
+        return self.recover(job, job.select(job.found, Plan()))
 
     def recover(self, job: Job, plan: Plan) -> Plan:
         """Mend under a plan for a job that was scored, however the plan was chosen."""

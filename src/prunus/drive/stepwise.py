@@ -1,20 +1,15 @@
 """Train, rank, cut a little, recover; and again."""
 
-import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Self
 
 import torch
 from pydantic import (
     NonNegativeFloat,
     PositiveInt,
-    TypeAdapter,
     model_validator,
 )
-from safetensors import SafetensorError
-from safetensors.torch import load_model, save
 from torch import Tensor
 
 from prunus.adapt import Adaptation, attach, freeze, merge, trained_parameters
@@ -23,19 +18,16 @@ from prunus.checkpoint import save_adapters
 from prunus.curve import Curve
 from prunus.drive._drive import Drive
 from prunus.drive._job import Found, Job
+from prunus.drive._kept import pack, unpack
 from prunus.drive._learning import Learning, learning_of
 from prunus.drive._way import Falling, on
 from prunus.errors import PrunusError
-from prunus.files import write_bytes
 from prunus.plan import Plan
 from prunus.registry import spelt
 from prunus.schedule.linear import Linear
 from prunus.select import masks
-from prunus.task import History
 
-STATE = "student.safetensors"
-PLAN = "plan.safetensors"
-HISTORY = "history.json"
+STEP, TRAIN = "step", "train"
 
 
 class Stepwise(Drive):
@@ -52,7 +44,6 @@ class Stepwise(Drive):
         before: epochs of training before the first units go.
         recovery: epochs of training after each step.
         after: epochs of training after the last one; None is the same as after the others.
-        save: write the network after each step, so that a run that was broken off goes on there.
     """
 
     steps: PositiveInt = 10
@@ -60,7 +51,6 @@ class Stepwise(Drive):
     before: NonNegativeFloat = 0.0
     recovery: NonNegativeFloat = 1.0
     after: NonNegativeFloat | None = None
-    save: bool = True
 
     @model_validator(mode="after")
     def _in_steps(self) -> Self:
@@ -87,17 +77,17 @@ class Stepwise(Drive):
             attach(job.student, job.adapt)
             freeze(job.student)
             job.reread()
-        done, plan = self._resumed(job, learning)
-        if not done:
+        done, plan = _resumed(job)
+        if done is None:
             self._train(job, learning, "before", self.before)
+            done = _keep(job, plan, 0)
         for step in range(done + 1, self.steps + 1):
             job.step("step", step - 1, self.steps)
             plan = self._cut(job, plan, step / self.steps)
             last = step == self.steps and self.after is not None
             epochs = (self.after or 0.0) if last else self.recovery
             self._train(job, learning, f"step {step}", epochs)
-            if self.save and step < self.steps:
-                _keep(job, learning.checkpoints / f"step-{step}", plan)
+            _keep(job, plan, step)
         job.learnt = trained_parameters(job.student)
         if job.adapt is not None and job.keep is not None:
             save_adapters(job.student, job.keep, job.model, plan)
@@ -123,30 +113,11 @@ class Stepwise(Drive):
             return
         with job.phase("train"):
             told = partial(job.step, "train")
-            history = learning.lasting(epochs).train(job.student, None, told, None)
+            history = learning.lasting(epochs).train(
+                job.student, None, told, job.safe, f"{TRAIN} {name}"
+            )
         job.history.append(replace(history, name=name))
         job.student.eval()
-
-    def _resumed(self, job: Job, learning: Learning) -> tuple[int, Plan]:
-        """The steps that a run before has done, and its plan; the student is as it left it.
-
-        Raises:
-            PrunusError: what it left cannot be read, or is another network's.
-        """
-        found = learning.checkpoints.glob(f"step-*/{STATE}") if self.save else ()
-        steps = sorted(int(path.parent.name.removeprefix("step-")) for path in found)
-        if not steps:
-            return 0, Plan()
-        folder = learning.checkpoints / f"step-{steps[-1]}"
-        plan = Plan.load(folder / PLAN)
-        said = json.loads((folder / HISTORY).read_text(encoding="utf-8"))
-        job.history = TypeAdapter(list[History]).validate_python(said)
-        job.cut(plan)
-        try:
-            load_model(job.student, folder / STATE)
-        except (SafetensorError, RuntimeError) as error:
-            raise PrunusError(f"{folder}: not a network to go on with ({error})") from None
-        return steps[-1], plan
 
 
 def _require_removable(sites: Anatomy) -> None:
@@ -181,14 +152,14 @@ def _dense(job: Job, name: str, own: Tensor | Curve) -> Tensor:
     return scores
 
 
-def _keep(job: Job, folder: Path, plan: Plan) -> None:
-    """Write the student, the network last: a step with one is whole."""
-    plan.save(folder / PLAN)
-    write_bytes(folder / HISTORY, json.dumps([asdict(own) for own in job.history]).encode())
-    state, owners = job.student.state_dict(), dict[int | str, str]()
-    once = {
-        name: tensor.contiguous()
-        for name, tensor in state.items()
-        if owners.setdefault(tensor.data_ptr() or name, name) == name  # tied names are one tensor
-    }
-    write_bytes(folder / STATE, save(once))
+def _keep(job: Job, plan: Plan, step: int) -> int:
+    """Keep the student after a step, in the place of the one before."""
+    job.safe.drop(TRAIN)
+    job.safe.put(STEP, pack(job, plan, step=step))
+    return step
+
+
+def _resumed(job: Job) -> tuple[int | None, Plan]:
+    """The last step that was kept, if one was, and its plan; the student is as it left it."""
+    kept = job.safe.get(STEP)
+    return (None, Plan()) if kept is None else (kept.said["step"], unpack(job, kept))

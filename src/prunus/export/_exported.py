@@ -17,6 +17,8 @@ FILLED: Mapping[str, Callable[[Tensor], Tensor]] = {
     "token_type_ids": torch.zeros_like,
 }
 """What models of transformers take where an input is left out, made like ``input_ids``."""
+TOKENS = "input_ids", "decoder_input_ids"
+"""Inputs that hold tokens."""
 
 
 class Exported(nn.Module):
@@ -54,7 +56,8 @@ class Exported(nn.Module):
         """What the model answers, by the names that it has in torch.
 
         Raises:
-            PrunusError: the graph lacks an input that is given, or needs one that is not.
+            PrunusError: the graph lacks an input that is given, or needs one that is not; a token
+                is none of its vocabulary, to which runtimes would answer something.
         """
         return ModelOutput(self._run("model", inputs))
 
@@ -68,6 +71,7 @@ class Exported(nn.Module):
                 " export it with a batch that holds it"
             )
         feed = dict(self._filled(ports, inputs))
+        self._require_tokens(feed)
         try:
             return self._sessions[graph](feed)
         except Exception as error:  # every runtime has classes of its own for what it refuses
@@ -75,6 +79,20 @@ class Exported(nn.Module):
             raise PrunusError(
                 f"the exported {self.facts.architecture} cannot run {shapes}: {error}"
             ) from error
+
+    def _require_tokens(self, feed: Mapping[str, Tensor]) -> None:
+        known: int | None = getattr(self.config, "vocab_size", None)
+        if known is None:
+            return
+        for name in TOKENS:
+            ids = feed.get(name)
+            if ids is None or not ids.numel() or (ids.min() >= 0 and ids.max() < known):
+                continue
+            raise PrunusError(
+                f"{name} holds tokens from {ids.min()} to {ids.max()}, but the exported"
+                f" {self.facts.architecture} knows those from 0 to {known - 1}: use its own"
+                " tokenizer, which lies beside it"
+            )
 
     def _filled(
         self, ports: Mapping[str, Port], inputs: Mapping[str, Tensor]

@@ -1,12 +1,11 @@
-"""Who tunes a module holds the lock beside its entry; the system frees those of the killed."""
+"""Who tunes a module holds the lock beside its entry."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from prunus.errors import PrunusError
+from prunus.held import Held, held
 
 LOCK = ".lock"
 
@@ -18,21 +17,15 @@ def claim(entry: Path) -> Iterator[bool]:
     Raises:
         PrunusError: the folder cannot be written.
     """
-    path = entry.with_suffix(LOCK)
-    lock = FileLock(path)
-    try:
-        entry.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire(blocking=False)
-    except Timeout:
-        yield False
-        return
-    except OSError as error:
-        raise unwritable(entry, error) from None
-    try:
-        yield True
-    finally:
-        path.unlink(missing_ok=True)  # a lock without a name counts for nobody who waited for it
-        lock.release()
+    with ExitStack() as holding:
+        try:
+            holding.enter_context(held(entry.with_suffix(LOCK), f"{entry}: tuning"))
+            mine = True
+        except Held:
+            mine = False
+        except OSError as error:
+            raise unwritable(entry, error) from None
+        yield mine
 
 
 def unwritable(entry: Path, error: OSError) -> PrunusError:

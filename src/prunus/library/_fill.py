@@ -39,6 +39,13 @@ class Filled:
     seconds: float
     cpu: float
 
+    def after(self, before: "Filled") -> "Filled":
+        """The same, with what was tuned here before it."""
+        tuned, redone = before.tuned + self.tuned, before.redone + self.redone
+        reused = [name for name in self.reused if name not in {*tuned, *redone}]
+        seconds, cpu = before.seconds + self.seconds, before.cpu + self.cpu
+        return Filled(self.modules, reused, tuned, redone, seconds, cpu)
+
 
 def fill(library: Library, wanted: Mapping[str, Key], tune: Tune) -> Filled:
     """Get every wanted module; what nobody has kept, or is tuning now, is tuned here.

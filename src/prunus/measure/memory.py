@@ -22,18 +22,19 @@ class Peak:
 
 
 @contextmanager
-def peak_memory(every: float = 0.01) -> Iterator[Peak]:
+def peak_memory(every: float = 0.01, before: int = 0) -> Iterator[Peak]:
     """Watch the resident memory of this process while the block runs.
 
     Args:
         every: seconds between two looks; a peak that is shorter may be missed.
+        before: bytes of a peak that counts as well.
 
     Yields:
         The peak, up to date while the block runs and final after it.
     """
     process = psutil.Process()
     held = process.memory_info().rss
-    peak, done = Peak(held, held), Event()
+    peak, done = Peak(held, max(held, before)), Event()
 
     def look() -> None:
         peak.bytes = max(peak.bytes, process.memory_info().rss)

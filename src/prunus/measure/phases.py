@@ -1,7 +1,7 @@
 """Seconds spent in each phase of a run."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 
@@ -12,8 +12,10 @@ class Phases:
     one only, so that the hands never add up to more than ``total``.
     """
 
-    def __init__(self) -> None:
-        self._spent: dict[str, float] = {}
+    def __init__(self, before: Mapping[str, float] | None = None) -> None:
+        """Begin; or go on from the ``seconds`` of a watch before, ``total`` included."""
+        self._spent = dict(before or {})
+        self._before = self._spent.pop("total", 0.0)
         self._open: list[str] = []
         self._start = self._mark = time.perf_counter()
 
@@ -31,9 +33,9 @@ class Phases:
 
     @property
     def seconds(self) -> dict[str, float]:
-        """Wall-clock seconds of each phase so far, and ``total`` since the watch was made."""
+        """Wall-clock seconds of each phase so far, and in ``total``, with those before."""
         self._lap()
-        return {**self._spent, "total": self._mark - self._start}
+        return {**self._spent, "total": self._before + self._mark - self._start}
 
     def _lap(self) -> None:
         now = time.perf_counter()

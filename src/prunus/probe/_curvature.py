@@ -8,7 +8,8 @@ from functools import cached_property, partial
 import torch
 from torch import Tensor, nn
 
-from prunus.gram import Moments, root
+from prunus import ranks
+from prunus.gram import Moments, root, total
 from prunus.probe.directions import Directions
 from prunus.probe.loss import Batch
 from prunus.site import Site
@@ -45,6 +46,11 @@ class Curvature:
         own = self.outer / self.outer.trace().clamp_min(1e-30)
         flat = torch.eye(size, dtype=own.dtype, device=own.device) / size
         return (1 - self.smoothing) * own + self.smoothing * flat
+
+    def total(self) -> None:
+        """Take in what the other ranks have seen."""
+        self.inputs = total(self.inputs) or self.inputs
+        self.outer = ranks.total({"outer": self.outer})["outer"]
 
     def add(self, x: Tensor, gradients: list[Tensor]) -> None:
         """Count one batch: x [sample, token, inputs], gradients of [sample, token, outputs]."""

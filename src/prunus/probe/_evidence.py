@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from prunus import ranks
 from prunus.errors import PrunusError
 from prunus.gram import Moments
 from prunus.probe._curvature import Curvature
@@ -39,6 +40,13 @@ class Evidence:
         """Add to a sum."""
         value = value.detach().double()
         self.seen[name] = self.seen[name] + value if name in self.seen else value
+
+    def sums(self) -> dict[str, Tensor]:
+        """What adds up over parts of the data, by name."""
+        return {
+            "samples": torch.tensor(self.samples),
+            "tokens": torch.tensor(self.tokens),
+        } | self.seen
 
     def let_go(self) -> None:
         """Free the largest statistics, which nothing needs once a site is scored."""
@@ -78,6 +86,21 @@ class Evidence:
     def per_unit(self, dims: Tensor) -> Tensor:
         """[inputs] as [units, inputs of one unit]."""
         return dims.reshape(self.site.units, -1)
+
+
+def total(found: Mapping[str, Evidence]) -> None:
+    """Let every rank know what all of them have seen, each in its share of the data.
+
+    Everything that is streamed is a sum over samples, tokens or batches, so that it adds up.
+    """
+    if ranks.world() == 1:
+        return
+    for evidence in found.values():
+        sums = ranks.total(evidence.sums())
+        evidence.samples, evidence.tokens = int(sums.pop("samples")), int(sums.pop("tokens"))
+        evidence.seen = sums
+    for curvature in {id(own): own for e in found.values() if (own := e.curvature)}.values():
+        curvature.total()
 
 
 def require_outlets(site: Site) -> None:

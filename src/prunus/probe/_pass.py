@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from prunus import ranks
 from prunus.edit import mask
 from prunus.edit._frozen import frozen
 from prunus.errors import PrunusError
@@ -22,6 +23,7 @@ from prunus.probe._evidence import (
     GRADIENTS,
     Evidence,
     require_outlets,
+    total,
 )
 from prunus.probe._outputs import OUTPUTS, look_at_outputs
 from prunus.probe._tokens import flat, real_tokens
@@ -43,11 +45,12 @@ def probe(
     """One pass over data for the statistics in ``reads``; memory does not grow with the data.
 
     Weights are frozen meanwhile: only masks have gradients, one a sample. Grids in weights have
-    one mask a batch.
+    one mask a batch. Where several processes share the run, each looks at its share of the
+    batches, and all know the sums.
 
     Args:
         model: the model to look at, evaluated as it is (masked, if it is).
-        batches: mappings of keyword arguments.
+        batches: mappings of keyword arguments, the same on every rank.
         sites: where to look.
         reads: names of statistics; where there are none, no pass is made.
         loss: called with the model and a batch; a sum over samples.
@@ -69,16 +72,18 @@ def probe(
     directions = directions or Directions()
     curved = curvatures(model, sites, directions.smoothing) if CURVATURE in reads else {}
     with frozen(model):
-        for batch in batches:
+        for place, batch in ranks.own(enumerate(batches)):
             for evidence in found.values():
                 evidence.samples += samples_of(batch)
             _look(model, batch, found, reads, loss)
             look_at_outputs(model, batch, found, reads, loss)
             if curved:
+                directions.begin(place)
                 look_back(model, batch, curved, directions)
     for evidence in found.values() if curved else ():
         evidence.curvature = curved[evidence.site.reader]
         evidence.curvature.inputs.flush()
+    total(found)
     if not next(iter(found.values())).samples:
         raise PrunusError("no batches to look at: the data is empty")
     for evidence in found.values() if ACTIVATIONS.keys() & reads else ():

@@ -38,6 +38,10 @@ class Directions:
     def __post_init__(self) -> None:
         self._random = torch.Generator().manual_seed(self.seed)
 
+    def begin(self, place: int) -> None:
+        """Draw for the batch at a place in the data: its signs are the same whoever sees it."""
+        self._random.manual_seed(self.seed + place)
+
     def __call__(self, out: Mapping[str, Any], batch: Batch) -> Iterator[Tensor]:
         """The scalars of one batch, sums over its samples.
 

@@ -12,10 +12,11 @@ from greenlet import getcurrent
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
+from prunus import ranks
 from prunus.edit import emptiable
 from prunus.edit._frozen import frozen
 from prunus.errors import PrunusError
-from prunus.gram import Moments
+from prunus.gram import Moments, total
 from prunus.probe._room import Room
 from prunus.probe._suspended import Suspended
 from prunus.probe._tokens import flat, real_tokens
@@ -33,6 +34,9 @@ class March:
     passes through the same models may run meanwhile. Attentions, which hold much more than they
     give, are not left waiting: they are tried out up to the reader, and run when it is mended.
     Use as a context manager.
+
+    Attributes:
+        passing: whether passes only go on, and what they show is not summed up.
     """
 
     def __init__(
@@ -51,7 +55,8 @@ class March:
         Args:
             student: the model that is mended on the way, in place.
             teacher: the model that it is held to.
-            batches: mappings of keyword arguments.
+            batches: mappings of keyword arguments, the same on every rank, each of which takes its
+                share through the models; moments are those of all.
             readers: one site for every reader to stop at, in forward order; at grids in linear
                 layers only the student stops.
             entries: whether to stop at what a sublayer reads, too.
@@ -62,11 +67,13 @@ class March:
         self.readers = list(readers)
         self.entries, self.room, self.computing = entries, room, computing
         self._pairs = [
-            (Suspended(student, batch, room), Suspended(teacher, batch, room)) for batch in batches
+            (Suspended(student, batch, room), Suspended(teacher, batch, room))
+            for batch in ranks.own(batches)
         ]
         self._passes = {run.let: run for pair in self._pairs for run in pair}
         self._shared: tuple[list[ref[Tensor]], Moments | None] = [], None
         self._undo = ExitStack()
+        self.passing = False
 
     def __enter__(self) -> "March":
         """Set the hooks."""
@@ -121,9 +128,10 @@ class March:
         """
         seen = [self._input(site, student) for student, _ in self._pairs]
         before, moments = self._shared
-        if moments is None or not all(x is y() for x, y in zip(seen, before, strict=True)):
+        again = moments is not None and all(x is y() for x, y in zip(seen, before, strict=True))
+        if moments is None or not ranks.number(again):  # an empty share cannot tell
             moments = self._summed(site, ((x, x[..., :0]) for x in seen))
-            self._shared = [ref(x) for x in seen], moments
+            self._shared = [ref(x) for x in seen], None if self.passing else moments
         return moments
 
     def advance(self, stays: Tensor) -> None:
@@ -143,12 +151,14 @@ class March:
             x, y = flat(x, real), flat(y, real)
             if found is None:
                 found = Moments.zeros(x.shape[-1], y.shape[-1], x.device)
-            found.add(x, y)
+            if not self.passing:
+                found.add(x, y)
             if self.room is not None:
                 self.room.rest()
-        if found is None:
+        every = total(found)
+        if every is None:
             raise PrunusError("no batches: the calibration data is empty")
-        return found.flush()
+        return every
 
     def _both(
         self, site: Site, stop: str, student: Suspended, teacher: Suspended

@@ -15,6 +15,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from prunus.launched import speaks
+
 EVERY = 0.1
 """Seconds between two drawings."""
 
@@ -47,6 +49,7 @@ class Bars(Shown):
     def __init__(self, quiet: bool = False) -> None:
         """Show nothing at all when ``quiet``, or where standard error is no terminal."""
         console = Console(stderr=True)
+        self._quiet = quiet
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -58,7 +61,7 @@ class Bars(Shown):
             auto_refresh=False,
             transient=True,
             speed_estimate_period=3600,
-            disable=quiet or not console.is_terminal,
+            disable=quiet or not speaks() or not console.is_terminal,
         )
         self._tasks: dict[str, Any] = {}
         self._drawn = 0.0
@@ -78,6 +81,11 @@ class Bars(Shown):
             self._progress.remove_task(task)
         self._tasks.clear()
         self._draw(now=True)
+
+    def say(self, text: str) -> None:
+        """Print a line, unless nothing shall be shown."""
+        if not self._quiet:
+            self._progress.console.print(text, markup=False, highlight=False)
 
     def over(self, items: Iterable[Any], what: str) -> "Watched":
         """``items`` as a list that shows a bar whenever it is gone through."""

@@ -16,6 +16,7 @@ from prunus.recipe._steps import Opened
 from prunus.recipe.export import Source, measured, name_of, written
 from prunus.registry import spelt
 from prunus.report._exported import Export
+from prunus.safe import Kept
 from prunus.task import Quality
 
 
@@ -48,7 +49,21 @@ def export_all(stage: Stage, opened: Opened, pruned: Quality) -> list[Export]:
     folder, split = stage.folder / "model", stage.recipe.evaluation.split
     with stage.phase("export"):
         source = Source.of(open_model(folder), folder, "model", opened.prepared, split)
-        return [_exported(stage, opened, source, one, pruned) for one in stage.parts.export]
+        return [_kept(stage, opened, source, one, pruned) for one in stage.parts.export]
+
+
+def _kept(
+    stage: Stage, opened: Opened, source: Source, exporter: Exporter, pruned: Quality
+) -> Export:
+    """An export that was made before, where it still lies in the run's folder; or a new one."""
+    name = f"export {name_of(exporter)}"
+    if not (stage.folder / name_of(exporter) / export.FILE).is_file():
+        stage.safe.drop(name)
+    return stage.safe.once(
+        name, lambda: _exported(stage, opened, source, exporter, pruned),
+        lambda found: Kept(found.model_dump(mode="json")),
+        lambda kept: Export.model_validate(kept.said),
+    )  # fmt: skip
 
 
 def _exported(

@@ -8,7 +8,7 @@ from transformers import PreTrainedModel
 from prunus.anatomy import anatomy
 from prunus.drive import Job, job_of
 from prunus.probe import Room
-from prunus.recipe._learning import checkpoints_of, learning
+from prunus.recipe._learning import learning
 from prunus.recipe._stage import Stage
 from prunus.recipe._touch_up import training
 from prunus.task import Prepared
@@ -36,7 +36,7 @@ def job_for(
         model, sites, stage.bars.over(batches, "calibration data"),
         score=chosen.score, budget=chosen.budget, select=chosen.select, recover=chosen.recover,
         training=training(stage, prepared),
-        learning=learning(recipe, chosen, model, prepared, checkpoints_of(stage.out)),
+        learning=learning(recipe, chosen, model, prepared),
         adapt=chosen.adapt, scored=recipe.calibration.scored,
         precision=recipe.calibration.precision,
         room=Room(recipe.calibration.memory * 2**20, stage.folder),
@@ -45,4 +45,5 @@ def job_for(
     if chosen.budget.round_to == "auto":
         stage.log.info("round_to: %s", job.budget.round_to)
     job.keep = stage.folder / "adapters"
+    job.safe = stage.safe.within("prune")
     return job

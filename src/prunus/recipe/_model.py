@@ -11,7 +11,7 @@ from pydantic import (
 )
 
 from prunus.errors import PrunusError, unknown
-from prunus.recipe._settings import EAGER, Calibration, Evaluation, Latency, Vocabulary
+from prunus.recipe._settings import EAGER, Calibration, Evaluation, Latency, Save, Vocabulary
 from prunus.registry import Many, Part, listed, named, names, spec_of
 from prunus.schedule._span import Length
 from prunus.tiling import Grid
@@ -161,6 +161,8 @@ class Recipe(Method):
             where there are none, it is saved as it is.
         export: to what else the saved model is written, beside it; each is compared with torch and
             its quality measured.
+        save: how often safe points are written, from which a run that was cut off goes on (``prunus
+            run --resume``); None writes none.
         device: where torch computes.
         seed: of everything that is drawn.
         out: the run's folder, where the command line names none.
@@ -180,6 +182,7 @@ class Recipe(Method):
     portable: bool = False
     packed: bool = False
     export: Many[Annotated[Settings, named("export")]] = ()
+    save: Save | None = Save()
     device: str = "cpu"
     seed: int = 0
     out: str | None = None

@@ -21,6 +21,7 @@ from prunus.plan import Plan
 from prunus.probe import Evidence
 from prunus.probe._tokens import mean_length
 from prunus.recipe._formats import bfloat16, int8
+from prunus.safe import SafePoints
 from prunus.score.random import Random
 from prunus.select import Budget, Cost, select
 from prunus.select.greedy import Greedy
@@ -84,7 +85,7 @@ class Rivals:
         """What the criterion found in the dense model, looked at again where the drive went on."""
         job = self.job
         if job.evidence.keys() != job.sites.keys():
-            job = replace(job, phase=untimed)
+            job = replace(job, phase=untimed, safe=SafePoints())
             job.score(Plan())
         return job.found, job.evidence
 
@@ -170,7 +171,7 @@ class Rivals:
 
     def _like(self, found: Found, **parts: Any) -> Job:
         """A job that begins again from what was scored."""
-        return self.job.again(found, self.scored[1], phase=untimed, **parts)
+        return self.job.again(found, self.scored[1], phase=untimed, safe=SafePoints(), **parts)
 
     def _mended(self, job: Job, plan: Plan) -> PreTrainedModel:
         drive = self.drive if isinstance(self.drive, Oneshot) else Oneshot()

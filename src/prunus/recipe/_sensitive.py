@@ -7,6 +7,7 @@ from functools import cached_property
 from time import perf_counter
 from typing import Any
 
+from prunus import ranks
 from prunus.drive import Job
 from prunus.drive._alone import Alone
 from prunus.drive._modules import Wanted
@@ -74,14 +75,14 @@ class Measuring:
         Raises:
             PrunusError: nothing could be measured in time.
         """
-        begun = perf_counter()
+        begun = _now()
         if self.metric:
             self.dense = self._quality(None)
         spent = self.pace * self._samples
-        while (own := self._next()) is not None and perf_counter() - begun + spent <= seconds:
-            since = perf_counter()
+        while (own := self._next()) is not None and _now() - begun + spent <= seconds:
+            since = _now()
             row = self._row(own)
-            spent = perf_counter() - since
+            spent = _now() - since
             self.journal.add({**row, "seconds": spent})
             self.stage.step("measure", *self._done)
         self.stage.bars.clear()
@@ -142,11 +143,11 @@ class Measuring:
         own = next(step for steps in self._steps.values() for step in steps.values())
         alone = Alone(self.job, [batch])
         alone.loss(own)  # warms up, and learns the answers
-        since = perf_counter()
+        since = _now()
         alone.loss(own)
         if self.metric:
             self._quality(own, samples_of(batch))
-        return (perf_counter() - since) / samples_of(batch)
+        return (_now() - since) / samples_of(batch)
 
     def _head(self, affordable: int) -> dict[str, Any]:
         """What decides what is measured; a journal with measurements says on how many examples."""
@@ -223,3 +224,8 @@ class Measuring:
         """The densities, of this call or ``before``, that come to so many units."""
         now = {density for density, own in self._ladders[name].items() if own.kept == units}
         return tuple(sorted({*before, *now}, reverse=True))
+
+
+def _now() -> float:
+    """Seconds by the first rank's clock, so that all of them stop after the same measurement."""
+    return ranks.number(perf_counter())

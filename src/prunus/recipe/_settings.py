@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt
+from pydantic import AfterValidator, Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
 from prunus.errors import unknown
 from prunus.registry import Many, Part, names
@@ -41,6 +41,16 @@ class Vocabulary(Part):
     keep: Literal["seen"] = "seen"
     splits: Annotated[Many[Split], Field(min_length=1)] = ("train", "calibration")
     min_count: PositiveInt = 1
+
+
+class Save(Part):
+    """How often a run writes safe points, from which it goes on when it was cut off.
+
+    Attributes:
+        minutes: of work that is lost at most; 0 writes whatever was found at once.
+    """
+
+    minutes: NonNegativeFloat = 5.0
 
 
 class Calibration(Part):

@@ -9,7 +9,7 @@ from transformers import PreTrainedModel
 
 from prunus.anatomy import Anatomy, anatomy
 from prunus.checkpoint import packable, save
-from prunus.drive import Job, finish
+from prunus.drive import Job
 from prunus.edit import mask, shrink
 from prunus.errors import PrunusError
 from prunus.measure.size import bytes
@@ -20,6 +20,7 @@ from prunus.recipe._fresh import answer, difference, fresh_answer
 from prunus.recipe._job import job_for
 from prunus.recipe._measured import Claims, Lengths
 from prunus.recipe._open import DEVELOPMENT, data_of, open_model, processor_of, to
+from prunus.recipe._pruned import pruned
 from prunus.recipe._rivals import Rivals
 from prunus.recipe._stage import Stage
 from prunus.recipe._touch_up import row
@@ -142,19 +143,13 @@ def prune(stage: Stage, opened: Opened) -> Cut:
         PrunusError: the model lacks a site, the budget cannot be met, or the plan's claims are not
             what is counted on the shrunk model.
     """
-    recipe, chosen = stage.recipe, stage.parts
     job = job_for(stage, opened.model, opened.prepared, opened.batches)
-    search, before = _search(stage, opened, job), list[Quality]()
+    search, before = _search(stage, opened, job), None
     if search is None:
-        plan = chosen.drive.run(job)
-        with stage.phase("shrink"):
-            small = finish(
-                job, plan,
-                lambda bare: before.append(stage.evaluate(bare, opened.prepared, "shrunk")),
-            )  # fmt: skip
+        plan, small, before = pruned(stage, opened.prepared, job)
     else:
         job, plan, small = search.job, search.plan, search.model
-    plan = Plan(plan, recipe.model)
+    plan = Plan(plan, stage.recipe.model)
     stage.bars.clear()
     stage.log.info("%r", plan)
     every = anatomy(opened.whole).of("vocab") | job.sites if opened.vocab else job.sites
@@ -162,7 +157,7 @@ def prune(stage: Stage, opened: Opened) -> Cut:
     claims.check(small, plan | opened.vocab)
     apart = _masked_vs_shrunk(opened, job.sites, plan)
     dense, shrunk = (answer(model, opened.probe) for model in (opened.model, small))
-    return Cut(job, plan, small, claims, apart, dense, shrunk, next(iter(before), None), search)
+    return Cut(job, plan, small, claims, apart, dense, shrunk, before, search)
 
 
 def _search(stage: Stage, opened: Opened, job: Job) -> Furthest | None:
@@ -231,19 +226,19 @@ def baselines(stage: Stage, prepared: Prepared) -> dict[str, float]:
     if not settings.baselines or settings.split != "validation" or "train" not in prepared.splits:
         return {}
     with stage.phase("baselines"):
-        return prepared.baselines()
+        return stage.safe.once("baselines", prepared.baselines)
 
 
-def touched_up(stage: Stage, cut: Cut, pruned: Quality) -> TouchUp | None:
+def touched_up(stage: Stage, cut: Cut, after: Quality) -> TouchUp | None:
     """What the touch-up gave back, if there was one."""
     if cut.before is None or cut.job.trained is None:
         return None
-    found = row(stage, cut.job, cut.before, pruned)
+    found = row(stage, cut.job, cut.before, after)
     stage.log.info("touch-up: %s", found)
     return found
 
 
-def compare_all(stage: Stage, opened: Opened, cut: Cut, pruned: Quality) -> list[Baseline]:
+def compare_all(stage: Stage, opened: Opened, cut: Cut, after: Quality) -> list[Baseline]:
     """What could have been done instead, as the recipe asks for it."""
     recipe = stage.recipe
     if not recipe.compare:
@@ -252,8 +247,8 @@ def compare_all(stage: Stage, opened: Opened, cut: Cut, pruned: Quality) -> list
     found = []
     with stage.phase("compare"):
         for rival in compare(
-            recipe.compare, rivals, opened.prepared, pruned, evaluation=recipe.evaluation,
-            latency=recipe.latency, length=opened.lengths[1], bars=stage.bars,
+            recipe.compare, rivals, opened.prepared, after, evaluation=recipe.evaluation,
+            latency=recipe.latency, length=opened.lengths[1], bars=stage.bars, safe=stage.safe,
         ):  # fmt: skip
             stage.log.info("%s: %s, pruned ahead by %s", rival.name, rival.quality, rival.ahead)
             found.append(rival)

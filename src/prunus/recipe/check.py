@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 from transformers import PreTrainedModel
 
@@ -138,7 +137,7 @@ def check(recipe: Recipe) -> Preview:
     length = mean_length(batches)
     chance = Random(seed=recipe.seed)
     job = job_of(model, sites, batches, score=chance, budget=chosen.budget, recover=())
-    job.learning = learning(recipe, chosen, model, prepared, Path())
+    job.learning = learning(recipe, chosen, model, prepared)
     training = _training(job, chosen)
     if not job.budget.known:
         job.budget = job.budget.settled(densities(job)[0])

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
+from prunus import ranks
 from prunus.anatomy import Anatomy, anatomy
 from prunus.checkpoint import dense_form, load
 from prunus.errors import PrunusError
@@ -81,7 +82,7 @@ def evaluate(
             )
     model: Any = open_any(folder)
     prepared = prepare(chosen, model, processor_of(chosen, folder), seed=0)
-    with Bars(quiet) as bars, TemporaryDirectory() as place:
+    with ranks.together("cpu"), Bars(quiet) as bars, TemporaryDirectory() as place:
         if runtime != AS_IT_IS:
             model = _run_by(runtime, model, prepared, split, Path(place) / "export")
         return prepared.evaluate(model, split, batch_size, partial(bars.over, what="evaluate"))

@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
+from prunus import ranks
 from prunus.errors import PrunusError
 from prunus.measure.size import bytes, parameters
 from prunus.probe._tokens import mean_length
@@ -15,6 +16,7 @@ from prunus.recipe._measured import latencies
 from prunus.recipe._rivals import Rival, Rivals
 from prunus.recipe._settings import Evaluation, Latency
 from prunus.report import _schema as schema
+from prunus.safe import Kept, SafePoints
 from prunus.task import Prepared, Quality, difference
 
 
@@ -28,6 +30,7 @@ def compare(
     latency: Latency | None,
     length: int | None,
     bars: Bars,
+    safe: SafePoints,
 ) -> Iterator[schema.Baseline]:
     """One row for each baseline; one that cannot be made says why instead of numbers.
 
@@ -40,19 +43,21 @@ def compare(
         latency: how time is measured, paired with the dense model; None measures none.
         length: tokens of each sequence that is timed, unless ``latency`` says so.
         bars: show progress.
+        safe: what was found, and outlives the process.
     """
     first = next(iter(rivals.job.batches))
     batch = prepared.inputs(first)
-    for name in names:
+
+    def row(name: str) -> schema.Baseline:
         try:
             rival = rivals.make(name)
         except PrunusError as error:
-            yield schema.Baseline(name=name, made=f"not made: {error}")
-            continue
+            return schema.Baseline(name=name, made=f"not made: {error}")
         shown = partial(bars.over, what=f"evaluate {name}")
         quality = prepared.evaluate(rival.model, evaluation.split, evaluation.batch_size, shown)
         ahead = difference(pruned, quality)
-        yield schema.Baseline(
+        timed = partial(_times, rivals, rival, batch, latency, length, bars)
+        return schema.Baseline(
             name=name,
             made=rival.made,
             quality=quality.value,
@@ -60,8 +65,15 @@ def compare(
             ahead=ahead.value,
             margin=ahead.margin,
             **_sizes(rivals, rival, batch),
-            latency_ms=tuple(_times(rivals, rival, batch, latency, length, bars)),
+            latency_ms=ranks.by_first(lambda: tuple(timed())) or (),
         )
+
+    for name in names:
+        yield safe.once(
+            f"baseline {name}", partial(row, name),
+            lambda found: Kept(found.model_dump(mode="json")),
+            lambda kept: schema.Baseline.model_validate(kept.said),
+        )  # fmt: skip
 
 
 def _sizes(rivals: Rivals, rival: Rival, batch: Mapping[str, Tensor]) -> dict[str, int]:

@@ -1,15 +1,16 @@
 """How far a model can be pruned: the lowest density that loses little enough."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 
 from transformers import PreTrainedModel
 
-from prunus.drive import Drive, Job, finish
+from prunus.drive import Drive, Job, finish, known, pack, unpack
 from prunus.drive.oneshot import Oneshot
 from prunus.errors import PrunusError
 from prunus.plan import Plan
 from prunus.recipe._bracket import bisect, met
+from prunus.safe import Kept
 from prunus.select._amounts import told_points
 from prunus.select._least import least
 from prunus.task import Difference, Quality, difference
@@ -22,6 +23,9 @@ GRAIN = 100
 
 ROOM = 1.1
 """How far above its floors a budget of latency begins: its limit is corrected by what is timed."""
+
+
+BEST = "best"
 
 
 @dataclass(frozen=True)
@@ -96,25 +100,59 @@ def furthest(
     """
     grid, dense = densities(job), evaluate(job.model, "dense")
     if isinstance(drive, Oneshot):
-        job.score(Plan())
-    probes: list[Probe] = []
-    best: Furthest | None = None
+        known(job)
+    search = _Search(job, drive, evaluate, dense, max_loss)
+    bisect(grid, search.measure, max_loss, EVALUATIONS - 1)
+    if search.best is None:
+        raise _nothing(search.probes, dense, max_loss)
+    return search.found(*search.best)
 
-    def measure(density: float) -> Difference:
-        nonlocal best
-        again = job.again(job.found, job.evidence, budget=job.budget.settled(density))
-        plan = drive.run(again)
-        model = finish(again, plan)
-        quality = evaluate(model, f"density {density}")
-        probes.append(Probe(density, plan, quality, difference(quality, dense)))
-        if met(probes[-1].ahead, max_loss):
-            best = Furthest(again, plan, model, dense, ())
-        return probes[-1].ahead
 
-    bisect(grid, measure, max_loss, EVALUATIONS - 1)
-    if best is None:
-        raise _nothing(probes, dense, max_loss)
-    return replace(best, probes=tuple(probes))
+@dataclass
+class _Search:
+    """A search as it goes on; what it tried is kept, and of models the best one."""
+
+    job: Job
+    drive: Drive
+    evaluate: Callable[[PreTrainedModel, str], Quality]
+    dense: Quality
+    max_loss: float
+    probes: list[Probe] = field(default_factory=list)
+    best: tuple[Job, Plan, PreTrainedModel | None] | None = None
+
+    def measure(self, density: float) -> Difference:
+        """How far a density is ahead of the dense model."""
+        job, name = self.job, f"density {density}"
+        again = job.again(
+            job.found, job.evidence,
+            budget=job.budget.settled(density), safe=job.safe.within(name),
+        )  # fmt: skip
+        kept = job.safe.get(name)
+        plan, model = self._made(again, name) if kept is None else (Plan(kept.tensors), None)
+        quality = self.evaluate(model or job.model, name)  # without a model it is kept as well
+        ahead = difference(quality, self.dense)
+        if met(ahead, self.max_loss):
+            self.best = again, plan, model
+            if model is not None:
+                job.safe.put(BEST, pack(again, plan))
+        if kept is None:
+            again.safe.drop()
+            job.safe.put(name, Kept(None, plan))
+        self.probes.append(Probe(density, plan, quality, ahead))
+        return ahead
+
+    def found(self, job: Job, plan: Plan, model: PreTrainedModel | None) -> Furthest:
+        """What came of it."""
+        kept = self.job.safe.get(BEST) if model is None else None
+        if kept is not None:
+            plan, model = unpack(job, kept)
+        assert model is not None
+        return Furthest(job, plan, model, self.dense, tuple(self.probes))
+
+    def _made(self, job: Job, name: str) -> tuple[Plan, PreTrainedModel]:
+        self.job.safe.reseed(name)
+        plan = self.drive.run(job)
+        return plan, finish(job, plan)
 
 
 def _nothing(probes: Sequence[Probe], dense: Quality, max_loss: float) -> PrunusError:

@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 
 from transformers import set_seed
 
+from prunus import ranks
 from prunus.drive import Job
 from prunus.drive._modules import Tuning
 from prunus.drive._scheme import write
@@ -120,6 +121,7 @@ def _job(recipe: Recipe, chosen: Parts, quiet: bool) -> Iterator[Job]:
     """The job that a run of the recipe would begin with."""
     source = folder_of(recipe.model)
     with (
+        ranks.together(recipe.device),
         TemporaryDirectory() as name,
         logged(Path(name) / "run.log") as log,
         Bars(quiet) as bars,

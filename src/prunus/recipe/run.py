@@ -1,25 +1,23 @@
 """Carries a recipe out: prune, shrink, save, open again, measure, report."""
 
 from pathlib import Path
-from shutil import rmtree
 
 import yaml
-from transformers import set_seed
 
+from prunus import ranks
 from prunus.errors import PrunusError
-from prunus.files import folder_beside
 from prunus.measure.memory import Peak, peak_memory
+from prunus.measure.phases import Phases
 from prunus.recipe._bars import Bars
 from prunus.recipe._card import write_card
 from prunus.recipe._detail import detail
 from prunus.recipe._exports import export_all, require
 from prunus.recipe._fresh import difference
 from prunus.recipe._frontier import frontier
-from prunus.recipe._learning import checkpoints_of, claim
 from prunus.recipe._log import logged
-from prunus.recipe._model import Recipe
+from prunus.recipe._model import Recipe, Settings
 from prunus.recipe._open import folder_of, searches
-from prunus.recipe._parts import parts, resolved
+from prunus.recipe._parts import Parts, parts, resolved
 from prunus.recipe._report import Findings, report_of
 from prunus.recipe._stage import Stage
 from prunus.recipe._steps import (
@@ -32,44 +30,78 @@ from prunus.recipe._steps import (
     trim_all,
 )
 from prunus.recipe._times import time_all
+from prunus.recipe._working import alone, is_done, working
 from prunus.recipe.sensitivity import informed
-from prunus.report import Report, write
+from prunus.report import Report, read, write
 
 
-def run(recipe: Recipe, out: str | Path, quiet: bool = False) -> Report:
+def run(
+    recipe: Recipe,
+    out: str | Path,
+    quiet: bool = False,
+    resume: bool = False,
+    patience: float = 0.0,
+) -> Report:
     """Carry a recipe out.
 
     The folder appears complete, at the end: ``model/`` with its tokenizer and its card,
     ``plan.safetensors``, ``recipe.yaml`` with every default spelt out, ``report.json``,
     ``report.html``, ``run.log``; ``sensitivity.*`` where select: measured measures first; a folder
     for each export; and ``adapters/``, what :func:`prunus.checkpoint.load_adapters` puts back onto
-    the dense model, where drive: stepwise trained any.
+    the dense model, where drive: stepwise trained any. Until then everything lies in
+    ``OUT.checkpoints``, with the safe points from which a run that is cut off goes on. Of processes
+    that share the run (:mod:`prunus.ranks`) the first one alone writes, times and exports.
 
     Args:
         recipe: what to do.
         out: the run's folder; an older run there is replaced at the end.
         quiet: show no progress.
+        resume: go on from the safe points of a run that was cut off; where there are none, begin
+            at the beginning, unless the run is done already.
+        patience: seconds in which another run in ``out`` may end.
 
     Raises:
         PrunusError: whatever is wrong with the recipe, the model, the data or the budget; ``out``
-            holds something else; or what was saved is not what was measured.
+            holds something else, or another process works there; there are safe points of another
+            recipe, or nobody asked to go on from them; or what was saved is not what was measured.
     """
     out, source = Path(out), folder_of(recipe.model)
     _require_ours(out, source)
     chosen = parts(recipe)
     require(chosen, recipe.latency)
+    settings = resolved(recipe, chosen)
+    with ranks.together(recipe.device), alone(out, patience):
+        done = ranks.by_first(lambda: read(out) if resume and is_done(out, settings) else None)
+        if not ranks.number(done is not None):
+            done = _worked(recipe, chosen, settings, source, out, quiet, resume)
+        told = ranks.shared(b"" if done is None else done.model_dump_json().encode())
+    return done or Report.model_validate_json(told)
+
+
+def _worked(
+    recipe: Recipe,
+    chosen: Parts,
+    settings: Settings,
+    source: Path,
+    out: Path,
+    quiet: bool,
+    resume: bool,
+) -> Report | None:
+    """The report, of the first rank, once everything lies in the run's folder."""
     with (
-        folder_beside(out) as folder,
+        working(out, recipe, settings, resume) as (folder, safe),
         logged(folder / "run.log") as log,
         Bars(quiet) as bars,
-        peak_memory() as peak,
+        peak_memory(before=safe.told.get("peak", 0)) as peak,
     ):
-        stage = Stage(recipe, chosen, folder, out, bars, log)
-        report = _carry_out(stage, source, peak)
-        write(report, folder)
-        write_card(report, recipe, chosen.task, folder / "model", source)
+        watch = Phases(safe.told.get("seconds"))
+        stage = Stage(recipe, chosen, folder, out, bars, log, safe, watch)
+        stage.begin(resume, peak)
+        report = _carry_out(stage, settings, source, peak)
+        if report is not None:
+            write(report, folder)
+            write_card(report, recipe, chosen.task, folder / "model", source)
         log.info("done")
-    rmtree(checkpoints_of(out), ignore_errors=True)
     return report
 
 
@@ -84,50 +116,50 @@ def _require_ours(out: Path, source: Path) -> None:
         )
 
 
-def _carry_out(stage: Stage, source: Path, peak: Peak) -> Report:
-    set_seed(stage.recipe.seed)
-    settings = resolved(stage.recipe, stage.parts)
+def _carry_out(stage: Stage, settings: Settings, source: Path, peak: Peak) -> Report | None:
+    """The report, of the first rank."""
+    stage.safe.reseed("run")
     text = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
-    (stage.folder / "recipe.yaml").write_text(text, encoding="utf-8")
     stage.log.info("recipe:\n%s", text)
-    if settings["drive"].get("save") is not None:
-        claim(checkpoints_of(stage.out), text)
     opened = open_all(stage, source, searches(stage.parts))
     dense = stage.evaluate(opened.model, opened.prepared, "dense")
     opened = trim_all(stage, opened)
     stage, sensitivity = informed(stage, opened)
     cut = prune(stage, opened)
-    reloaded = save_all(stage, opened, cut)
+    reloaded = ranks.number(ranks.by_first(lambda: save_all(stage, opened, cut)) or 0.0)
     pruned = stage.evaluate(cut.model, opened.prepared, "pruned")
     qualities = dense, pruned
-    times = time_all(stage, opened, cut)
-    found = Findings(
-        settings=settings,
-        qualities=qualities,
-        detail=detail(opened.prepared, stage.recipe.evaluation, *qualities),
-        baselines=baselines(stage, opened.prepared),
-        touch_up=touched_up(stage, cut, pruned),
-        compared=compare_all(stage, opened, cut, pruned),
-        frontier=frontier(stage, cut, qualities),
-        sensitivity=sensitivity,
-        histories=cut.job.history,
-        composed=cut.job.composed,
-        models=(opened.whole, cut.model),
-        trained=cut.job.learnt,
-        claims=cut.claims,
-        cost=cut.job.cost,
-        plan=cut.plan | opened.vocab,
-        vocabulary=opened.told,
-        times=times,
-        exports=export_all(stage, opened, pruned),
-        equivalence={
-            "masked_vs_shrunk": cut.apart,
-            "dense_vs_shrunk": difference(cut.dense, cut.shrunk),
-            "reloaded_vs_shrunk": reloaded,
-        },
-        calibration=opened.calibration,
-        lengths=opened.lengths,
-        seconds=stage.watch.seconds,
-        peak=peak.bytes,
-    )
-    return report_of(stage.recipe, found)
+    compared = compare_all(stage, opened, cut, pruned)
+
+    def findings() -> Findings:
+        return Findings(
+            settings=settings,
+            qualities=qualities,
+            detail=detail(opened.prepared, stage.recipe.evaluation, *qualities),
+            baselines=baselines(stage, opened.prepared),
+            touch_up=touched_up(stage, cut, pruned),
+            compared=compared,
+            frontier=frontier(stage, cut, qualities),
+            sensitivity=sensitivity,
+            histories=cut.job.history,
+            composed=cut.job.composed,
+            models=(opened.whole, cut.model),
+            trained=cut.job.learnt,
+            claims=cut.claims,
+            cost=cut.job.cost,
+            plan=cut.plan | opened.vocab,
+            vocabulary=opened.told,
+            times=time_all(stage, opened, cut),
+            exports=export_all(stage, opened, pruned),
+            equivalence={
+                "masked_vs_shrunk": cut.apart,
+                "dense_vs_shrunk": difference(cut.dense, cut.shrunk),
+                "reloaded_vs_shrunk": reloaded,
+            },
+            calibration=opened.calibration,
+            lengths=opened.lengths,
+            seconds=stage.watch.seconds,
+            peak=peak.bytes,
+        )
+
+    return ranks.by_first(lambda: report_of(stage.recipe, findings()))

@@ -1,25 +1,28 @@
 """What each site of a recipe's model loses as its units go, everything else dense."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from transformers import set_seed
 
+from prunus import ranks
 from prunus.anatomy import anatomy
 from prunus.drive import Job, job_of
 from prunus.errors import PrunusError
 from prunus.files import write_bytes
+from prunus.held import held
 from prunus.recipe._bars import Bars
 from prunus.recipe._journal import Journal
 from prunus.recipe._log import logged
 from prunus.recipe._model import Recipe
 from prunus.recipe._open import folder_of, measures
 from prunus.recipe._parts import parts
+from prunus.recipe._place import scratch
 from prunus.recipe._sensitive import Measuring
 from prunus.recipe._stage import Stage
 from prunus.recipe._steps import Opened, open_all, trim_all
-from prunus.recipe.held import held
 from prunus.report import sensitivity_page
 from prunus.sensitivity import Sensitivity
 
@@ -57,12 +60,32 @@ def sensitivity(
     """
     _require_densities(densities)
     out, source = Path(out), folder_of(recipe.model)
-    out.mkdir(parents=True, exist_ok=True)
-    with held(out, WHAT), logged(out / "run.log") as log, Bars(quiet) as bars:
-        stage = Stage(recipe, parts(recipe), out, out, bars, log)
+    with (
+        ranks.together(recipe.device),
+        _place(out) as folder,
+        logged(folder / "run.log") as log,
+        Bars(quiet) as bars,
+    ):
+        stage = Stage(recipe, parts(recipe), folder, out, bars, log)
         set_seed(recipe.seed)
         opened = trim_all(stage, open_all(stage, source, WHAT))
         return _measured(stage, opened, densities, minutes, metric)
+
+
+@contextmanager
+def _place(out: Path) -> Iterator[Path]:
+    """The folder, which the first rank holds; the others have a copy of what was measured."""
+    journal = f"{WHAT}.jsonl"
+    if ranks.first():
+        out.mkdir(parents=True, exist_ok=True)
+        with held(out / f".{WHAT}.lock", f"{out}: a {WHAT}"):
+            known = out / journal
+            ranks.shared(known.read_bytes() if known.exists() else b"")
+            yield out
+    else:
+        with scratch(out) as folder:
+            write_bytes(folder / journal, ranks.shared(b""))
+            yield folder
 
 
 def informed(stage: Stage, opened: Opened) -> tuple[Stage, Sensitivity | None]:

@@ -1,15 +1,20 @@
 """What a pruned model learns: the dense model's answers, batch by batch."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from prunus.errors import PrunusError
+from prunus.files import write_bytes
 from prunus.probe import Teacher
 from prunus.probe.loss import Batch, samples_of
 from prunus.recover import Pruned, Trained
+from prunus.safe import Kept
+
+LOSSES = "losses"
 
 
 class Lessons:
@@ -36,6 +41,14 @@ class Lessons:
             loss = self._teacher(model, batch) / samples_of(batch)
         self._losses.append(loss.detach())
         return loss
+
+    def save(self, path: Path) -> None:
+        """Write the losses so far."""
+        write_bytes(path, Kept(None, {LOSSES: torch.stack(self._losses)}).encoded())
+
+    def load(self, path: Path) -> None:
+        """Go on after those."""
+        self._losses = list(Kept.read(path).tensors[LOSSES])
 
     def told(self, percent: int) -> None:
         """So much is over."""

@@ -50,6 +50,12 @@ class Reader:
         return bias.detach() if isinstance(bias, Tensor) else None
 
     @property
+    def parameters(self) -> list[Tensor]:
+        """What a repair may write to: those of the reader, and of what puts its units out."""
+        modules = map(self.student.get_submodule, [self.site.reader, *self.site.producers])
+        return [parameter for module in modules for parameter in module.parameters()]
+
+    @property
     def tile(self) -> int:
         """Inputs of one unit."""
         return len(self.stays) // self.site.units

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
@@ -11,6 +11,7 @@ from prunus.errors import PrunusError
 from prunus.probe.loss import Batch
 from prunus.recover._repair import Repair
 from prunus.registry import Part
+from prunus.safe import SafePoints
 
 
 def _unseen(_what: str, _done: int, _of: int) -> None:
@@ -29,6 +30,7 @@ class Pruned:
         computing: opens the context of every forward pass.
         step: told of progress: (what, done, of).
         adapt: adapters that the student shall learn by; they are merged into it.
+        safe: what was found, and outlives the process.
     """
 
     student: Any
@@ -38,6 +40,7 @@ class Pruned:
     computing: Callable[[], AbstractContextManager] = nullcontext
     step: Callable[[str, int, int], None] = _unseen
     adapt: Adaptation | None = None
+    safe: SafePoints = field(default_factory=SafePoints)
 
 
 @dataclass(frozen=True)

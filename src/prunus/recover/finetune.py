@@ -68,7 +68,7 @@ class Finetune(TouchUp):
             PrunusError: nothing would learn, the loss is not finite, or adapters are asked for
                 twice.
         """
-        from prunus.trainer import Pace, train  # takes seconds to import
+        from prunus.trainer import Checkpoints, Pace, train  # takes seconds to import
 
         part = self.adaptation(pruned.adapt)
         holding = held if part is None else masked
@@ -76,6 +76,8 @@ class Finetune(TouchUp):
         pace = Pace(
             self._steps(len(lessons.batches)), self._seconds, self.warmup_ratio, lessons.told
         )
+        saved = pruned.safe.training("finetune")
+        others = {"lessons.safetensors": lessons}
         with (
             TemporaryDirectory() as folder,
             seeded(self.seed),
@@ -92,6 +94,7 @@ class Finetune(TouchUp):
                 learning_rate=self.learning_rate or RATES["lora" if part else self.train],
                 weight_decay=WEIGHT_DECAY, seed=self.seed, use_cpu=lessons.device == "cpu",
                 groups=groups(pruned.student),
+                checkpoints=saved and Checkpoints(saved, pruned.safe, others),
             )  # fmt: skip
         what = self.train.replace("_", " ")
         if pruned.adapt is not None:

@@ -2,17 +2,16 @@
 
 import logging
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from prunus.errors import PrunusError
-from prunus.files import clear
 from prunus.recipe._parts import parts, resolved
+from prunus.recipe._working import differing, is_done
 from prunus.recipe.run import run
-from prunus.study._locks import row_lock
 from prunus.study._result import REPORT, result
 from prunus.study._row import Row
+
+PATIENCE = 60.0
+"""Seconds in which the worker of a study that was killed has ended itself."""
 
 
 def is_finished(row: Row, out: Path) -> bool:
@@ -27,12 +26,9 @@ def is_finished(row: Row, out: Path) -> bool:
             recipe.
     """
     folder, settings = out / row.name, resolved(row.recipe, parts(row.recipe))
-    if not (folder / REPORT).is_file():
-        return False
-    there: dict[str, Any] = yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8"))
-    if there == settings:
-        return True
-    other = sorted(key for key in there | settings if there.get(key) != settings.get(key))
+    if not (folder / REPORT).is_file() or is_done(folder, settings):
+        return (folder / REPORT).is_file()
+    other = differing(folder, settings)
     raise PrunusError(
         f"{folder} holds the run of a recipe with another {', '.join(other)}; remove that folder,"
         " rename the row, or choose another --out"
@@ -53,13 +49,11 @@ def carry_out(row: Row, out: Path, log: logging.Logger, quiet: bool) -> str:
     """
     folder = out / row.name
     try:
-        with row_lock(folder):
-            if not is_finished(row, out):
-                clear(folder)
-                log.info("%s started", row.name)
-                run(row.recipe, folder, quiet)
-                log.info("%s finished", row.name)
-            result(row, folder)
+        if not is_finished(row, out):
+            log.info("%s started", row.name)
+            run(row.recipe, folder, quiet, resume=True, patience=PATIENCE)
+            log.info("%s finished", row.name)
+        result(row, folder)
     except Exception as error:  # whatever one row raises, the others shall run
         log.exception("%s failed", row.name)
         own = isinstance(error, PrunusError)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from prunus.errors import PrunusError
+from prunus.held import held
 from prunus.recipe._log import logged
-from prunus.recipe.held import held
 from prunus.study._apart import Event, apart
 from prunus.study._board import Board
 from prunus.study._chosen import chosen
@@ -61,7 +61,7 @@ def study(
     turn = chosen(rows, only)
     out.mkdir(parents=True, exist_ok=True)
     failed, known = dict[str, str](), dict[str, Result]()
-    with held(out, "study"):
+    with held(out / ".study.lock", f"{out}: a study"):
         finished = _finished(rows, out)
         turn = [row for row in turn if row.name not in finished]
         events = apart(turn, out, out / LOG, workers) if workers else _here(turn, out, quiet)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PretrainedConfig
 
+from prunus import ranks
 from prunus.errors import PrunusError, unknown
 from prunus.probe._device import device_of
 from prunus.task._changes import Answer, Asked, Change, Changes, changed
@@ -182,6 +183,9 @@ class Prepared(ABC, Generic[Rows]):
     ) -> Quality:
         """The quality of a model on a split.
 
+        Where several processes share the run, each asks its share of the batches, and all know the
+        quality on the whole split.
+
         Args:
             model: ``model(**batch)`` gives ``outputs``; it is run in evaluation mode and left in
                 the mode it was in.
@@ -196,7 +200,8 @@ class Prepared(ABC, Generic[Rows]):
         batches = self.batches(split, batch_size, limit)
         with evaluating(model):
             shown = progress(batches) if progress else batches
-            answers = [row for batch in shown for row in self._answers(model, batch)]
+            mine = {at: self._answers(model, batch) for at, batch in ranks.own(enumerate(shown))}
+        answers = [row for batch in ranks.collected(mine) for row in batch]
         if not all(row.isfinite().all() for row in answers):
             raise PrunusError(f"the model's outputs on {split!r} are not finite: is it broken?")
         return self._judge(split, [answers[i] for i in batches.order.argsort().tolist()])
@@ -222,13 +227,14 @@ class Prepared(ABC, Generic[Rows]):
         """
         total, count, device = 0.0, 0, device_of(model)
         with evaluating(model):
-            for batch in self.batches(split, batch_size, limit):
+            for batch in ranks.own(self.batches(split, batch_size, limit)):
                 lost = model(**{name: value.to(device) for name, value in batch.items()}).loss
                 if lost is None:
                     raise PrunusError(f"a {type(model).__name__} gives no loss of its own")
                 count += self._terms(batch)
                 total += self._terms(batch) * float(lost)
-        return total / count
+        sums = ranks.total({"loss": torch.tensor(total).double(), "terms": torch.tensor(count)})
+        return float(sums["loss"]) / int(sums["terms"])
 
     def _terms(self, batch: Batch) -> int:
         """How many terms a model's loss on a batch is the mean of: the examples."""

@@ -1,0 +1,114 @@
+"""The training loop: transformers' Trainer, which takes seconds to import; so import this late."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel, TrainerCallback, TrainingArguments
+from transformers.trainer_callback import PrinterCallback, ProgressCallback
+
+from prunus.trainer._guest import Attached, Guest
+from prunus.trainer._loop import Loop, Loss
+from prunus.trainer._pace import Pace, Stop
+from prunus.trainer._saving import Checkpoints, Saving
+
+__all__ = ["Checkpoints", "Pace", "train"]
+ENDLESS = 10**9
+"""Steps of a training that only the clock ends."""
+
+
+class Bar(ProgressCallback):
+    """The Trainer's progress bar, without the raw log lines."""
+
+    def on_log(self, *_: Any, **__: Any) -> None:
+        """Print nothing."""
+
+
+def train(
+    model: PreTrainedModel,
+    data: Any,
+    collate: Callable[[list[Any]], Mapping[str, Any]],
+    folder: str | Path,
+    *,
+    loss: Loss | None = None,
+    pace: Pace | None = None,
+    bar: bool = False,
+    enter: Callable[[Any, int, int], Attached] | None = None,
+    optimizer: tuple[type[torch.optim.Optimizer], dict[str, Any]] | None = None,
+    told: Callable[[int, int], None] = lambda done, of: None,
+    checkpoints: Checkpoints | None = None,
+    groups: Sequence[Mapping[str, Any]] = (),
+    callbacks: Sequence[TrainerCallback] = (),
+    **settings: Any,
+) -> float:
+    """Train a model in place.
+
+    Args:
+        model: only what requires gradients changes; the configuration does not.
+        data: examples, anything with a length and places.
+        collate: makes a batch of examples.
+        folder: for what the Trainer may write.
+        loss: of the model on a batch; None is the model's own.
+        pace: when it ends, and the learning rates until then; None leaves both to ``settings``.
+        bar: show a progress bar.
+        enter: makes a guest of the training from its optimizer, its steps, and those of an epoch.
+        optimizer: a class and its settings; None is AdamW.
+        told: where there is a guest, is told of the steps that are done, and of how many.
+        checkpoints: where the training is saved, and taken up again if it was; None nowhere.
+        groups: parameter groups of the optimizer, with settings such as a learning rate of their
+            own; all other parameters have those of the training.
+        callbacks: of transformers' Trainer.
+        **settings: of transformers' ``TrainingArguments``.
+
+    Returns:
+        The mean loss of all steps.
+    """
+    arguments = TrainingArguments(
+        output_dir=str(folder if checkpoints is None else checkpoints.folder),
+        max_steps=settings.pop("max_steps", ENDLESS if pace else -1),
+        dataloader_pin_memory=torch.cuda.is_available(),
+        remove_unused_columns=settings.pop("remove_unused_columns", loss is None),
+        disable_tqdm=not bar,
+        logging_strategy="no",
+        save_strategy="no",
+        save_total_limit=2,
+        report_to="none",
+        **settings,
+    )
+    start = None if checkpoints is None else checkpoints.last
+    called: list[Any] = [*callbacks, *([] if pace is None else [Stop(pace)])]
+    guest = None if enter is None else Guest(enter, told, start)
+    if guest is not None:
+        called.append(guest)
+    saving = None if checkpoints is None else Saving(checkpoints, pace)
+    if saving is not None:
+        called.append(saving)  # the last one: what it writes says that a checkpoint is whole
+    with _unmarked(model):
+        loop = Loop(
+            loss=loss, pace=pace, order=guest and guest.order, model=model, args=arguments,
+            data_collator=collate, train_dataset=data, callbacks=called,
+            optimizer_cls_and_kwargs=optimizer, groups=groups,
+        )  # fmt: skip
+        for printing in (PrinterCallback, ProgressCallback):
+            loop.remove_callback(printing)
+        if bar:
+            loop.add_callback(Bar)
+        if saving is not None:
+            saving.loop = loop
+        loop.train(resume_from_checkpoint=start and str(start))
+        return float(loop.sums[0]) / max(1, loop.state.global_step)
+
+
+@contextmanager
+def _unmarked(model: PreTrainedModel) -> Iterator[None]:
+    """The Trainer leaves marks on a model, and on its configuration, which is saved with it."""
+    said, attributes = dict(vars(model.config)), set(vars(model))
+    try:
+        yield
+    finally:
+        for name in vars(model).keys() - attributes:
+            delattr(model, name)
+        vars(model.config).clear()
+        vars(model.config).update(said)
