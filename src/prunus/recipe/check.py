@@ -3,9 +3,11 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from transformers import PreTrainedModel
 
+from prunus import tracking
 from prunus.anatomy import anatomy, known
 from prunus.checkpoint import outline
 from prunus.drive import Drive, Job, cost_of, job_of
@@ -123,6 +125,7 @@ def check(recipe: Recipe) -> Preview:
     """
     chosen, data = parts(recipe), recipe.calibration
     require(chosen, recipe.latency)
+    tracking.require(recipe.track)
     source, model = _opened(recipe, chosen)
     processor = processor_of(chosen.task, source)
     prepared = data_of(recipe, chosen, model, processor, searches(chosen))

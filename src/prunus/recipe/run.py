@@ -1,5 +1,6 @@
 """Carries a recipe out: prune, shrink, save, open again, measure, report."""
 
+from functools import partial
 from pathlib import Path
 
 import yaml
@@ -33,6 +34,9 @@ from prunus.recipe._times import time_all
 from prunus.recipe._working import alone, is_done, working
 from prunus.recipe.sensitivity import informed
 from prunus.report import Report, read, write
+from prunus.tracking import Values, tell, tracked
+
+TRACKING = "tracking"
 
 
 def run(
@@ -46,11 +50,12 @@ def run(
 
     The folder appears complete, at the end: ``model/`` with its tokenizer and its card,
     ``plan.safetensors``, ``recipe.yaml`` with every default spelt out, ``report.json``,
-    ``report.html``, ``run.log``; ``sensitivity.*`` where select: measured measures first; a folder
-    for each export; and ``adapters/``, what :func:`prunus.checkpoint.load_adapters` puts back onto
-    the dense model, where drive: stepwise trained any. Until then everything lies in
-    ``OUT.checkpoints``, with the safe points from which a run that is cut off goes on. Of processes
-    that share the run (:mod:`prunus.ranks`) the first one alone writes, times and exports.
+    ``report.html``, ``run.log``; ``tracking/`` where something tracks; ``sensitivity.*`` where
+    select: measured measures first; a folder for each export; and ``adapters/``, what
+    :func:`prunus.checkpoint.load_adapters` puts back onto the dense model, where drive: stepwise
+    trained any. Until then everything lies in ``OUT.checkpoints``, with the safe points from which
+    a run that is cut off goes on. Of processes that share the run (:mod:`prunus.ranks`) the first
+    one alone writes, times and exports.
 
     Args:
         recipe: what to do.
@@ -93,6 +98,7 @@ def _worked(
         logged(folder / "run.log") as log,
         Bars(quiet) as bars,
         peak_memory(before=safe.told.get("peak", 0)) as peak,
+        tracked(recipe.track, folder / TRACKING, out.name, settings),
     ):
         watch = Phases(safe.told.get("seconds"))
         stage = Stage(recipe, chosen, folder, out, bars, log, safe, watch)
@@ -101,8 +107,18 @@ def _worked(
         if report is not None:
             write(report, folder)
             write_card(report, recipe, chosen.task, folder / "model", source)
+            tell(partial(_summary, report))
         log.info("done")
     return report
+
+
+def _summary(report: Report) -> Values:
+    """What a run comes to, in numbers."""
+    speedups = {f"speedup/{one.runtime}/{one.batch}": one.speedup for one in report.latency_ms}
+    seconds = {f"seconds/{phase}": spent for phase, spent in report.seconds.model_dump().items()}
+    sizes = {"params": report.params, "bytes": report.bytes, "flops": report.flops}
+    shares = {f"density/{what}": pair.pruned / pair.dense for what, pair in sizes.items()}
+    return {**speedups, **seconds, **shares}
 
 
 def _require_ours(out: Path, source: Path) -> None:

@@ -3,16 +3,22 @@
 import json
 from pathlib import Path
 
+from prunus import ranks
 from prunus.networks._fresh import Fresh
 from prunus.networks._network import Network
 from prunus.recipe._model import Settings, TrainRecipe
 from prunus.recipe._parts import build
 from prunus.registry import names, parse
 from prunus.task import train as fine_tune
+from prunus.tracking import tracked
+
+TRACKING = "tracking"
 
 
 def train(recipe: TrainRecipe, out: str | Path, quiet: bool = False) -> list[str]:
     """Fine-tune and save; the folder appears complete, at the end.
+
+    What tracks, writes into ``OUT.tracking`` meanwhile, which is ``OUT/tracking`` in the end.
 
     Args:
         recipe: what to do.
@@ -26,7 +32,11 @@ def train(recipe: TrainRecipe, out: str | Path, quiet: bool = False) -> list[str
         PrunusError: see :func:`prunus.task.train`.
     """
     task, training = build("task", recipe.task), build("training", recipe.training)
-    folder = fine_tune(_source(recipe.model), task, training, out, quiet)
+    live = Path(out).with_name(f"{Path(out).name}.{TRACKING}")
+    with tracked(recipe.track, live, Path(out).name, recipe.model_dump(mode="json")):
+        folder = fine_tune(_source(recipe.model), task, training, out, quiet)
+    if live.exists() and ranks.first():
+        live.replace(folder / TRACKING)
     record = json.loads((folder / "training.json").read_text(encoding="utf-8"))
     return [*_looked(record, training.eval_split), *_judged(record["quality"])]
 

@@ -9,6 +9,7 @@ import torch
 from transformers import PreTrainedModel, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
+from prunus.tracking._logs import Logs, logging
 from prunus.trainer._guest import Attached, Guest
 from prunus.trainer._loop import Loop, Loss
 from prunus.trainer._pace import Pace, Stop
@@ -71,14 +72,14 @@ def train(
         dataloader_pin_memory=torch.cuda.is_available(),
         remove_unused_columns=settings.pop("remove_unused_columns", loss is None),
         disable_tqdm=not bar,
-        logging_strategy="no",
+        **logging(),
         save_strategy="no",
         save_total_limit=2,
         report_to="none",
         **settings,
     )
     start = None if checkpoints is None else checkpoints.last
-    called: list[Any] = [*callbacks, *([] if pace is None else [Stop(pace)])]
+    called: list[Any] = [*callbacks, Logs(), *([] if pace is None else [Stop(pace)])]
     guest = None if enter is None else Guest(enter, told, start)
     if guest is not None:
         called.append(guest)
