@@ -37,6 +37,26 @@ def keep(path: Path, data: bytes) -> None:
         ) from None
 
 
+def read_bytes(path: Path, most: int) -> bytes:
+    """All of a file that may come from anywhere.
+
+    Raises:
+        PrunusError: it is no file, cannot be read, or is larger than ``most`` bytes.
+    """
+    try:
+        if not path.is_file():
+            raise PrunusError(f"{path} is no file")
+        with path.open("rb") as file:
+            data = file.read(most + 1)
+    except (OSError, ValueError) as error:
+        if isinstance(error, PrunusError):
+            raise
+        raise PrunusError(f"{path} cannot be read ({error})") from None
+    if len(data) > most:
+        raise PrunusError(f"{path} is larger than {most:,} bytes, which is no such file")
+    return data
+
+
 def write_bytes(path: Path, data: bytes) -> None:
     """Write a file so that ``path`` holds the old content or all of the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -5,21 +5,27 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from math import prod
 from pathlib import Path
+from typing import Any
 
 import numpy
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from prunus import ranks
+from prunus import headers, ranks
 from prunus.errors import PrunusError
 from prunus.files import write_bytes
+from prunus.formats import Format
+from prunus.notation import load_json
 from prunus.site import Site
 
-FORMAT = 2
-WHOLE = 1
-"""The format whose masks had a byte for each unit."""
+
+def _whole(said: dict[str, Any]) -> dict[str, Any]:
+    """Of format 1, whose masks had a byte for each unit; as JSON it was what it is."""
+    return said if "sites" in said else {**said, "shapes": None}
+
+
+FORMAT = Format("plan", 2, {1: _whole})
 
 
 class Plan(Mapping[str, Tensor]):
@@ -144,7 +150,7 @@ class Plan(Mapping[str, Tensor]):
             return
         tensors = {name: pack(mask) for name, mask in self.items()}
         shapes = {name: list(mask.shape) for name, mask in self.items()}
-        told = {"format": FORMAT, "model": self.model, "shapes": shapes}
+        told = {"format": FORMAT.version, "model": self.model, "shapes": shapes}
         meta = {"prunus": json.dumps(told)}
         write_bytes(path, save(tensors, metadata=meta))
 
@@ -158,8 +164,9 @@ class Plan(Mapping[str, Tensor]):
         path = Path(path)
         try:
             return cls._from_json(path) if path.suffix == ".json" else cls._from_tensors(path)
-        except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
-            raise PrunusError(f"{path}: not a readable plan ({error})") from None
+        except (ValueError, LookupError, TypeError, AttributeError, RuntimeError) as error:
+            why = str(error).removeprefix(f"{path}: ")
+            raise PrunusError(f"{path}: not a readable plan ({why})") from None
 
     def _json(self) -> str:
         sites = {
@@ -169,28 +176,33 @@ class Plan(Mapping[str, Tensor]):
             }
             for name, mask in self.items()
         }
-        return json.dumps({"format": FORMAT, "model": self.model, "sites": sites}, indent=1)
+        return json.dumps({"format": FORMAT.version, "model": self.model, "sites": sites}, indent=1)
 
     @classmethod
     def _from_json(cls, path: Path) -> "Plan":
-        data = json.loads(path.read_text(encoding="utf-8"))
-        _known(data["format"])
-        masks = {
-            name: torch.tensor([int(bit) for bit in site["keep"]]).bool().reshape(site["shape"])
-            for name, site in data["sites"].items()
-        }
-        return cls(masks, data["model"])
+        said = FORMAT.read(path)
+        masks = {name: _bits(own["keep"], own["shape"]) for name, own in said["sites"].items()}
+        return cls(masks, str(said["model"]))
 
     @classmethod
     def _from_tensors(cls, path: Path) -> "Plan":
-        with safe_open(path, framework="pt") as file:
-            meta = json.loads((file.metadata() or {})["prunus"])
-            _known(meta["format"])
-            held = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        if meta["format"] == WHOLE:
-            return cls(held, meta["model"])
-        shapes = meta["shapes"]
-        return cls({name: unpack(held[name], shapes[name]) for name in shapes}, meta["model"])
+        metadata = headers.header(path).metadata
+        said = FORMAT.current(load_json(metadata["prunus"]))
+        held, shapes, model = headers.read(path), said["shapes"], str(said["model"])
+        if shapes is None:
+            return cls(held, model)
+        return cls({name: unpack(held[name], shapes[name]) for name in shapes}, model)
+
+
+def _bits(text: str, shape: Sequence[int]) -> Tensor:
+    """The mask that a text of 0 and 1 says.
+
+    Raises:
+        ValueError: it says something else.
+    """
+    if set(text) - {"0", "1"}:
+        raise ValueError("keep: expected a text of 0 and 1")
+    return torch.tensor([bit == "1" for bit in text], dtype=torch.bool).reshape(shape)
 
 
 def pack(mask: Tensor) -> Tensor:
@@ -205,15 +217,10 @@ def unpack(bits: Tensor, shape: Sequence[int]) -> Tensor:
         ValueError: there are not as many bits.
     """
     count = prod(shape)
-    if bits.numel() != -(-count // 8):
+    if min(shape, default=0) < 0 or bits.numel() != -(-count // 8):
         raise ValueError(f"{8 * bits.numel()} bits for a mask of {_grid(tuple(shape))}")
     flat = numpy.unpackbits(bits.numpy(), count=count)
     return torch.from_numpy(flat).bool().reshape(tuple(shape))
-
-
-def _known(version: int) -> None:
-    if version not in (WHOLE, FORMAT):
-        raise ValueError(f"format {version}, this prunus reads formats {WHOLE} and {FORMAT}")
 
 
 def _grid(shape: tuple[int, ...]) -> str:

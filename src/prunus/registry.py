@@ -104,7 +104,7 @@ def _outside(name: str) -> type[Part]:
     module, _, attribute = name.partition(":")
     try:
         found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError, TypeError) as error:
+    except Exception as error:  # a module may raise anything as it is imported
         raise PrunusError(f"{name!r}: {error}; the form is package.module:Class") from None
     if not (isinstance(found, type) and issubclass(found, Part)):
         raise PrunusError(f"{name!r} is not a class derived from prunus.registry.Part")

@@ -1,13 +1,15 @@
 """What the answers lose as one site's units go and all else stays: a table that was measured."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import ConfigDict, Field, JsonValue, ValidationError
 
 from prunus.errors import PrunusError
+from prunus.formats import Format
 from prunus.registry import Part
 
+FORMAT = Format("table of sensitivities")
 Count = Annotated[int, Field(ge=0)]
 
 
@@ -69,7 +71,7 @@ class Sensitivity(_Value):
         sites: in the order of the model.
     """
 
-    format: Literal[1] = 1
+    format: int = FORMAT.version
     model: str
     weights: str
     task: str
@@ -94,7 +96,7 @@ class Sensitivity(_Value):
         if not path.is_file():
             raise PrunusError(f"{path} is not there; `prunus sensitivity` writes it")
         try:
-            return cls.model_validate_json(path.read_bytes())
+            return cls.model_validate(FORMAT.read(path))
         except ValidationError as error:
             raise PrunusError(f"{path} is no table of sensitivities: {error}") from None
 

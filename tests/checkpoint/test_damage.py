@@ -133,7 +133,7 @@ def change_config(folder, **changes):
     ("changes", "message"),
     [
         ({"architectures": ["PrunusBertForNothing"]}, "no class 'PrunusBertForNothing'"),
-        ({"prunus": {"format": 3, "kept": {}}}, "checkpoint format 3; this prunus reads 1 and 2"),
+        ({"prunus": {"format": 3, "kept": {}}}, "format 3 and was written by a newer prunus"),
         ({"prunus": {"format": 1, "kept": {"x:heads": 1}}}, "names site 'x:heads'"),
         ({"prunus": {"format": 1, "kept": {}}}, "mismatch"),
     ],

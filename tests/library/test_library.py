@@ -135,7 +135,7 @@ def test_another_format_is_told(library, told):
     about = json.dumps({"format": 7, "key": key().parts()})
     save_file(load_file(path), path, {"prunus": about})
     assert library.find(key()) is None
-    assert "format 7; this prunus reads format 1" in told[0]
+    assert "format 7 and was written by a newer prunus" in told[0]
 
 
 def test_finding_marks_as_used(library):

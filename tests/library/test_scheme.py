@@ -72,7 +72,7 @@ def test_an_edited_one_that_says_one_thing_is_taken_and_told(path, change):
         (_more, "configurations have a:heads at 0.25, 0.5, 0.75, its modules at 0.25, 0.5;"),
         (_one, "configurations have b:heads at 0.25, its modules at 0.5;"),
         (_modules, "configurations have c:heads at no density, its modules at 0.5;"),
-        (lambda said: said.update(format=2), "a scheme of format 2; this prunus reads format 1"),
+        (lambda said: said.update(format=2), "this scheme has format 2 and was written by a newer"),
         (lambda said: said.update(modules=[1]), "no scheme; expected a list of {site: density}"),
         (lambda said: said.update(configurations=3), "no scheme; expected"),
         (lambda said: said.update(configurations=[{}, 3]), "no scheme; expected"),

@@ -6,7 +6,7 @@ import yaml
 from prunus.errors import PrunusError
 from prunus.recipe import Grid, Latency, read, read_task, read_training, shipped
 from prunus.recipe._parts import parts, resolved
-from prunus.recipe._yaml import line, load
+from prunus.notation import line, load
 from prunus.study import read_sheet
 
 LEAST = {"model": "m", "task": {"name": "glue", "subset": "sst2"}}

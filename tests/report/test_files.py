@@ -35,5 +35,5 @@ def test_a_folder_without_a_report_is_told(tmp_path):
 
 def test_a_broken_report_is_told(tmp_path):
     (tmp_path / "report.json").write_text('{"model": 1')
-    with pytest.raises(PrunusError, match="is not a report"):
+    with pytest.raises(PrunusError, match="not readable JSON"):
         read(tmp_path)

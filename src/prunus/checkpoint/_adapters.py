@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from prunus import headers
 from prunus.adapt import ADAPTER, adapted, factors
 from prunus.anatomy._tensors import Tensors
 from prunus.checkpoint._files import require_ours, seal, verify
@@ -19,12 +19,12 @@ from prunus.checkpoint._whole import align
 from prunus.digest import digest
 from prunus.errors import PrunusError
 from prunus.files import folder_beside
+from prunus.foreign import opening
+from prunus.formats import Format
 from prunus.plan import Plan
 from prunus.site import Site
 
-FORMAT = 2
-READS = (1, FORMAT)
-"""Formats that can be read; 1 knows no grids."""
+FORMAT = Format("folder of adapters", 2, {1: lambda said: {**said, "grids": {}}})
 RECORD, TENSORS = "adapters.json", "adapters.safetensors"
 PLACES = f".{ADAPTER}.places"
 """Where the blocks of an adapter lie, which is saved as bits."""
@@ -68,7 +68,12 @@ def save_adapters(
     name = getattr(base.config, "_name_or_path", "")
     with folder_beside(folder) as fresh:
         save_file(tensors, fresh / TENSORS)
-        record = {"format": FORMAT, "base": name, "sha256": fingerprint(base), **start.save(fresh)}
+        record = {
+            "format": FORMAT.version,
+            "base": name,
+            "sha256": fingerprint(base),
+            **start.save(fresh),
+        }
         (fresh / RECORD).write_text(json.dumps(record, indent=1), encoding="utf-8")
         seal(fresh)
 
@@ -91,12 +96,9 @@ def load_adapters(base: PreTrainedModel, folder: str | Path) -> PreTrainedModel:
             f"{folder} was trained on other weights: those of {record['base'] or 'its base'!r},"
             f" which this {type(base).__name__} does not hold"
         )
-    try:
+    with opening(folder):
         model = Start.load(folder, record).on(base)
-        tensors = load_file(folder / TENSORS)
-    except (OSError, SafetensorError) as error:
-        raise PrunusError(f"{folder}: not readable ({error})") from None
-    model.load_state_dict(tensors, strict=False)
+        model.load_state_dict(headers.read(folder / TENSORS), strict=False)
     align(model)
     return model
 
@@ -132,11 +134,7 @@ def _tensors(model: nn.Module) -> dict[str, Tensor]:
 
 def _read(folder: Path) -> dict[str, Any]:
     try:
-        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        known = record["format"]
-        wanted = record | {key: record[key] for key in ("base", "sha256", "adapters")}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        record = FORMAT.read(folder / RECORD)
+        return record | {key: record[key] for key in ("base", "sha256", "adapters")}
+    except (ValueError, KeyError) as error:
         raise PrunusError(f"{folder} holds no adapters: {RECORD}: {error}") from None
-    if known not in READS:
-        raise PrunusError(f"{folder}: format {known}; this prunus reads {READS}: install a newer")
-    return wanted

@@ -9,12 +9,13 @@ from transformers import PreTrainedModel
 from prunus.anatomy import family_of
 from prunus.auto import config_class
 from prunus.checkpoint._files import seal, verify
-from prunus.checkpoint._packed import FORMAT as PACKED
 from prunus.checkpoint._packed import unpacked
 from prunus.checkpoint._plain import plain_config, stock_of
+from prunus.checkpoint._record import checked
 from prunus.checkpoint._whole import Whole
 from prunus.edit import own_classes, reshape
 from prunus.errors import PrunusError
+from prunus.foreign import require_sound
 
 NOTHING = {"format": 1, "kept": {}}
 
@@ -30,20 +31,16 @@ class Pruned(Whole):
             stock.__init__(config, *args, **kwargs)
         finally:
             config.__class__ = self.config_class
-        record = getattr(config, "prunus", None) or NOTHING
-        if record["format"] not in (NOTHING["format"], PACKED):
-            raise PrunusError(
-                f"checkpoint format {record['format']}; this prunus reads {NOTHING['format']} and"
-                f" {PACKED}: install the prunus that wrote it"
-            )
-        if record["kept"]:
-            reshape(self, record["kept"])
+        kept = checked(getattr(config, "prunus", None) or NOTHING)["kept"]
+        if kept:
+            reshape(self, kept)
 
     @classmethod
     def from_pretrained(cls, path: Any, *args: Any, **kwargs: Any) -> Any:
         """As in transformers, but damage and missing tensors are errors."""
         if path is not None and Path(path).is_dir():
             verify(Path(path))
+            require_sound(Path(path))
         return super().from_pretrained(path, *args, **kwargs)
 
     @classmethod

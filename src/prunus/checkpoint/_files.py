@@ -7,8 +7,11 @@ from pathlib import Path
 
 from prunus.errors import PrunusError
 from prunus.files import write_bytes
+from prunus.formats import Format
+from prunus.notation import read_json
 
 SEAL = "prunus.json"
+FORMAT = Format("seal of a checkpoint")
 
 
 def require_ours(folder: Path, mark: str, fault: str) -> None:
@@ -30,7 +33,7 @@ def require_ours(folder: Path, mark: str, fault: str) -> None:
 def seal(folder: Path) -> None:
     """Write the hashes of every tensor file in a checkpoint's folder."""
     tensors = {path.name: _hash(path) for path in sorted(folder.glob("*.safetensors"))}
-    data = {"format": 1, "prunus": version("prunus"), "sha256": tensors}
+    data = {"format": FORMAT.version, "prunus": version("prunus"), "sha256": tensors}
     write_bytes(folder / SEAL, json.dumps(data, indent=1).encode())
 
 
@@ -43,7 +46,7 @@ def verify(folder: Path) -> None:
     if not (folder / SEAL).exists():
         return
     try:
-        sealed = dict(json.loads((folder / SEAL).read_text(encoding="utf-8"))["sha256"])
+        sealed = dict(FORMAT.current(read_json(folder / SEAL))["sha256"])
     except (ValueError, KeyError, TypeError) as error:
         raise PrunusError(f"{folder / SEAL}: not readable ({error})") from None
     for name, expected in sealed.items():

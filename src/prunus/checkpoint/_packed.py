@@ -6,16 +6,16 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from prunus import plan
+from prunus import headers, plan
+from prunus.checkpoint._record import FORMAT
 from prunus.edit.blocks import alive, block_of, joined, tiles
 from prunus.errors import PrunusError
+from prunus.foreign import PACKED, ROOM
 
-FORMAT = 2
 LIVE = ".live"
 """What the name of a weight gets behind it, to be that of its blocks' bits."""
 
@@ -49,7 +49,7 @@ def pack(folder: Path) -> None:
         )
     path = folder / "config.json"
     config = json.loads(path.read_text(encoding="utf-8"))
-    config["prunus"] |= {"format": FORMAT, "packed": record}
+    config["prunus"] |= {"format": FORMAT.version, "packed": record}
     path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
@@ -64,7 +64,15 @@ def unpacked(files: Iterable[str], record: Mapping[str, Mapping[str, Any]]) -> d
     Raises:
         PrunusError: a file does not hold what the record tells of.
     """
-    held = {name: tensor for path in files for name, tensor in load_file(path).items()}
+    held = {name: tensor for path in files for name, tensor in headers.read(Path(path)).items()}
+    stored, wanted = (sum(own) for own in (
+        (tensor.numel() for tensor in held.values()),
+        (prod(told["shape"]) for told in record.values()),
+    ))  # fmt: skip
+    if wanted > PACKED * stored + ROOM:
+        raise PrunusError(
+            f"{wanted:,} packed weights in {stored:,} values: no weights of a network"
+        )
     for name, told in record.items():
         try:
             bits, blocks = held.pop(name + LIVE), held[name]
@@ -81,10 +89,9 @@ def _block(tensor: Tensor) -> tuple[int, int] | None:
 
 def _pack(path: Path) -> Record:
     """Write a file anew, unless it stays as it is; which of its weights are packed, and how."""
-    with safe_open(path, "pt") as file:
-        metadata = file.metadata()
+    metadata = dict(headers.header(path).metadata)
     record: Record = {}
-    held = load_file(path)
+    held = headers.read(path)
     for name, tensor in list(held.items()):
         block = _block(tensor)
         if block is not None:
@@ -102,6 +109,8 @@ def _pack(path: Path) -> Record:
 def _whole(blocks: Tensor, bits: Tensor, shape: tuple[int, ...], block: tuple[int, int]) -> Tensor:
     rows, columns = prod(shape) // shape[1] // block[0], shape[1] // block[1]
     live = plan.unpack(bits, (rows * columns,))
+    if blocks.shape != (int(live.sum()), *block):
+        raise ValueError(f"{tuple(blocks.shape)} values in {int(live.sum())} blocks of {block}")
     every = blocks.new_zeros(rows * columns, *block)
     every[live] = blocks
     return joined(every.reshape(rows, columns, *block), shape).contiguous()

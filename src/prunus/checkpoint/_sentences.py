@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from prunus.errors import PrunusError
+from prunus.notation import read_json
 
 MODULES = "modules.json"
 TRANSFORMER = "Transformer"
@@ -58,14 +59,14 @@ def keep_around(source: Path, folder: Path) -> None:
     for module in modules:
         place = _inside(source, module)
         if module is not transformer and place.is_dir() and place != source:
-            shutil.copytree(place, folder / module["path"])
+            shutil.copytree(place, folder / place.relative_to(source.resolve()))
     transformer["path"] = ""
     (folder / MODULES).write_text(json.dumps(modules, indent=2), encoding="utf-8")
 
 
 def _modules(folder: Path) -> list[dict[str, Any]]:
+    modules = read_json(folder / MODULES)
     try:
-        modules = json.loads((folder / MODULES).read_text(encoding="utf-8"))
         return [{**module, "path": str(module["path"])} for module in modules]
     except (ValueError, KeyError, TypeError) as error:
         raise PrunusError(f"{folder / MODULES}: not readable ({error!r})") from None

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from prunus import headers
 from prunus.adapt import adapted, attach
 from prunus.adapt._prototypes import OWNED
 from prunus.anatomy import Anatomy, anatomy, plain
@@ -20,6 +21,7 @@ from prunus.checkpoint._classes import adopt
 from prunus.edit import shrink
 from prunus.edit.settle import scale
 from prunus.errors import PrunusError
+from prunus.foreign import require_known
 from prunus.plan import Plan
 from prunus.site import Site, Slice, expand
 
@@ -102,10 +104,12 @@ class Start:
     @classmethod
     def load(cls, folder: Path, told: Mapping[str, Any]) -> Self:
         """What :meth:`save` wrote and told."""
-        grids = {name: _site(name, own) for name, own in told.get("grids", {}).items()}
+        grids = {name: _site(name, own) for name, own in told["grids"].items()}
+        for made in told["adapters"].values():
+            require_known(str(made["name"]), folder)
         blocks, values = folder / BLOCKS, folder / VALUES
         return cls(
-            Plan.load(folder / MASKS), grids, load_file(values) if values.exists() else {},
+            Plan.load(folder / MASKS), grids, headers.read(values) if values.exists() else {},
             told["adapters"], Plan.load(blocks) if blocks.exists() else Plan(),
         )  # fmt: skip
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 import transformers
-from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModel, PreTrainedModel
 from transformers.initialization import no_init_weights
 
@@ -23,6 +22,7 @@ from prunus.checkpoint._sentences import MODULES, keep_around, transformer_of
 from prunus.checkpoint._whole import align, refuse_gaps
 from prunus.errors import PrunusError
 from prunus.files import folder_beside
+from prunus.foreign import PACKED, TIMES, opening, require_fits, require_sound
 
 
 def save(
@@ -98,16 +98,18 @@ def load(folder: str | Path, **kwargs: Any) -> PreTrainedModel:
     """
     sentences, folder = (Path(folder) / MODULES).is_file(), _transformer(folder)
     verify(folder)
-    try:
-        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    held = require_sound(folder).values()
+    with opening(folder):
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         cls: Any = _class_of(config, folder, sentences=sentences)
         if hasattr(config, "prunus") and type(config) is not cls.config_class:
             kwargs["config"] = own_config(config)
+        packed = "packed" in (getattr(config, "prunus", None) or {})
+        require_fits(cls, config, held, folder, PACKED if packed else TIMES)
         model, info = cls.from_pretrained(
-            folder, output_loading_info=True, local_files_only=True, **kwargs
-        )
-    except (OSError, SafetensorError) as error:
-        raise PrunusError(f"{folder}: not readable ({error})") from None
+            folder, output_loading_info=True, local_files_only=True, use_safetensors=True,
+            trust_remote_code=False, **kwargs,
+        )  # fmt: skip
     refuse_gaps(folder, info)
     extra = sorted(info["unexpected_keys"])
     if extra:
@@ -156,11 +158,11 @@ def _transformer(folder: str | Path) -> Path:
 
 
 def _class_of(config: Any, folder: Path, *, sentences: bool) -> Any:
-    name = (config.architectures or [""])[0]
+    name = str((config.architectures or [""])[0])
     if sentences and not name.endswith("Model"):  # what it was trained from, not what is saved
         return AutoModel
     plain = name.removeprefix("Prunus")
     stock = getattr(transformers, plain, None) or networks.named(plain)
-    if stock is None:
+    if not (isinstance(stock, type) and issubclass(stock, PreTrainedModel)):
         raise PrunusError(f"{folder}: transformers has no class {name!r}")
     return model_class(stock) if name.startswith("Prunus") else stock

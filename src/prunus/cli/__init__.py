@@ -11,6 +11,7 @@ from prunus.cli._checkpoints import evaluate, fetch, save, show
 from prunus.cli._compare import compare
 from prunus.cli._doctor import doctor
 from prunus.cli._export import export
+from prunus.cli._faults import told, unheard
 from prunus.cli._inc import import_inc
 from prunus.cli._library import library
 from prunus.cli._plot import plot
@@ -63,10 +64,12 @@ def _launch(
     try:
         _require_shareable(tokens)
         return app(tokens, exit_on_error=False, result_action="return_value") or 0
-    except (PrunusError, OSError) as error:
+    except (CycloptsError, BrokenPipeError):
+        raise
+    except Exception as error:  # here is where what nobody expected is told in a line
         if debug:
             raise
-        fail(error)
+        fail(told(error))
         return 2
 
 
@@ -87,11 +90,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: instead of those of the process.
 
     Returns:
-        0; 1 where ``doctor`` finds a fault; 2 for bad input, whose message stands on standard
-        error; 130 when interrupted.
+        0; 1 where ``doctor`` finds a fault; 2 for bad input, or a fault of prunus, whose message
+        stands on standard error; 130 when interrupted.
     """
     try:
-        return app.meta(arguments, exit_on_error=False, result_action="return_value") or 0
+        with unheard():
+            return app.meta(arguments, exit_on_error=False, result_action="return_value") or 0
+        return 0
     except CycloptsError:
         return 2  # cyclopts has printed why
     except KeyboardInterrupt:

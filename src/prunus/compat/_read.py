@@ -11,7 +11,7 @@ import yaml
 
 from prunus.compat._config import PrunerConfig, resolve
 from prunus.errors import PrunusError
-from prunus.recipe._yaml import Loader
+from prunus.notation import Loader, load_as
 
 CALL = "WeightPruningConfig"
 FILE = re.compile(r"\S+\.(py|ya?ml|json)")
@@ -100,7 +100,7 @@ _Loader.add_multi_constructor(
 def _from_yaml(text: str) -> dict[str, Any]:
     """The mapping of pruning; files of whole experiments hold it under pruning.approach."""
     try:
-        found = yaml.load(text, _Loader)
+        found = load_as(text, _Loader)
     except yaml.YAMLError as error:
         raise PrunusError(f"not YAML: {error}; a configuration is {FORMS}") from None
     if isinstance(found, Mapping) and "pruning" in found:

@@ -7,9 +7,11 @@ from typing import Any
 
 from prunus.errors import PrunusError
 from prunus.files import write_bytes
+from prunus.formats import Format
 from prunus.library import sha256
+from prunus.notation import read_json
 
-FORMAT = 1
+FORMAT = Format("scheme", unsaid=1)
 
 
 def write(path: Path, every: Sequence[Mapping[str, float]]) -> None:
@@ -20,7 +22,7 @@ def write(path: Path, every: Sequence[Mapping[str, float]]) -> None:
         every: {site: density} of each.
     """
     said = {
-        "format": FORMAT,
+        "format": FORMAT.version,
         "configurations": [dict(own) for own in every],
         "modules": _modules(every),
     }
@@ -38,15 +40,12 @@ def read(path: Path) -> tuple[Any, tuple[str, ...]]:
             configurations.
     """
     try:
-        said = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise PrunusError(f"{path}: not a readable JSON file ({error})") from None
-    if not isinstance(said, dict):
-        return said, ()
-    if said.get("format", FORMAT) != FORMAT:
-        raise PrunusError(
-            f"{path}: a scheme of format {said['format']!r}; this prunus reads format {FORMAT}"
-        )
+        said = read_json(path)
+        if not isinstance(said, dict):
+            return said, ()
+        FORMAT.current(said)
+    except PrunusError as error:
+        raise PrunusError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from None
     every, seal = said.get("configurations"), said.pop("seal", None)
     if seal == sha256(said):
         return every, ()

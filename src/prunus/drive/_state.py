@@ -1,16 +1,21 @@
 """What a pruner knows, as tensors: a training that was broken off goes on from them."""
 
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
+from prunus import headers
 from prunus.errors import PrunusError
+from prunus.formats import Format
+from prunus.notation import load_json
 from prunus.probe import Trace
+
+FORMAT = Format("state of a pruning", 1, unsaid=1)
+ABOUT = "prunus"
 
 if TYPE_CHECKING:
     from prunus.drive._pruner import Pruner
@@ -56,9 +61,16 @@ def read(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise PrunusError(f"{path}: there is no state of a pruning to go on from")
     try:
-        return load_file(path)
-    except SafetensorError as error:
-        raise PrunusError(f"{path}: not a readable state of a pruning ({error})") from None
+        FORMAT.current(load_json(headers.header(path).metadata.get(ABOUT, "{}")))
+        return headers.read(path)
+    except ValueError as error:
+        why = str(error).removeprefix(f"{path}: ")
+        raise PrunusError(f"{path}: not a readable state of a pruning ({why})") from None
+
+
+def about() -> dict[str, str]:
+    """What a state's file says of itself."""
+    return {ABOUT: json.dumps({"format": FORMAT.version})}
 
 
 def _traces(pruner: "Pruner") -> Iterator[tuple[str, Trace]]:

@@ -1,15 +1,17 @@
 """What lies beside exported graphs in ``export.json``: what they are, and how they were checked."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from prunus.errors import PrunusError
 from prunus.files import write_bytes
+from prunus.formats import Format
 from prunus.registry import Part, explain
 
 FILE = "export.json"
+FORMAT = Format("export")
 Dtype = Literal["float32", "bfloat16", "int8"]
 Generates = Literal["decoder", "encoder-decoder"]
 Positions = Literal["places", "mask"]
@@ -37,7 +39,7 @@ class Stored(Part):
         outputs: by name, in order.
     """
 
-    file: str
+    file: Annotated[str, Field(pattern=r"^\w[\w.-]*$")]
     inputs: dict[str, Port]
     outputs: dict[str, Port]
 
@@ -61,10 +63,10 @@ class Facts(Part):
         quality: of torch and of the export on a task, where one was named.
     """
 
-    format: Literal[1] = 1
-    to: str
+    format: int = FORMAT.version
+    to: Annotated[str, Field(pattern=r"^[a-z]\w*$")]
     dtype: Dtype
-    architecture: str
+    architecture: Annotated[str, Field(pattern=r"^\w+$")]
     checkpoint: str | None = None
     graphs: dict[str, Stored]
     generates: Generates | None = None
@@ -93,9 +95,9 @@ class Facts(Part):
             PrunusError: there are none, or they cannot be read.
         """
         path = folder / FILE
+        if not path.is_file():
+            raise PrunusError(f"{folder} is no exported model: it has no {FILE}")
         try:
-            return cls.model_validate_json(path.read_bytes())
-        except OSError as error:
-            raise PrunusError(f"{folder} is no exported model: {error}") from None
+            return cls.model_validate(FORMAT.read(path))
         except ValidationError as error:
             raise explain(str(path), cls, error) from None

@@ -1,6 +1,5 @@
 """Opening what was exported."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +7,10 @@ import torch
 from transformers import AutoConfig, GenerationConfig
 
 from prunus.auto import own_config
-from prunus.errors import PrunusError
 from prunus.export._exported import Exported
 from prunus.export._facts import Facts
 from prunus.export._generate import GeneratingDecoder, GeneratingEncoderDecoder
+from prunus.foreign import CONFIG, config_of, opening
 from prunus.registry import build
 
 KINDS = {
@@ -51,7 +50,7 @@ def load(folder: str | Path, threads: int | None = None, *, fixed: bool = False)
 
 
 def _config(folder: Path) -> Any:
-    try:
-        return own_config(AutoConfig.from_pretrained(folder, local_files_only=True))
-    except (OSError, ValueError, KeyError, json.JSONDecodeError) as error:
-        raise PrunusError(f"{folder}: config.json is not readable ({error})") from None
+    config_of(folder)
+    with opening(folder / CONFIG):
+        found = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        return own_config(found)

@@ -11,7 +11,7 @@ from torch import Tensor
 from prunus.plan import Plan
 from prunus.site import Site
 
-FORMAT = 1
+VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Key:
     slices: str
     mask: str
     objective: Mapping[str, Any] = field(hash=False)
-    format: int = FORMAT
+    format: int = VERSION
 
     @classmethod
     def of(

@@ -1,6 +1,5 @@
 """A tuned module, and the bytes that it is kept as."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -9,20 +8,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load, save
+from safetensors.torch import save
 from torch import Tensor
 
+from prunus import headers
 from prunus.digest import digest
 from prunus.errors import PrunusError
-from prunus.library._key import FORMAT, Key, canonical, sha256
+from prunus.formats import Format
+from prunus.library._key import VERSION, Key, canonical, sha256
+from prunus.notation import load_json
 from prunus.plan import pack, unpack
 
+FORMAT = Format("library entry", VERSION)
 ABOUT = "prunus"
 """The header's key of the JSON that says what an entry is."""
 MASK = ":mask"
 """The packed mask among the tensors: no parameter has a colon in its name."""
-FAULTS = (SafetensorError, ValueError, KeyError, TypeError, RuntimeError)
+FAULTS = (ValueError, LookupError, TypeError, AttributeError, RuntimeError)
 """What reading a file that is no entry, or is damaged, can raise."""
 
 
@@ -61,7 +63,7 @@ def encode(key: Key, module: Module) -> bytes:
     }
     tensors[MASK] = pack(module.mask)
     about = {
-        "format": FORMAT,
+        "format": VERSION,
         "key": key.parts(),
         "density": module.density,
         "shape": list(module.mask.shape),
@@ -84,9 +86,8 @@ def decode(data: bytes, digest: str) -> Module:
         PrunusError: it is no entry, has another format or key, or is damaged.
     """
     try:
-        size = int.from_bytes(data[:8], "little")
-        tensors = load(data)
-        about = _about(json.loads(data[8 : 8 + size])["__metadata__"], digest)
+        header, tensors = headers.decode(data)
+        about = _about(header.metadata, digest)
         told = about.pop("sha256", None)
         if told != _seal(about, tensors):
             raise PrunusError("its content is not what was written: damaged, or changed since")
@@ -104,16 +105,13 @@ def header(path: Path) -> dict[str, Any]:
         PrunusError: it is no entry, has another format or key, or is not whole.
     """
     try:
-        with safe_open(path, framework="pt") as file:
-            return _about(file.metadata() or {}, path.stem)
-    except (OSError, *FAULTS) as error:
+        return _about(headers.header(path).metadata, path.stem)
+    except FAULTS as error:
         raise _unreadable(error) from None
 
 
 def _about(metadata: Mapping[str, str], digest: str) -> dict[str, Any]:
-    about = json.loads(metadata[ABOUT])
-    if about["format"] != FORMAT:
-        raise PrunusError(f"format {about['format']}; this prunus reads format {FORMAT}")
+    about = FORMAT.current(load_json(metadata[ABOUT]))
     if sha256(about["key"]) != digest:
         raise PrunusError("it is the entry of another key")
     return about

@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from prunus import files
+from prunus.errors import PrunusError
 from prunus.files import cache
+from prunus.formats import Format
+from prunus.notation import read_json
 
-FORMAT = 1
+FORMAT = Format("measurement")
 
 Facts = Mapping[str, Any]
 
@@ -26,14 +29,13 @@ def recall(facts: Facts, what: str) -> Any:
     A file that cannot be read, was changed, or is of other facts counts as none.
     """
     try:
-        held = json.loads(place(facts, what).read_bytes())
-    except (OSError, ValueError):
+        held = read_json(place(facts, what))
+        told = held.pop("sha256", None) if isinstance(held, dict) else None
+        whole = told is not None and told == _digest(held)
+        held = FORMAT.current(held)
+    except PrunusError:
         return None
-    told = held.pop("sha256", None) if isinstance(held, dict) else None
-    whole = told is not None and told == _digest(held)
-    if not whole or (held.get("format"), held.get("facts")) != (FORMAT, facts):
-        return None
-    return held.get("found")
+    return held.get("found") if whole and held.get("facts") == facts else None
 
 
 def keep(facts: Facts, what: str, found: Any) -> Path:
@@ -42,7 +44,7 @@ def keep(facts: Facts, what: str, found: Any) -> Path:
     Raises:
         PrunusError: the file cannot be written.
     """
-    held = {"format": FORMAT, "facts": facts, "found": found}
+    held = {"format": FORMAT.version, "facts": facts, "found": found}
     path = place(facts, what)
     files.keep(path, json.dumps({**held, "sha256": _digest(held)}, indent=1).encode())
     return path

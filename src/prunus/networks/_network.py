@@ -5,13 +5,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel
 from transformers.modeling_outputs import ImageClassifierOutput
 
+from prunus import headers
 from prunus.errors import PrunusError
 from prunus.registry import Part
 
@@ -110,9 +109,9 @@ def fill(model: ImageClassifier, path: Path) -> None:
         PrunusError: the file cannot be read, or its tensors are not those of the network.
     """
     try:
-        found = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise PrunusError(f"weights {path} cannot be read: {error}") from None
+        found = headers.read(path)
+    except PrunusError as error:
+        raise PrunusError(f"weights {error}") from None
     own = {k: v for k, v in model.state_dict().items() if not k.endswith("num_batches_tracked")}
     head = {name for name in own if name.startswith(f"{model.head}.")}
     if any(name in found and found[name].shape != own[name].shape for name in head):

@@ -68,7 +68,7 @@ def open_model(folder: Path, device: str = "cpu") -> PreTrainedModel:
     """
     require_checkpoint(folder)
     with hushed():
-        model: Any = load(folder, dtype=torch.float32, use_safetensors=True)
+        model: Any = load(folder, dtype=torch.float32)
     try:
         return model.eval().to(device)
     except (RuntimeError, AssertionError) as error:

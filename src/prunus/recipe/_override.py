@@ -8,8 +8,8 @@ import yaml
 from pydantic import BaseModel
 
 from prunus.errors import PrunusError, unknown
+from prunus.notation import load
 from prunus.recipe._fault import SettingsError
-from prunus.recipe._yaml import load
 
 NAMED = ("task", "score", "drive", "recover", "adapt", "losses", "export")
 AMOUNTS: dict[str, dict[str, str | None]] = {

@@ -8,13 +8,13 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import ValidationError
 
+from prunus import notation
 from prunus.errors import PrunusError
 from prunus.recipe._fault import Fault, SettingsError
 from prunus.recipe._model import Recipe, TrainRecipe
 from prunus.recipe._override import NAMED, ask, override
 from prunus.recipe._parts import FOLDERS, class_of
 from prunus.recipe._shipped import find
-from prunus.recipe._yaml import load
 from prunus.registry import Part, faults, names
 
 Read = TypeVar("Read", Recipe, TrainRecipe)
@@ -123,7 +123,7 @@ def _settings_faults(path: str, key: str, spec: Any) -> list[Fault]:
 
 def _mapping(path: Path) -> dict[str, Any]:
     try:
-        data = load(path.read_text(encoding="utf-8"))
+        data = notation.read(path)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise PrunusError(f"{path} is not YAML: {error}") from None
     if not isinstance(data, dict):

@@ -1,6 +1,5 @@
 """Checkpoints written anew in another form, and what opens each form."""
 
-import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ import transformers
 from prunus.checkpoint import FILE, load, save, transformer_of
 from prunus.checkpoint._sentences import MODULES
 from prunus.files import write_bytes
+from prunus.foreign import config_of
 from prunus.recipe._open import FILES, folder_of, require_checkpoint
 from prunus.report._card import CARD, reopened
 from prunus.task._network import hushed
@@ -55,7 +55,7 @@ def opener(folder: Path) -> str:
     """What opens a checkpoint, in words."""
     if (folder / FILE).exists():
         return "transformers with trust_remote_code=True, or prunus"
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config = config_of(folder)
     if "prunus" not in config:
         return "plain transformers"
     unpacks = ", which unpacks its weights" if "packed" in config["prunus"] else ""
@@ -64,7 +64,7 @@ def opener(folder: Path) -> str:
 
 def opening(folder: Path) -> str:
     """What opens a checkpoint, in Python."""
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config = config_of(folder)
     stock = (config.get("architectures") or [""])[0]
     if (folder / MODULES).is_file():
         lines = ["import prunus"] * ("prunus" in config)

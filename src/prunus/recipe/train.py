@@ -1,11 +1,11 @@
 """Carries a fine-tuning out."""
 
-import json
 from pathlib import Path
 
 from prunus import ranks
 from prunus.networks._fresh import Fresh
 from prunus.networks._network import Network
+from prunus.notation import read_json
 from prunus.recipe._model import Settings, TrainRecipe
 from prunus.recipe._parts import build
 from prunus.registry import names, parse
@@ -33,11 +33,13 @@ def train(recipe: TrainRecipe, out: str | Path, quiet: bool = False) -> list[str
     """
     task, training = build("task", recipe.task), build("training", recipe.training)
     live = Path(out).with_name(f"{Path(out).name}.{TRACKING}")
-    with tracked(recipe.track, live, Path(out).name, recipe.model_dump(mode="json")):
-        folder = fine_tune(_source(recipe.model), task, training, out, quiet)
-    if live.exists() and ranks.first():
-        live.replace(folder / TRACKING)
-    record = json.loads((folder / "training.json").read_text(encoding="utf-8"))
+    said = recipe.model_dump(mode="json")
+    with ranks.together("cpu"):
+        with tracked(recipe.track, live, Path(out).name, said):
+            folder = fine_tune(_source(recipe.model), task, training, out, quiet)
+        if live.exists() and ranks.first():
+            live.replace(folder / TRACKING)
+    record = read_json(folder / "training.json")
     return [*_looked(record, training.eval_split), *_judged(record["quality"])]
 
 

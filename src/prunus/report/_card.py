@@ -13,6 +13,7 @@ import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from huggingface_hub.repocard import REGEX_YAML_BLOCK
 
+from prunus import notation
 from prunus.report import _exports
 from prunus.report import _units as show
 from prunus.report._heat import heats
@@ -80,7 +81,7 @@ def front(path: Path) -> Front:
     """The head of a card; nothing where there is no card, or none that can be read."""
     try:
         found = REGEX_YAML_BLOCK.search(path.read_text(encoding="utf-8-sig"))
-        said = yaml.safe_load(found.group(2)) if found else None
+        said = notation.load(found.group(2)) if found else None
     except (OSError, ValueError, yaml.YAMLError):
         return {}
     return said if isinstance(said, dict) else {}

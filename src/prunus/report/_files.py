@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from prunus.errors import PrunusError
 from prunus.files import write_bytes
 from prunus.report._html import html
-from prunus.report._schema import Report
+from prunus.report._schema import FORMAT, Report
 
 
 def write(report: Report, folder: Path) -> Path:
@@ -31,6 +31,6 @@ def read(folder: Path) -> Report:
     if not path.is_file():
         raise PrunusError(f"{path} is not there; give the --out folder of a finished run")
     try:
-        return Report.model_validate_json(path.read_bytes())
+        return Report.model_validate(FORMAT.read(path))
     except ValidationError as error:
         raise PrunusError(f"{path} is not a report: {error}") from None

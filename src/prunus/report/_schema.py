@@ -2,6 +2,7 @@
 
 from pydantic import ConfigDict, Field, JsonValue
 
+from prunus.formats import Format
 from prunus.report._exported import Export
 from prunus.report._history import History
 from prunus.report._library import Library
@@ -11,6 +12,8 @@ from prunus.report._value import Count, Number
 from prunus.report._value import Value as _Value
 from prunus.report._zeroed import Zeros
 from prunus.sensitivity import Sensitivity
+
+FORMAT = Format("report", unsaid=1)
 
 
 class Quality(_Value):
@@ -268,6 +271,7 @@ class Report(_Value):
 
     model_config = ConfigDict(extra="allow")
 
+    format: int = FORMAT.version
     recipe: dict[str, JsonValue]
     model: str
     task: str

@@ -1,6 +1,5 @@
 """Runs from wherever they lie, to be drawn beside each other."""
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from prunus.report import Report, read
 from prunus.report._history import History
 from prunus.report._library import Library
 from prunus.study._result import REPORT, RESULTS, read_results
+from prunus.task._train import FORMAT
 
 TRAINING = "training.json"
 """What `prunus train` leaves in its folder."""
@@ -80,11 +80,11 @@ def _run(name: str, folder: Path) -> Gathered:
         report = read(folder)
         return Gathered(name, report.quality.metric, report.histories, report)
     path = folder / TRAINING
+    said = FORMAT.read(path)
     try:
-        said = json.loads(path.read_text(encoding="utf-8"))
         points, kept = said["history"], said["kept"]
         history = {"name": "training", "loss": said["loss"], "points": points, "kept": kept}
         found = TypeAdapter(tuple[History, ...]).validate_python([history] if points else [])
         return Gathered(name, (said["quality"] or {}).get("metric", "quality"), found)
-    except (ValueError, KeyError, ValidationError) as error:
+    except (KeyError, TypeError, AttributeError, ValidationError) as error:
         raise PrunusError(f"{path} is not of a training with looks at it: {error}") from None

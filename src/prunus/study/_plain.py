@@ -6,9 +6,9 @@ from typing import Any
 
 import yaml
 
+from prunus import notation
 from prunus.errors import PrunusError, unknown
 from prunus.recipe import Recipe
-from prunus.recipe import _yaml as notation
 from prunus.study._row import Published
 from prunus.table import Cell, Entry, Line, Table, slug
 

@@ -7,6 +7,8 @@ from typing import Any
 from pydantic import Field, JsonValue, TypeAdapter, ValidationError
 
 from prunus.errors import PrunusError
+from prunus.formats import Format
+from prunus.notation import read_json
 from prunus.registry import Part
 from prunus.report import Report, read
 from prunus.report._rows import examples, headline, timed
@@ -14,6 +16,8 @@ from prunus.study._row import Published, Row
 
 REPORT = "report.json"
 RESULTS = "study.json"
+FORMAT = Format("table of results", 2, {1: dict})
+"""Of format 1, a bare list, it had no version."""
 UNPUBLISHED = Published()
 
 
@@ -119,9 +123,10 @@ def result_of(
     )
 
 
-def saved(results: tuple[Result, ...]) -> list[dict[str, Any]]:
+def saved(results: tuple[Result, ...]) -> dict[str, Any]:
     """Results as JSON says them."""
-    return [one.model_dump(mode="json") | {"drop": one.drop} for one in results]
+    told = [one.model_dump(mode="json") | {"drop": one.drop} for one in results]
+    return {"format": FORMAT.version, "results": told}
 
 
 def read_results(folder: Path) -> tuple[Result, ...]:
@@ -133,9 +138,13 @@ def read_results(folder: Path) -> tuple[Result, ...]:
     path = folder / RESULTS
     if not path.is_file():
         raise PrunusError(f"{path} is not there; give the --out folder of `prunus study run`")
+    said = read_json(path)
     try:
-        said = TypeAdapter(list[dict[str, Any]]).validate_json(path.read_bytes())
-        return tuple(Result.model_validate(_stored(one)) for one in said)
+        said = FORMAT.current({"format": 1, "results": said} if isinstance(said, list) else said)
+        every = TypeAdapter(list[dict[str, Any]]).validate_python(said.get("results"))
+        return tuple(Result.model_validate(_stored(one)) for one in every)
+    except PrunusError as error:
+        raise PrunusError(f"{path} is not of a study: {error}") from None
     except ValidationError as error:
         raise PrunusError(f"{path} is not of a study: {error}") from None
 

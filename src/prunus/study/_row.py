@@ -7,9 +7,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from prunus import notation
 from prunus.errors import PrunusError
 from prunus.recipe import Recipe, read
-from prunus.recipe import _yaml as notation
 from prunus.recipe._fault import SettingsError
 from prunus.registry import Part, faults
 from prunus.table import Cell, Entry

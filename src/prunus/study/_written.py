@@ -7,9 +7,9 @@ from typing import Annotated, Any, Self
 import yaml
 from pydantic import Field, PositiveInt, model_validator
 
+from prunus import notation
 from prunus.errors import PrunusError
 from prunus.recipe import MAIN
-from prunus.recipe import _yaml as notation
 from prunus.registry import Part
 from prunus.study import _dialects
 from prunus.study._plain import NAME, PUBLISHED, RECIPE, Plain
@@ -57,7 +57,7 @@ def written(path: Path) -> dict[str, Any]:
     if path.suffix.lower() in SUFFIXES:
         return {"table": path.name}
     try:
-        said = notation.load(path.read_text(encoding="utf-8"))
+        said = notation.read(path)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise PrunusError(f"{path} cannot be read: {error}") from None
     if not isinstance(said, dict) or not {"rows", "table"} & said.keys():

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from prunus import notation
 from prunus.errors import PrunusError
 from prunus.files import write_bytes
-from prunus.recipe import _yaml as notation
 from prunus.report import _units as show
 from prunus.report._heat import heats
 from prunus.study._columns import NAMED, columns, others, told

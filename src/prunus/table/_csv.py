@@ -5,7 +5,9 @@ from io import StringIO
 from pathlib import Path
 
 from prunus.errors import PrunusError
+from prunus.files import read_bytes
 from prunus.table._cell import Cell
+from prunus.table._limits import BYTES, require_few
 from prunus.table._table import Worksheet
 
 LETTERS = 26
@@ -19,10 +21,11 @@ def csv_worksheet(path: Path) -> Worksheet:
             first one.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_bytes(path, BYTES).decode("utf-8-sig")
         records = list(csv.reader(StringIO(text, newline=""), strict=True))
     except (UnicodeDecodeError, csv.Error) as error:
         raise PrunusError(f"{path} cannot be read: {error}") from None
+    require_few(path.name, len(records), max(map(len, records), default=0))
     wide = next((len(record) for record in records if record), 0)
     for number, record in enumerate(records, 1):
         if record and len(record) != wide:

@@ -1,5 +1,6 @@
 """Rows of cells, and what they are under a header."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -72,12 +73,12 @@ def _title(cell: Cell) -> str:
 
 def _columns(header: tuple[Cell, ...]) -> dict[str, int]:
     """The place of each title."""
-    found: dict[str, int] = {}
+    found, seen = dict[str, int](), Counter[str]()
     for place, title in enumerate(map(_title, header)):
-        name, again = title, 1
+        name = title
         while name in found:
-            again += 1
-            name = f"{title} {again}"
+            seen[title] += 1
+            name = f"{title} {seen[title] + 1}"
         if title:
             found[name] = place
     return found

@@ -3,10 +3,10 @@
 import warnings
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 from prunus.errors import PrunusError
 from prunus.table._cell import Cell
+from prunus.table._limits import require_few
 from prunus.table._table import Worksheet
 
 ERROR, FORMULA = "e", "f"
@@ -22,6 +22,8 @@ def xlsx_worksheets(path: Path) -> dict[str, Worksheet]:
         PrunusError: the file is no workbook.
     """
     values, formulas = _book(path, True), _book(path, False)
+    for sheet in values.worksheets:
+        require_few(f"{path.name}, {sheet.title}", sheet.max_row, sheet.max_column)
     return {
         sheet.title: _worksheet(f"{path.name}, {sheet.title}", sheet, formulas[sheet.title])
         for sheet in values.worksheets
@@ -30,14 +32,19 @@ def xlsx_worksheets(path: Path) -> dict[str, Worksheet]:
 
 def _book(path: Path, values: bool) -> Any:
     from openpyxl import load_workbook
-    from openpyxl.utils.exceptions import InvalidFileException
+
+    from prunus.table._limits import require_modest
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what it warns of, such as styles, is no data
+            require_modest(path)
             return load_workbook(path, data_only=values)
-    except (InvalidFileException, BadZipFile, KeyError, ValueError, OSError) as error:
-        raise PrunusError(f"{path} cannot be read as a workbook: {error}") from None
+    except MemoryError:
+        raise
+    except Exception as error:  # a broken workbook makes openpyxl raise anything
+        why = " ".join(str(error).split())[:300]
+        raise PrunusError(f"{path} cannot be read as a workbook: {why}") from None
 
 
 def _worksheet(where: str, values: Any, formulas: Any) -> Worksheet:

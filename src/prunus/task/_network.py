@@ -12,6 +12,7 @@ from transformers.utils import logging
 
 from prunus.auto import own_config
 from prunus.errors import PrunusError
+from prunus.foreign import opening, require_sound
 from prunus.networks._network import ImageClassifier
 from prunus.task._prepared import Prepared
 
@@ -42,7 +43,7 @@ def open_tokenizer(where: str | Path) -> PreTrainedTokenizerBase:
     folder = Path(where)
     if folder.is_dir() and not any((folder / name).exists() for name in VOCABULARIES):
         raise PrunusError(f"{folder} holds no tokenizer: none of {', '.join(VOCABULARIES)}")
-    tokenizer = AutoTokenizer.from_pretrained(where)
+    tokenizer = AutoTokenizer.from_pretrained(where, trust_remote_code=False)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
@@ -57,19 +58,24 @@ def open_network(where: str | Path, prepared: Prepared[Any], head: str) -> PreTr
         head: the head, as transformers names its classes.
 
     Raises:
-        PrunusError: tensors of the body are missing or of another shape; transformers would
-            fill them with random numbers.
+        PrunusError: it cannot be opened without code of its own; or tensors of the body are missing
+            or of another shape, which transformers would fill with random numbers.
     """
-    config = own_config(AutoConfig.from_pretrained(where))
+    if (folder := Path(where)).is_dir():
+        require_sound(folder)
+    with opening(where):
+        config = own_config(AutoConfig.from_pretrained(where, trust_remote_code=False))
     for name, value in {**prepared.head_config(), **prepared.input_config()}.items():
         setattr(config, name, value)
     maker = getattr(transformers, f"AutoModelFor{head}")
-    with hushed():  # a report on the new head; what else is missing raises below
+    with opening(where), hushed():  # a report on the new head; what else is missing raises below
         model, told = maker.from_pretrained(
             where,
             config=config,
             dtype=torch.float32,
             ignore_mismatched_sizes=True,
+            use_safetensors=True,
+            trust_remote_code=False,
             output_loading_info=True,
         )
     _require_body(model, told, where)

@@ -2,17 +2,22 @@
 
 import json
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from rich.progress import track
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 
+from prunus import ranks
 from prunus.errors import PrunusError
 from prunus.files import folder_beside
+from prunus.formats import Format
 from prunus.networks._fresh import Fresh
 from prunus.networks._network import Network
 from prunus.registry import spelt
@@ -23,6 +28,7 @@ from prunus.task._task import Task, TextTask
 from prunus.task._training import Training
 
 RECORD = "training.json"
+FORMAT = Format("record of a training", unsaid=1)
 
 
 def train(
@@ -62,9 +68,10 @@ def train(
     set_seed(training.seed)
     network = _network(model, where, prepared, task, processor)
     prepared = prepared.fitted(network.config)
-    with folder_beside(Path(out)) as folder:
-        history = fit(network, prepared, training, folder, quiet)
+    with _beside(Path(out)) as folder:
+        history = fit(network, prepared, training, folder, quiet or not ranks.first())
         record = {
+            "format": FORMAT.version,
             "model": spelt(model) if made else str(model),
             "task": task.model_dump(mode="json"),
             "training": training.model_dump(mode="json"),
@@ -72,13 +79,27 @@ def train(
             "history": [asdict(point) for point in history.points],
             "kept": history.kept,
             "seconds": time.perf_counter() - started,
-            "quality": _quality(network, prepared, quiet) if training.evaluate else None,
+            "quality": _quality(network, prepared, quiet or not ranks.first())
+            if training.evaluate
+            else None,
         }
         with hushed():
             network.save_pretrained(folder)
         processor.save_pretrained(folder)
         (folder / RECORD).write_text(json.dumps(record, indent=2) + "\n")
+    ranks.gathered(b"")  # the folder is there
     return Path(out)
+
+
+@contextmanager
+def _beside(out: Path) -> Iterator[Path]:
+    """The folder that becomes ``out``; of processes after the first, one that goes."""
+    if ranks.first():
+        with folder_beside(out) as folder:
+            yield folder
+    else:
+        with TemporaryDirectory() as name:
+            yield Path(name)
 
 
 def _learnt(model: Fresh, task: Task) -> PreTrainedTokenizerBase:

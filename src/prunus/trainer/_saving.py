@@ -34,9 +34,11 @@ class Checkpoints:
 
     @property
     def last(self) -> Path | None:
-        """The last one that is whole."""
-        found = [path.parent for path in self.folder.glob(f"checkpoint-*/{LOSSES}")]
-        return max(found, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+        """The last one that is whole, as the first rank sees them."""
+        whole = self.folder.glob(f"checkpoint-*/{LOSSES}")
+        found = [int(path.parent.name.rpartition("-")[2]) for path in whole]
+        step = int(ranks.number(max(found, default=0)))
+        return self.folder / f"checkpoint-{step}" if step else None
 
 
 class Saving(TrainerCallback):
@@ -67,7 +69,8 @@ class Saving(TrainerCallback):
             control.should_save = True
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Save the rest."""
+        """Save the rest, last of all."""
+        ranks.gathered(b"")  # all have written their part
         if self.loop is None or not ranks.first():
             return
         folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
