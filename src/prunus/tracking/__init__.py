@@ -16,12 +16,12 @@ from prunus.tracking._home import at_home, require
 
 __all__ = ["Values", "chosen", "heard", "require", "scored", "tell", "tracked"]
 
-_tracker: ContextVar[Callable[[Values, int | None], None] | None] = ContextVar("tracker")
+_listener: ContextVar[Callable[[Values, int | None], None] | None] = ContextVar("listener")
 
 
 def heard() -> bool:
     """Whether anybody listens."""
-    return _tracker.get(None) is not None
+    return _listener.get(None) is not None
 
 
 def tell(values: Callable[[], Values], step: int | None = None) -> None:
@@ -31,7 +31,7 @@ def tell(values: Callable[[], Values], step: int | None = None) -> None:
         values: gives the numbers; asked only where somebody listens.
         step: of the optimizer, in the training that goes on; None where none does.
     """
-    listener = _tracker.get(None)
+    listener = _listener.get(None)
     if listener is not None:
         listener(values(), step)
 
@@ -63,9 +63,9 @@ def tracked(
 
     with at_home(Path(folder)):
         tracker = Tracker(names, Path(folder), name, settings)
-        token = _tracker.set(tracker.log)
+        token = _listener.set(tracker.log)
         try:
             yield
         finally:
-            _tracker.reset(token)
+            _listener.reset(token)
             tracker.close()
