@@ -26,7 +26,10 @@ DRIVES = {
     "gradual": (GRADUAL, TRAINING, "budget.metric=units", "adapt={name: splora, rank: 2}"),
     "stepwise": ("drive={name: stepwise, steps: 2}", "training.batch_size=8"),
     "iterative": ("drive=iterative", "sites=heads", "score=magnitude", "recover=least_squares"),
-    "search": ("budget={max_loss: 40pt}", "task.splits={train: 24, development: 8, calibration: 8, validation: 20}"),
+    "search": (
+        "budget={max_loss: 40pt}",
+        "task.splits={train: 24, development: 8, calibration: 8, validation: 20}",
+    ),
     "grids": ("sites={grid: '2:4', match: '.*query'}", "score=wanda", "recover=sparsegpt",
               "budget.density=.5", "select=greedy"),
 }  # fmt: skip
