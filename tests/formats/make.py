@@ -27,7 +27,7 @@ from prunus.files import write_bytes
 from prunus.library._module import encode
 from prunus.plan import Plan
 from prunus.recipe._parts import parts, resolved
-from prunus.recipe._read import read
+from prunus.recipe._read import read, written
 from prunus.safe import SafePoints
 from prunus.sensitivity import Sensitivity
 from prunus.study._result import result_of, saved
