@@ -56,6 +56,11 @@ def carry_out(row: Row, out: Path, log: logging.Logger, quiet: bool) -> str:
         result(row, folder)
     except Exception as error:  # whatever one row raises, the others shall run
         log.exception("%s failed", row.name)
-        own = isinstance(error, PrunusError)
-        return str(error) if own else f"{type(error).__name__}: {error}"
+        return reason(error)
     return ""
+
+
+def reason(error: Exception) -> str:
+    """An error as it is told; one that is not prunus's own with its kind."""
+    own = isinstance(error, PrunusError)
+    return str(error) if own else f"{type(error).__name__}: {error}"
