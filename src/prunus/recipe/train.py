@@ -12,13 +12,16 @@ from prunus.registry import names, parse
 from prunus.task import train as fine_tune
 
 
-def train(recipe: TrainRecipe, out: str | Path, quiet: bool = False) -> list[str]:
+def train(
+    recipe: TrainRecipe, out: str | Path, quiet: bool = False, resume: bool = False
+) -> list[str]:
     """Fine-tune and save; the folder appears complete, at the end.
 
     Args:
         recipe: what to do.
         out: the folder to be written.
         quiet: show no progress.
+        resume: go on from the safe points of a training that was cut off, if there are any.
 
     Returns:
         Lines that say how good the model became.
@@ -27,8 +30,9 @@ def train(recipe: TrainRecipe, out: str | Path, quiet: bool = False) -> list[str
         PrunusError: see :func:`prunus.task.train`.
     """
     task, training = build("task", recipe.task), build("training", recipe.training)
+    every = None if recipe.save is None else 60 * recipe.save.minutes
     with ranks.together("cpu"):
-        folder = fine_tune(_source(recipe.model), task, training, out, quiet)
+        folder = fine_tune(_source(recipe.model), task, training, out, quiet, every, resume)
     record = read_json(folder / "training.json")
     return [*_looked(record, training.eval_split), *_judged(record["quality"])]
 
