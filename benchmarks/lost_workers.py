@@ -9,20 +9,23 @@ result, how often each of them was finished by the log, and whether a report tha
 ever replaced. Three to nine minutes.
 """
 
-import json
 import os
 import random
+import re
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from subprocess import Popen
 
 from cells import fill
+from psutil import NoSuchProcess
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
+from prunus.study._result import read_results  # noqa: E402
 from tests.recipes.dense import recipe  # noqa: E402
 from tests.study.cluster import Machines, counted, driver, running, said, until  # noqa: E402
 
@@ -75,7 +78,7 @@ def lose(machines: Machines, path: Path, chance: random.Random) -> dict:
         "lost": lost,
         "driver killed": 1,
         "seconds until its workers had ended": round(orphans, 1),
-        "results": len({one["name"] for one in json.loads((out / "study.json").read_text())}),
+        "results": len({one.name for one in read_results(out)}),
         "started": sum(counted(out, "started").values()),
         "finished": sum(finished.values()),
         "finished twice": [name for name, times in finished.items() if times > 1],
@@ -92,15 +95,17 @@ def lose_one(machines: Machines, out: Path, chance: random.Random) -> str:
     what = chance.choice(("node", "slot", "row"))
     if what == "node":
         machines.kill_node(chance.randrange(2))
-    else:
-        own = machines.slots() if what == "slot" else running(out)
-        chance.choice(own).kill()
-    return what
+        return what
+    victims = machines.slots if what == "slot" else running
+    while True:
+        with suppress(NoSuchProcess, IndexError):  # it ended just now: another one goes
+            chance.choice(victims(out)).kill()
+            return what
 
 
 def look(out: Path, seen: dict[str, tuple[int, int]]) -> None:
     """Remember the reports that are there."""
-    for path in out.glob("*/report.json"):
+    for path in out.glob("row-*/report.json"):
         seen.setdefault(path.parent.name, stamp(path.parent))
 
 
@@ -111,7 +116,7 @@ def stamp(folder: Path) -> tuple[int, int]:
 
 
 def leftover(path: Path) -> bool:
-    return path.name.startswith(".row") and path.suffix != ".lock"
+    return path.is_dir() and not re.fullmatch(r"row-\d\d", path.name)
 
 
 if __name__ == "__main__":

@@ -47,9 +47,10 @@ class Machines:
         self._process.stdin.flush()
         assert self._answer() == str(place)
 
-    def slots(self):
-        """The processes of Ray in which rows are looked after."""
-        return [one for one in psutil.process_iter() if _called(one).startswith("ray::Slot")]
+    def slots(self, out):
+        """The processes of Ray that look after the rows that run."""
+        above = {own for row in running(out) for own in _above(row)}
+        return [one for one in above if _called(one).startswith("ray::Slot")]
 
     def close(self):
         self._process.communicate()
@@ -73,6 +74,13 @@ def serve():
         workers[int(line)] = cluster.add_node(num_cpus=1, **NODE)
         print(f"{SAYS}{line.strip()}", flush=True)
     cluster.shutdown()
+
+
+def _above(process):
+    try:
+        return process.parents()
+    except psutil.Error:
+        return []
 
 
 def _called(process):

@@ -9,8 +9,7 @@ import time
 import pytest
 
 from prunus.cli import main
-from prunus.errors import PrunusError
-from prunus.registry import build
+from prunus.study._result import read_results
 from tests.study.cluster import Machines, counted, driver, running, said, until
 
 pytestmark = pytest.mark.slow
@@ -59,17 +58,16 @@ def test_nothing_is_lost_and_nothing_runs_twice(machines, sheet, start, tmp_path
     until(lambda: len(running(out)) == 2, process)
     machines.kill_node(0)
     until(lambda: sum(counted(out, "finished").values()) >= 1, process)
-    done = {path: path.stat().st_mtime_ns for path in out.glob("*/report.json")}
-    machines.slots()[0].kill()
+    done = {path: path.stat().st_mtime_ns for path in out.glob("row-*/report.json")}
+    until(lambda: machines.slots(out), process)
+    machines.slots(out)[0].kill()
     until(lambda: running(out), process)
     process.kill()
     process.wait()
     until(lambda: not running(out))
     again = start(path, out)
     assert again.wait(200) == 0, said(again)
-    assert [one["name"] for one in json.loads((out / "study.json").read_text())] == [
-        f"row-{n}" for n in range(6)
-    ]
+    assert [one.name for one in read_results(out)] == [f"row-{n}" for n in range(6)]
     assert max(counted(out, "finished").values()) == 1
     assert all(path.stat().st_mtime_ns == when for path, when in done.items())
     assert "tried again (1 of 3)" in (out / "study.log").read_text()
@@ -120,28 +118,3 @@ def test_what_no_machine_has_is_told(sheet, start, tmp_path):
         "no machine of the cluster has CPU 1, GPU 0.5, memory 1000000; the most that one has: CPU"
         " 1, GPU 0, memory"
     ) in said(process)[1]
-
-
-def test_no_cluster_is_told(tmp_path, sheet):
-    process = driver(sheet(1), tmp_path / "out", "--address", "127.0.0.1:1")
-    assert process.wait(100) == 2
-    assert "address: 127.0.0.1:1: no Ray cluster can be reached" in said(process)[1]
-
-
-@pytest.mark.parametrize(
-    ("engine", "settings", "message"),
-    [
-        ("rey", {}, "unknown engine 'rey'. Did you mean 'ray'"),
-        ("local", {"address": "auto"}, "engine 'local': address: unknown key 'address'"),
-        ("ray", {"resources": [1]}, "expected a mapping like"),
-        ("ray", {"resources": {"GPU": 1.5}}, "GPU: 1.5: expected a whole number, or a part of 1"),
-        ("ray", {"resources": {"CPU": "many"}}, "CPU: Input should be a valid number"),
-        ("ray", {"resources": {"memory": "8 bits"}}, "is no size: write 50MB"),
-        ("ray", {"workers": 0}, "greater than 0"),
-        ("local", {"retries": -1}, "greater than or equal to 0"),
-    ],
-)
-def test_bad_settings_are_told(engine, settings, message):
-    with pytest.raises(PrunusError) as told:
-        build("study/engine", {"name": engine, **settings})
-    assert message in str(told.value)

@@ -1,8 +1,7 @@
 """Carries a recipe out: prune, shrink, save, open again, measure, report."""
 
+from functools import partial
 from pathlib import Path
-
-import yaml
 
 from prunus import ranks
 from prunus.errors import PrunusError
@@ -18,6 +17,7 @@ from prunus.recipe._log import logged
 from prunus.recipe._model import Recipe, Settings
 from prunus.recipe._open import REPORT, folder_of, searches
 from prunus.recipe._parts import Parts, parts, resolved
+from prunus.recipe._read import written
 from prunus.recipe._report import Findings, report_of
 from prunus.recipe._stage import Stage
 from prunus.recipe._steps import (
@@ -33,6 +33,9 @@ from prunus.recipe._times import time_all
 from prunus.recipe.sensitivity import informed
 from prunus.report import Report, read, write
 from prunus.safe import RECIPE, Work, differing
+from prunus.tracking import Values, tell, tracked
+
+TRACKING = "tracking"
 
 
 def run(
@@ -46,11 +49,12 @@ def run(
 
     The folder appears complete, at the end: ``model/`` with its tokenizer and its card,
     ``plan.safetensors``, ``recipe.yaml`` with every default spelt out, ``report.json``,
-    ``report.html``, ``run.log``; ``sensitivity.*`` where select: measured measures first; a folder
-    for each export; and ``adapters/``, what :func:`prunus.checkpoint.load_adapters` puts back onto
-    the dense model, where drive: stepwise trained any. Until then everything lies in
-    ``OUT.checkpoints``, with the safe points from which a run that is cut off goes on. Of processes
-    that share the run (:mod:`prunus.ranks`) the first one alone writes, times and exports.
+    ``report.html``, ``run.log``; ``tracking/`` where something tracks; ``sensitivity.*`` where
+    select: measured measures first; a folder for each export; and ``adapters/``, what
+    :func:`prunus.checkpoint.load_adapters` puts back onto the dense model, where drive: stepwise
+    trained any. Until then everything lies in ``OUT.checkpoints``, with the safe points from which
+    a run that is cut off goes on. Of processes that share the run (:mod:`prunus.ranks`) the first
+    one alone writes, times and exports.
 
     Args:
         recipe: what to do.
@@ -92,6 +96,7 @@ def _worked(recipe: Recipe, chosen: Parts, work: Work, source: Path, quiet: bool
         logged(folder / "run.log") as log,
         Bars(quiet) as bars,
         peak_memory(before=safe.told.get("peak", 0)) as peak,
+        tracked(recipe.track, folder / TRACKING, work.out.name, dict(work.settings)),
     ):
         watch = Phases(safe.told.get("seconds"))
         stage = Stage(recipe, chosen, folder, work.out, bars, log, safe, watch)
@@ -100,6 +105,7 @@ def _worked(recipe: Recipe, chosen: Parts, work: Work, source: Path, quiet: bool
         if report is not None:
             write(report, folder)
             write_card(report, recipe, chosen.task, folder / "model", source)
+            tell(partial(_summary, report))
         log.info("done")
     return report
 
@@ -112,6 +118,15 @@ def is_done(out: Path, settings: Settings) -> bool:
         settings: the recipe with every default spelt out.
     """
     return (out / REPORT).is_file() and not differing(out, settings)
+
+
+def _summary(report: Report) -> Values:
+    """What a run comes to, in numbers."""
+    speedups = {f"speedup/{one.runtime}/{one.batch}": one.speedup for one in report.latency_ms}
+    seconds = {f"seconds/{phase}": spent for phase, spent in report.seconds.model_dump().items()}
+    sizes = {"params": report.params, "bytes": report.bytes, "flops": report.flops}
+    shares = {f"density/{what}": pair.pruned / pair.dense for what, pair in sizes.items()}
+    return {**speedups, **seconds, **shares}
 
 
 def _require_ours(out: Path, source: Path) -> None:
@@ -128,7 +143,7 @@ def _require_ours(out: Path, source: Path) -> None:
 def _carry_out(stage: Stage, settings: Settings, source: Path, peak: Peak) -> Report | None:
     """The report, of the first rank."""
     stage.safe.reseed("run")
-    text = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
+    text = written(settings)
     (stage.folder / RECIPE).write_text(text, encoding="utf-8")
     stage.log.info("recipe:\n%s", text)
     opened = open_all(stage, source, searches(stage.parts))

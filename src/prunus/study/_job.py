@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 
 from prunus.errors import PrunusError
+from prunus.held import Held
 from prunus.recipe._parts import parts, resolved
 from prunus.recipe.run import is_done, run
 from prunus.safe import differing
@@ -46,6 +47,9 @@ def carry_out(row: Row, out: Path, log: logging.Logger, quiet: bool) -> str:
 
     Returns:
         Why it failed; nothing where it did not.
+
+    Raises:
+        Held: another process still runs it.
     """
     folder = out / row.name
     try:
@@ -54,6 +58,8 @@ def carry_out(row: Row, out: Path, log: logging.Logger, quiet: bool) -> str:
             run(row.recipe, folder, quiet, resume=True, patience=PATIENCE)
             log.info("%s finished", row.name)
         result(row, folder)
+    except Held:
+        raise
     except Exception as error:  # whatever one row raises, the others shall run
         log.exception("%s failed", row.name)
         return reason(error)

@@ -10,6 +10,7 @@ from transformers import PreTrainedModel, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from prunus import ranks
+from prunus.tracking._logs import Logs, logging
 from prunus.trainer._apart import require_plain, require_second, taken_apart
 from prunus.trainer._guest import Enter, Guest
 from prunus.trainer._loop import Loop, Loss
@@ -93,7 +94,7 @@ def train(
         dataloader_pin_memory=torch.cuda.is_available(),
         remove_unused_columns=settings.pop("remove_unused_columns", loss is None),
         disable_tqdm=not bar,
-        logging_strategy="no",
+        **logging(),
         save_strategy="no",
         save_total_limit=2,
         report_to="none",
@@ -102,7 +103,7 @@ def train(
     )
     arguments._n_gpu = min(1, arguments.n_gpu)  # a process has one device
     start = None if checkpoints is None else checkpoints.last
-    called: list[Any] = [*callbacks, *([] if pace is None else [Stop(pace)])]
+    called: list[Any] = [*callbacks, Logs(), *([] if pace is None else [Stop(pace)])]
     guest = None if enter is None else Guest(enter, told, start)
     if guest is not None:
         called.append(guest)

@@ -1,5 +1,6 @@
 """A task in a process of its own: memory and crashes are its own."""
 
+import logging
 import multiprocessing as mp
 import os
 import signal
@@ -12,6 +13,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+from prunus.held import Held
 from prunus.recipe._log import logged
 from prunus.study.engine._task import Place, Task
 
@@ -39,11 +41,11 @@ class Worker:
         return self.process.exitcode == INTERRUPTED
 
     def over(self) -> tuple[str, bool]:
-        """Wait until it is over: why it failed, and whether it died without a word."""
+        """Wait until it is over: why it failed, and whether it is to be tried again."""
         self.process.join()
         try:
             if self.told.poll():
-                return self.told.recv(), False
+                return self.told.recv()
         except EOFError:
             pass
         finally:
@@ -68,6 +70,14 @@ def start(task: Task, place: Place, threads: int, preloaded: Sequence[str]) -> W
     process.start()
     telling.close()
     return Worker(task, process, told)
+
+
+def done(task: Task, place: Place, log: logging.Logger, quiet: bool) -> tuple[str, bool]:
+    """Do a task in this process: why it failed, and whether it is to be tried again."""
+    try:
+        return task.do(place.out, log, quiet), False
+    except Held as error:
+        return str(error), True
 
 
 def end(workers: Collection[Worker]) -> None:
@@ -106,8 +116,8 @@ def _work(task: Task, place: Place, threads: int, telling: Connection) -> None:
         os.dup2(file.fileno(), 2)
     try:
         with logged(place.log) as logger:
-            why = task.do(place.out, logger, quiet=True)
-        telling.send(why[:LONGEST])
+            why, lost = done(task, place, logger, quiet=True)
+        telling.send((why[:LONGEST], lost))
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
 

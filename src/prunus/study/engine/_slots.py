@@ -36,8 +36,8 @@ class _Busy:
 class Slots(Pool):
     """Slots on a cluster, each an actor that goes with this process.
 
-    What a slot that was lost still does counts for nothing: nobody hears it any more, its folder is
-    removed by the next one that gets the row's lock, and what is finished is never replaced.
+    Nobody hears a slot that was lost any more. Should it still work, the next one waits for the
+    task's lock, and finds it done or goes on with it.
     """
 
     def __init__(
@@ -88,12 +88,12 @@ class Slots(Pool):
             PrunusError: a machine has another version of prunus.
         """
         self._spare()
-        ready, _ = self._ray.wait([one.awaited for one in self._busy], timeout=POLL)
-        for one in [own for own in self._busy if own.awaited in ready]:
-            yield from self._heard(one)
         while self._begun:
             one = self._begun.pop(0)
             yield Event(one.task, one.node)
+        ready, _ = self._ray.wait([one.awaited for one in self._busy], timeout=POLL)
+        for one in [own for own in self._busy if own.awaited in ready]:
+            yield from self._heard(one)
 
     def close(self) -> None:
         """End what runs, give the slots back, leave the cluster."""
@@ -140,13 +140,15 @@ class Slots(Pool):
             why = said.why or self._fetched(one, said)
         except errors.RayTaskError as error:
             self._drop(one)
-            yield Event(one.task, one.node, ended=True, why=str(error).strip().splitlines()[-1])
+            yield Event(one.task, one.node, ended=True, why=_last(error))
         except errors.RayError as error:
             self._drop(one)
-            if not one.node and one.starts < STARTS:  # the task has not begun
+            broken = getattr(error, "actor_init_failed", False)
+            if not (one.node or broken) and one.starts < STARTS:  # the task has not begun
                 self._ask(one.task, one.starts + 1)
                 return
-            yield Event(one.task, one.node, ended=True, why=_reason(error), lost=True)
+            why = _last(error) if broken else _reason(error)
+            yield Event(one.task, one.node, ended=True, why=why, lost=not broken)
         else:
             self._busy.remove(one)
             self._idle.append(one)
@@ -185,6 +187,11 @@ class Slots(Pool):
     def _drop(self, one: _Busy) -> None:
         self._busy.remove(one)
         self._ray.kill(one.actor)
+
+
+def _last(error: Exception) -> str:
+    """What an error of Python says in the end."""
+    return str(error).strip().splitlines()[-1]
 
 
 def _reason(error: Exception) -> str:

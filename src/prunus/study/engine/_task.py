@@ -30,6 +30,9 @@ class Task(Protocol):
 
         Returns:
             Why it failed; nothing where it did not.
+
+        Raises:
+            Held: another process still does it; it is tried again.
         """
         ...
 

@@ -10,7 +10,7 @@ from prunus.recipe._log import logged
 from prunus.study.engine import _process
 from prunus.study.engine._engine import Engine
 from prunus.study.engine._pool import Event, Events, Pool
-from prunus.study.engine._process import Worker, end, start
+from prunus.study.engine._process import Worker, done, end, start
 from prunus.study.engine._task import Place, Task
 
 
@@ -44,7 +44,8 @@ class Local(Engine):
         with logged(place.log) as log:
             for task in tasks:
                 yield Event(task)
-                yield Event(task, ended=True, why=task.do(place.out, log, quiet))
+                why, _ = done(task, place, log, quiet)
+                yield Event(task, ended=True, why=why)
 
 
 class _Processes(Pool):

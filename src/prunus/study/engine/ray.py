@@ -2,6 +2,7 @@
 
 import logging
 import os
+import socket
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Annotated, Any
@@ -15,7 +16,9 @@ from prunus.study.engine._pool import Pool
 from prunus.study.engine._slots import Slots
 from prunus.study.engine._task import Place
 
-LOCAL = "local"
+LOCAL, AUTO, CLIENT = "local", "auto", "ray://"
+PATIENCE = 10.0
+"""Seconds in which a cluster answers."""
 STORE = 100_000_000
 """Bytes of the object store of a cluster that is started here: nothing large travels."""
 MEMORY = "memory"
@@ -57,7 +60,7 @@ class Ray(Engine):
         workers: at most so many tasks at a time; None is as many as the cluster has room for.
     """
 
-    address: str = "auto"
+    address: str = AUTO
     resources: Annotated[dict[str, float], BeforeValidator(_amounts)] = Field(
         default_factory=lambda: {"CPU": 1.0}
     )
@@ -70,11 +73,15 @@ class Ray(Engine):
             PrunusError: Ray is not installed, the cluster cannot be reached, or no machine of it
                 has the resources.
         """
-        with ExitStack() as stack:
-            ray = stack.enter_context(self._session())
+        session = ExitStack()
+        try:
+            ray = session.enter_context(self._session())
             self._fits(ray)
             threads = max(1, int(self.resources["CPU"]))
-            return Slots(ray, place, self._options(), threads, self.workers, stack.pop_all())
+            return Slots(ray, place, self._options(), threads, self.workers, session)
+        except BaseException:
+            session.close()
+            raise
 
     def width(self) -> int:
         """How many tasks fit onto the cluster at a time."""
@@ -97,6 +104,7 @@ class Ray(Engine):
         own = {"include_dashboard": False, "object_store_memory": STORE}
         options = {"log_to_driver": False, "logging_level": logging.ERROR}
         try:
+            self._reached()
             ray.init(self.address, **options, **(own if self.address == LOCAL else {}))
         except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
             told = str(error).strip().splitlines() or [type(error).__name__]
@@ -108,6 +116,19 @@ class Ray(Engine):
             yield ray
         finally:
             ray.shutdown()
+
+    def _reached(self) -> None:
+        """Try a named address: Ray itself would try for minutes.
+
+        Raises:
+            OSError: nobody answers there, or it is none.
+        """
+        named = os.environ.get("RAY_ADDRESS", AUTO) if self.address == AUTO else self.address
+        if named not in {AUTO, LOCAL}:
+            host, _, port = named.removeprefix(CLIENT).rpartition(":")
+            if not port.isdigit():
+                raise OSError("expected HOST:PORT")
+            socket.create_connection((host.strip("[]"), int(port)), PATIENCE).close()
 
     def _fits(self, ray: Any) -> int:
         """How many tasks fit onto the machines, at least one.
