@@ -68,7 +68,7 @@ def test_it_ends_as_if_nobody_had_killed_it(name, place, tmp_path, tmp_path_fact
         return [change.replace("FOLDER", folder) for change in (*QUICK, *DRIVES[name])]
 
     assert attempt(0, pruned, recipe, whole, *changes(whole)) == 0
-    assert killed_again_and_again(pruned, recipe, out, *changes(out)) > 1
+    assert killed_again_and_again(pruned, recipe, out, *changes(out)) > 0
     one, other = report_of(whole), report_of(out)
     assert same_weights(*(f / "model/model.safetensors" for f in (whole, out)))
     assert one.model_extra["plan"] == other.model_extra["plan"]
@@ -132,7 +132,7 @@ def test_a_fine_tuning_goes_on(place, tmp_path):
     )
     whole, out = tmp_path / "whole", tmp_path / "out"
     assert attempt(0, trained, said, whole) == 0
-    assert killed_again_and_again(trained, said, out) > 1
+    assert killed_again_and_again(trained, said, out) > 0
     assert same_weights(*(folder / "model.safetensors" for folder in (whole, out)))
 
 
