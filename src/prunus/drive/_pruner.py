@@ -1,6 +1,7 @@
 """Pruning inside of anybody's training: a pair of hooks on the optimizer."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from prunus.select import Budget, masks
 from prunus.select.greedy import Greedy
 from prunus.sharded import held, on_part, whole
 from prunus.site import Site, reduce
+from prunus.tracking import chosen, scored, tell
 
 
 class Pruner:
@@ -199,11 +201,13 @@ class Pruner:
         if changed:
             share(self)
             self._apply()
+            tell(partial(chosen, self.masks, self.sites), self.done)
 
     def _goals(self, track: Track, budget: Budget) -> dict[str, Tensor]:
         """The masks that shall hold under a budget."""
         course = track.course
         scores = {name: self._score(track, name) for name in course.sites}
+        tell(partial(scored, scores, course.sites), self.done)
         found = masks(
             scores, course.sites, budget, course.cost, Plan(),
             per_cost=course.criterion.adds_up, selector=Greedy(),

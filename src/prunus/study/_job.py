@@ -6,8 +6,8 @@ from pathlib import Path
 from prunus.errors import PrunusError
 from prunus.held import Held
 from prunus.recipe._parts import parts, resolved
-from prunus.recipe._working import differing, is_done
-from prunus.recipe.run import run
+from prunus.recipe.run import is_done, run
+from prunus.safe import differing
 from prunus.study._result import REPORT, result
 from prunus.study._row import Row
 

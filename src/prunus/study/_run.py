@@ -63,7 +63,7 @@ def study(
     turn = chosen(rows, only)
     out.mkdir(parents=True, exist_ok=True)
     failed, known = dict[str, str](), dict[str, Result]()
-    with held(out / ".study.lock", f"{out}: a study"):
+    with held(out / ".study.lock", f"{out}: a study is going on there already"):
         finished = _finished(rows, out)
         tasks = [Turn(row) for row in turn if row.name not in finished]
         place = Place(out.absolute(), out.absolute() / LOG, Path.cwd())

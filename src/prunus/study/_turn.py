@@ -5,12 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from shutil import rmtree
 
-from prunus.files import replace
 from prunus.study._row import Row
 from prunus.study.engine._task import Files, receive
-
-RECEIVED = "received"
-"""Where a run of another machine lies until it is whole."""
 
 
 @dataclass(frozen=True)
@@ -41,17 +37,17 @@ class Turn:
             PrunusError: a file lies outside of the run's folder, or the row's folder holds the run
                 of another recipe.
         """
-        from prunus.recipe._working import alone, checkpoints_of
+        from prunus.recipe._parts import parts, resolved
+        from prunus.safe import Work
         from prunus.study._job import PATIENCE, is_finished
 
-        folder = out / self.name
-        with alone(folder, PATIENCE):
+        folder, recipe = out / self.name, self.row.recipe
+        work = Work(folder, resolved(recipe, parts(recipe)), None, recipe.seed, True, PATIENCE)
+        with work.alone():
             if is_finished(self.row, out):
                 return
-            fresh = checkpoints_of(folder) / RECEIVED
-            rmtree(fresh, ignore_errors=True)
-            fresh.mkdir(parents=True)
-            for path, pieces in files:
-                receive(fresh, str(Path(path).relative_to(self.name)), pieces)
-            replace(folder, fresh)
-            rmtree(checkpoints_of(folder), ignore_errors=True)
+            with work.begun() as (fresh, _):
+                rmtree(fresh)  # what an attempt here had begun
+                fresh.mkdir()
+                for path, pieces in files:
+                    receive(fresh, str(Path(path).relative_to(self.name)), pieces)
