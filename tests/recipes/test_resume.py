@@ -8,7 +8,7 @@ import yaml
 from safetensors.torch import load_file
 
 from prunus.errors import PrunusError
-from prunus.files import clear, folder_beside
+from prunus.files import clear, folder_beside, sweep
 from prunus.held import beside, held
 from prunus.recipe import read
 from prunus.recipe.run import run
@@ -181,3 +181,14 @@ def test_what_killed_writers_left_goes_and_what_made_way_comes_back(tmp_path):
             folder_beside(tmp_path / "out").__enter__()
         (own / "new").touch()
     assert [path.name for path in tmp_path.rglob("*")] == ["out", "new"]
+    (tmp_path / "out/.new.0123abcd").touch()
+    sweep(tmp_path / "out")
+    assert [path.name for path in tmp_path.rglob("*")] == ["out", "new"]
+
+
+def test_nothing_is_kept_where_nobody_wants_it(tmp_path):
+    points = SafePoints.at(tmp_path / "points", None, 0)
+    points.put("one", Kept(1))
+    points.flush()
+    assert (points.get("one"), points.training("train"), points.keeps) == (None, None, False)
+    assert list(tmp_path.iterdir()) == []
