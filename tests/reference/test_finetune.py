@@ -253,7 +253,7 @@ def test_what_a_grid_masks_stays_masked():
 def clock(monkeypatch):
     """A clock that is set by hand."""
     hands = {"now": 100.0}
-    monkeypatch.setattr(trainer, "time", SimpleNamespace(perf_counter=lambda: hands["now"]))
+    monkeypatch.setattr(trainer._pace, "time", SimpleNamespace(perf_counter=lambda: hands["now"]))
     return hands
 
 

@@ -8,9 +8,9 @@ from prunus.checkpoint._peft import export_peft
 from prunus.checkpoint._plain import dense_form
 from prunus.checkpoint._portable import FILE
 from prunus.checkpoint._sentences import others_of, transformer_of
-from prunus.checkpoint._store import load, save
+from prunus.checkpoint._store import load, outline, save
 
 __all__ = [
     "FILE", "adopt", "dense_form", "export_peft", "load", "load_adapters", "model_class",
-    "others_of", "packable", "save", "save_adapters", "transformer_of", "verify",
+    "others_of", "outline", "packable", "save", "save_adapters", "transformer_of", "verify",
 ]  # fmt: skip

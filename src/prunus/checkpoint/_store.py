@@ -5,8 +5,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 import transformers
 from transformers import AutoConfig, AutoModel, PreTrainedModel
+from transformers.initialization import no_init_weights
 
 from prunus import networks
 from prunus.adapt import adapted
@@ -94,15 +96,7 @@ def load(folder: str | Path, **kwargs: Any) -> PreTrainedModel:
     Raises:
         PrunusError: not a checkpoint, an incomplete or damaged one.
     """
-    sentences = (Path(folder) / MODULES).is_file()
-    folder = transformer_of(Path(folder))
-    if not (folder / "config.json").exists():
-        if (folder / RECORD).is_file():
-            raise PrunusError(
-                f"{folder} holds adapters alone: put them on their dense model, merge them and save"
-                " it (prunus.checkpoint.load_adapters, prunus.adapt.merge, prunus.save)"
-            )
-        raise PrunusError(f"{folder} is not a checkpoint: it has no config.json")
+    sentences, folder = (Path(folder) / MODULES).is_file(), _transformer(folder)
     verify(folder)
     held = require_sound(folder).values()
     with opening(folder):
@@ -124,6 +118,43 @@ def load(folder: str | Path, **kwargs: Any) -> PreTrainedModel:
         )
     align(model)
     return model
+
+
+def outline(folder: str | Path) -> PreTrainedModel:
+    """A checkpoint's model on the meta device: its shapes, in float32, without weights.
+
+    Args:
+        folder: as :func:`load` takes it; only its configuration is read.
+
+    Raises:
+        PrunusError: not a checkpoint.
+    """
+    sentences, folder = (Path(folder) / MODULES).is_file(), _transformer(folder)
+    try:
+        config = own_config(AutoConfig.from_pretrained(folder, local_files_only=True))
+    except OSError as error:
+        raise PrunusError(f"{folder}: not readable ({error})") from None
+    cls: Any = _class_of(config, folder, sentences=sentences)
+    make = cls.from_config if cls is AutoModel else cls._from_config
+    with torch.device("meta"), no_init_weights():
+        return make(config, dtype=torch.float32).eval()
+
+
+def _transformer(folder: str | Path) -> Path:
+    """Where the transformer of a checkpoint lies.
+
+    Raises:
+        PrunusError: nowhere.
+    """
+    found = transformer_of(Path(folder))
+    if not (found / "config.json").exists():
+        if (found / RECORD).is_file():
+            raise PrunusError(
+                f"{found} holds adapters alone: put them on their dense model, merge them and save"
+                " it (prunus.checkpoint.load_adapters, prunus.adapt.merge, prunus.save)"
+            )
+        raise PrunusError(f"{found} is not a checkpoint: it has no config.json")
+    return found
 
 
 def _class_of(config: Any, folder: Path, *, sentences: bool) -> Any:

@@ -12,7 +12,12 @@ from prunus.report import _units as show
 from prunus.report._heat import Cell, heats
 from prunus.select._amounts import told_points
 
-LABELS = {"params": "parameters", "weights": "weights not zero", "flops": "FLOPs"}
+LABELS = {
+    "params": "parameters",
+    "weights": "weights not zero",
+    "flops": "FLOPs",
+    "bytes": "bytes saved",
+}
 
 
 def per_layer(kept: Mapping[str, tuple[int, int]]) -> Iterator[Table]:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from prunus import ranks
 from prunus.adapt import adapted
 from prunus.drive._course import Course
 from prunus.edit import mask
@@ -66,7 +67,9 @@ class Gates:
         for place, course in enumerate(courses):
             if isinstance(course.criterion, Learned):
                 self._begin(place, course, course.criterion, model)
+        ranks.spread(self.scores.values())
         self._values: dict[str, Tensor] = {}
+        self._draws: dict[str, Tensor] = {}
         self._asked = True
         self._open = ExitStack()
         if self.sites:
@@ -152,6 +155,7 @@ class Gates:
             model.register_module(SCORES, nn.ParameterList(self.scores.values()))
             self._open.callback(delattr, model, SCORES)
         self._refresh(model)
+        self.step()  # the first step draws for itself
         self._open.callback(model.register_forward_pre_hook(self._refresh).remove)
         self._open.enter_context(mask(model, self.sites, self._values))
 
@@ -162,8 +166,20 @@ class Gates:
         scores = self.scores.get(name)
         if scores is None:
             return self.stays[name].float()
-        stays = self.stays[name].to(scores)
-        return self._criteria[name].value(scores, stays, training)
+        drawn = training and self._criteria[name].drawn
+        draw = self._drawn(name, scores) if drawn else None
+        return self._criteria[name].value(scores, self.stays[name].to(scores), draw)
+
+    def _drawn(self, name: str, scores: Tensor) -> Tensor:
+        """[*grid] the draw of this step, which all of its passes and processes share."""
+        if name not in self._draws:
+            self._draws[name] = torch.rand_like(scores)
+            ranks.spread([self._draws[name]])
+        return self._draws[name]
+
+    def step(self) -> None:
+        """A step is over: the next one draws anew."""
+        self._draws.clear()
 
     def state(self) -> Iterator[tuple[str, Tensor]]:
         """(key, scores), by which a later training goes on."""

@@ -33,6 +33,7 @@ from prunus.score import Criterion, look
 from prunus.select import Budget, Cost, Selector, select
 from prunus.site import Site, along
 from prunus.task import History
+from prunus.tracking import chosen, scored, tell
 
 Found = dict[str, Tensor | Curve]
 
@@ -132,7 +133,7 @@ class Job:
 
     def computing(self) -> AbstractContextManager:
         """The context of every forward pass: reduced precision, where it is asked for."""
-        device = next(self.model.parameters()).device.type
+        device = next(self.model.parameters()).device.type.replace("meta", "cpu")
         return torch.autocast(device, self.precision, enabled=self.precision != torch.float32)
 
     def reread(self) -> None:
@@ -161,11 +162,12 @@ class Job:
         """The plan for the scored sites; under a budget of latency it is measured and corrected."""
         with self.phase("select"):
             plan = self.choose(found, given, self.budget)
-        if self.cost.metric != "latency" or given:
-            return plan
-        with self.phase("correct"):
-            missed = self.safe.once("aim", partial(aim, self, plan))
-            return self.choose(found, given, self.budget, missed)
+        if self.cost.metric == "latency" and not given:
+            with self.phase("correct"):
+                missed = self.safe.once("aim", partial(aim, self, plan))
+                plan = self.choose(found, given, self.budget, missed)
+        tell(lambda: {**scored(found, self.sites), **chosen(plan, self.sites)})
+        return plan
 
     def choose(self, found: Found, given: Plan, budget: Budget, aim: float = 1.0) -> Plan:
         """The plan under a budget, whose limit is multiplied by ``aim``."""

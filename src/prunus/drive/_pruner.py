@@ -1,6 +1,7 @@
 """Pruning inside of anybody's training: a pair of hooks on the optimizer."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,11 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from prunus.drive._alike import require_reduced, share
 from prunus.drive._course import Course
 from prunus.drive._gates import Gates
 from prunus.drive._optimizer import inner, overflowed, unscaled
+from prunus.drive._possible import require_plain, require_trained
 from prunus.drive._settle import settle
 from prunus.drive._state import about, read, restore, state_of
 from prunus.drive._track import Track
@@ -24,7 +27,9 @@ from prunus.probe import Evidence, effective
 from prunus.score._learned import Learned
 from prunus.select import Budget, masks
 from prunus.select.greedy import Greedy
+from prunus.sharded import held, on_part, whole
 from prunus.site import Site, reduce
+from prunus.tracking import chosen, scored, tell
 
 
 class Pruner:
@@ -82,11 +87,11 @@ class Pruner:
         self.gates = gates or Gates(model, courses)
         self.gates.join(self.optimizer)
         self.values: dict[str, Tensor] = {}
-        self._require_plain(lock, progressive)
+        require_plain(self, {"lock": lock, "progressive": progressive > 1, "lasso": lasso > 0})
         free = {name: site for name, site in self.sites.items() if name not in self.gates.sites}
         self.held = Held(model, free, gradients=not regrow)
         self.parameters = dict(model.named_parameters())
-        self._require_trained()
+        require_trained(self)
         self.masks = {name: self._whole(name, lock) for name in self.sites}
         self._hooks = [
             self.optimizer.register_step_pre_hook(self._before),
@@ -157,6 +162,9 @@ class Pruner:
         self.gates.require_asked()
         weights = self.held.parameters
         gradients = {name: unscaled(w.grad, self.optimizer) for name, w in weights.items()}
+        if not self.done:
+            learnt = [own.grad for own in self.gates.scores.values()]
+            require_reduced([*gradients.values(), *learnt])
         for track in self.tracks:
             track.look(self.done, weights, gradients)
         if self.regrow:
@@ -167,6 +175,7 @@ class Pruner:
         if overflowed(self.optimizer):
             return
         self.done += 1
+        self.gates.step()
         if self.lasso and self.done <= self.late:
             self._draw()
         self.held.zero()  # before scores are taken: a step may have moved what is removed
@@ -190,12 +199,15 @@ class Pruner:
                 continue
             changed = True
         if changed:
+            share(self)
             self._apply()
+            tell(partial(chosen, self.masks, self.sites), self.done)
 
     def _goals(self, track: Track, budget: Budget) -> dict[str, Tensor]:
         """The masks that shall hold under a budget."""
         course = track.course
         scores = {name: self._score(track, name) for name in course.sites}
+        tell(partial(scored, scores, course.sites), self.done)
         found = masks(
             scores, course.sites, budget, course.cost, Plan(),
             per_cost=course.criterion.adds_up, selector=Greedy(),
@@ -205,8 +217,8 @@ class Pruner:
         return here if returns else {n: own & self.masks[n] for n, own in here.items()}
 
     def _weight(self, name: str) -> Tensor:
-        """The weight of a site's first slice."""
-        return self.parameters[self.sites[name].slices[0].tensor]
+        """The weight of a site's first slice, all of it."""
+        return whole(self.parameters[self.sites[name].slices[0].tensor].detach())
 
     def _draw(self) -> None:
         """A step of the group lasso, as far as the optimizer's last one was long."""
@@ -216,7 +228,8 @@ class Pruner:
             weight = self.parameters[part.tensor]
             amount = self.lasso * float(rates.get(id(weight), 0.0))
             with torch.no_grad():
-                weight.copy_(group_lasso(weight, part, site.shape, amount))
+                drawn = group_lasso(whole(weight.detach()), part, site.shape, amount)
+                held(weight).copy_(on_part(drawn, weight))
 
     def _score(self, track: Track, name: str) -> Tensor:
         """[*grid] scores, -inf of what is gone."""
@@ -224,7 +237,7 @@ class Pruner:
         if isinstance(criterion, Learned):
             return self._learnt(track, criterion, name)
         names = [part.tensor for part in site.slices if part.tensor in self.parameters]
-        weights = {n: effective(self.model, n, self.parameters[n]) for n in names}
+        weights = {n: whole(effective(self.model, n, self.parameters[n])) for n in names}
         evidence, trace = Evidence(site, weights), track.traces.get(name)
         if trace is not None and trace.value is not None:
             evidence.seen[trace.name] = trace.value
@@ -253,37 +266,13 @@ class Pruner:
         """A mask under which all stays, or all that is not zero."""
         site = self.sites[name]
         if not lock:
-            return torch.ones(site.shape, dtype=torch.bool, device=self._weight(name).device)
+            device = self.parameters[site.slices[0].tensor].device
+            return torch.ones(site.shape, dtype=torch.bool, device=device)
         sizes = [
-            reduce(part, self.parameters[part.tensor].detach().abs(), site.shape)
+            reduce(part, whole(self.parameters[part.tensor].detach()).abs(), site.shape)
             for part in site.weights
         ]
         return torch.stack(sizes).sum(0) > 0
-
-    def _require_plain(self, lock: bool, progressive: int) -> None:
-        """Check that nothing is asked of gates that is for weights which become zero."""
-        said = {"lock": lock, "progressive": progressive > 1, "lasso": self.lasso > 0}
-        asked = [key for key, value in said.items() if value]
-        if asked and self.gates.sites:
-            raise PrunusError(
-                f"{asked[0]}: masks that are learnt, or that lie on adapters, leave weights as they"
-                " are; leave it out"
-            )
-
-    def _require_trained(self) -> None:
-        lacking = [p.tensor for s in self.sites.values() for p in s.weights]
-        if not self.parameters.keys() & set(lacking):
-            raise PrunusError(
-                f"{type(self.model).__name__} has no parameter {lacking[0]!r}: make the pruner of"
-                " the model that its sites are of, not of one that wraps it"
-            )
-        trained = {id(p) for group in self.optimizer.param_groups for p in group["params"]}
-        held = [*self.held.parameters.values(), *self.gates.scores.values()]
-        if held and not any(id(parameter) in trained for parameter in held):
-            raise PrunusError(
-                "the optimizer trains none of the weights that shall go; give it the parameters of"
-                " this model (the pruner is made after the optimizer)"
-            )
 
 
 def _of_those(alive: Tensor, scores: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from prunus.curve import Curve
+from prunus.edit._answer import answer
 from prunus.edit._frozen import frozen
 from prunus.errors import PrunusError
 from prunus.probe.loss import Batch
@@ -118,7 +119,7 @@ def called(model: nn.Module, batch: Batch, modules: Iterable[str]) -> list[str]:
     ]
     try:
         with torch.no_grad(), frozen(model):
-            model(**batch)
+            answer(model, batch)
     finally:
         for hook in hooks:
             hook.remove()

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import partial
 from typing import ClassVar
 
 import torch
@@ -18,6 +19,7 @@ from prunus.plan import Plan
 from prunus.safe import Kept
 from prunus.select import Selector, select
 from prunus.select._pool import Pool
+from prunus.tracking import chosen, tell
 
 ROUND = "round"
 
@@ -120,6 +122,7 @@ class Left:
             self.gone += [name] * len(units)
             self.went[name].view(-1)[units] = len(self.gone)
         self.plan = plan
+        tell(partial(chosen, plan, self.job.sites))
         return bool(lost)
 
     def refilled(self) -> Plan:

@@ -26,6 +26,7 @@ from prunus.plan import Plan
 from prunus.registry import spelt
 from prunus.schedule.linear import Linear
 from prunus.select import masks
+from prunus.tracking import chosen, scored, tell
 
 STEP, TRAIN = "step", "train"
 
@@ -100,12 +101,13 @@ class Stepwise(Drive):
         gone = Plan({name: stays for name, stays in plan.items() if not stays.any()})
         found: Found = {n: _dense(job, n, own) for n, own in job.score(gone).items()}
         with job.phase("select"):
-            chosen = masks(
+            stays = masks(
                 found, job.sites, on(job.budget, self.schedule, way), job.cost, gone,
                 per_cost=job.criterion.adds_up, selector=job.selector,
             )  # fmt: skip
-        plan = plan & Plan(chosen)
+        plan = plan & Plan(stays)
         job.cut(plan)
+        tell(lambda: {**scored(found, job.sites), **chosen(plan, job.sites)})
         return plan
 
     def _train(self, job: Job, learning: Learning, name: str, epochs: float) -> None:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from prunus.sharded import held, on_part, sharded
 from prunus.site import Site, factor
 
 
@@ -51,7 +52,10 @@ class Held:
         """
         self._factors = {
             parameter: [
-                factor(part, masks[site].to(parameter), tuple(parameter.shape))
+                _lying(
+                    parameter,
+                    *factor(part, masks[site].to(held(parameter)), tuple(parameter.shape)),
+                )
                 for site, part in self._places[name]
                 if site in masks and not masks[site].all()
             ]
@@ -59,7 +63,8 @@ class Held:
         }
         for site, stays in fine.items():
             parameter = self.parameters[self.sites[site].slices[0].tensor]
-            self._factors[parameter].append((list(parameter.shape), stays.to(parameter)))
+            own = _lying(parameter, list(parameter.shape), stays.to(held(parameter)))
+            self._factors[parameter].append(own)
 
     def zero(self) -> None:
         """Removed weights are zero."""
@@ -90,10 +95,17 @@ class Held:
 
     def _hold(self, parameter: nn.Parameter, tensor: Tensor) -> None:
         for view, values in self._factors.get(parameter, ()):
-            _viewed(tensor, view).mul_(values)
+            _viewed(held(tensor), view).mul_(values)
+
+
+def _lying(parameter: Tensor, view: list[int], values: Tensor) -> tuple[list[int], Tensor]:
+    """A view of what this process holds of a parameter, and what it is multiplied by."""
+    if not sharded(parameter):
+        return view, values
+    mine = on_part(values.expand(view).reshape(parameter.shape), parameter)
+    return list(mine.shape), mine
 
 
 def _viewed(tensor: Tensor, view: list[int]) -> Tensor:
     """A view whose changes are the tensor's."""
-    tensor = tensor.detach()
     return tensor if list(tensor.shape) == view else tensor.view(view)

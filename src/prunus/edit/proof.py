@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from prunus.anatomy import Anatomy
+from prunus.edit._answer import weightless
 from prunus.edit._frozen import frozen
 from prunus.edit.mask import mask
 from prunus.edit.shrink import shrink
@@ -31,7 +32,7 @@ def prove(model: nn.Module, sites: Anatomy) -> None:
             otherwise.
     """
     channels = {name: site for name, site in sites.items() if site.inlets}
-    if not channels or sites.example is None or _weightless(model):
+    if not channels or sites.example is None or weightless(model):
         return
     drawn = torch.Generator().manual_seed(0)
     plan = Plan({name: _half(site, drawn) for name, site in channels.items()})
@@ -91,10 +92,6 @@ def _noise(value: Any, drawn: torch.Generator) -> Any:
     if not isinstance(value, Tensor) or not value.is_floating_point():
         return value
     return torch.randn(value.shape, generator=drawn).to(value)
-
-
-def _weightless(model: nn.Module) -> bool:
-    return any(parameter.is_meta for parameter in model.parameters())
 
 
 def _numbers(out: Any) -> Tensor:

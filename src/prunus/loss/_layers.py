@@ -7,8 +7,9 @@ from torch import Tensor
 
 from prunus.errors import PrunusError
 from prunus.loss._term import Output
-from prunus.probe._tokens import real_tokens
+from prunus.probe._tokens import like, real_tokens
 from prunus.probe.loss import Batch
+from prunus.shares import samples_of, weighed
 
 Layers = Literal["last", "all"] | tuple[int, ...]
 HIDDEN, ATTENTIONS = "hidden_states", "attentions"
@@ -65,13 +66,28 @@ def _chosen(layers: Layers, count: int, what: str) -> Sequence[int]:
     return [index % count for index in layers]
 
 
-def real_of(stack: str, each: Tensor, batch: Batch) -> Tensor | None:
-    """[sample, token] True for the real tokens of a stack's [sample, token, ...], None for all."""
-    return real_tokens(batch, "decoder." if stack in ("decoder_", "cross_") else "", each)
+def mean_over(stack: str, each: Tensor, batch: Batch, padding: bool = False) -> Tensor:
+    """[] the mean over tokens.
+
+    Args:
+        stack: whose tokens.
+        each: [sample, token].
+        batch: what they were made of.
+        padding: whether it counts.
+    """
+    side = "decoder." if stack in ("decoder_", "cross_") else ""
+
+    def real(of: Batch, x: Tensor) -> Tensor | None:
+        return None if padding else real_tokens(of, side, x[..., None])
+
+    def count(of: Batch) -> int:
+        found = real(of, like(each, of))
+        return samples_of(of) if found is None else int(found.sum())
+
+    found = real(batch, each)
+    mean = each.mean() if found is None else _mean(each, found)
+    return weighed(mean, batch, count)
 
 
-def mean_over(each: Tensor, real: Tensor | None) -> Tensor:
-    """The mean of [sample, token] over the tokens that are real."""
-    if real is None:
-        return each.mean()
+def _mean(each: Tensor, real: Tensor) -> Tensor:
     return each.masked_fill(~real, 0).sum() / real.sum().clamp(min=1)

@@ -7,7 +7,7 @@ from pydantic import Field
 from torch import Tensor
 
 from prunus.errors import PrunusError
-from prunus.loss._layers import ATTENTIONS, HIDDEN, STACKS, Layers, mean_over, pairs, real_of
+from prunus.loss._layers import ATTENTIONS, HIDDEN, STACKS, Layers, mean_over, pairs
 from prunus.loss._term import Output, Term
 from prunus.probe.loss import Batch
 
@@ -50,7 +50,7 @@ class Attention(Term):
                 f" {tuple(goal.shape)}: with unlike numbers of heads use heads: mean"
             )
         each = (own - goal).square().sum(-1).mean(1)
-        return mean_over(each, real_of(stack, each[..., None], batch))
+        return mean_over(stack, each, batch)
 
 
 def _require_whole(out: Output) -> None:

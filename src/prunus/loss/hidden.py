@@ -7,7 +7,7 @@ from pydantic import Field
 from torch import Tensor
 
 from prunus.errors import PrunusError
-from prunus.loss._layers import HIDDEN, Layers, mean_over, pairs, real_of
+from prunus.loss._layers import HIDDEN, Layers, mean_over, pairs
 from prunus.loss._term import Output, Term
 from prunus.probe.loss import Batch
 
@@ -43,5 +43,5 @@ class Hidden(Term):
                 f"loss: hidden: the student's states are {tuple(own.shape)}, the teacher's"
                 f" {tuple(goal.shape)}: states of unlike width cannot be compared; use logits"
             )
-        real = real_of(stack, own, batch) if self.tokens == "real" else None
-        return mean_over((own - goal).square().mean(-1), real)
+        each = (own - goal).square().mean(-1)
+        return mean_over(stack, each, batch, padding=self.tokens == "all")

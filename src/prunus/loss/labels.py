@@ -7,6 +7,7 @@ from torch import Tensor
 from prunus.errors import PrunusError
 from prunus.loss._term import Output, Term
 from prunus.probe.loss import Batch
+from prunus.shares import weighed_loss
 
 
 class Labels(Term):
@@ -27,4 +28,4 @@ class Labels(Term):
                 f"loss: labels: the batch has {sorted(batch)}, and the model made no loss of it;"
                 " add labels (a span's: start_positions, end_positions), or leave the term out"
             )
-        return loss
+        return weighed_loss(loss, batch)

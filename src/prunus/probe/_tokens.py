@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from torch import Tensor
 
-IGNORED = -100
+from prunus.shares import IGNORED, samples_of
 
 
 def real_tokens(batch: Mapping[str, Tensor], site: str, x: Tensor) -> Tensor | None:
@@ -30,6 +30,11 @@ def real_tokens(batch: Mapping[str, Tensor], site: str, x: Tensor) -> Tensor | N
         if mask is not None and mask.numel() == x.shape[:-1].numel():
             return mask.reshape(x.shape[:-1]).bool()
     return None
+
+
+def like(x: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
+    """The shape that ``x``, seen with a part of a batch, has with all of another one."""
+    return x.new_empty((samples_of(batch), *x.shape[1:]), device="meta")
 
 
 def flat(x: Tensor, real: Tensor | None) -> Tensor:

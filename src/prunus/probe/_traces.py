@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from prunus.sharded import whole
 from prunus.site import Site, reduce
 
 TRACES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
@@ -48,7 +49,7 @@ class Trace:
             gradient = gradients.get(part.tensor)
             if gradient is None:
                 continue
-            entries = TRACES[self.name](weights[part.tensor].detach(), gradient)
+            entries = whole(TRACES[self.name](weights[part.tensor].detach(), gradient))
             if not self.fine or len(self.site.slices) > 1:
                 entries = reduce(part, entries, self.site.shape)
             found = entries if found is None else found + entries

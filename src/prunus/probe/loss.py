@@ -1,6 +1,7 @@
 """The losses whose gradients criteria ask for: on labels, or against the dense model."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from math import ceil
 from typing import Any
 
@@ -10,15 +11,11 @@ from torch.nn import functional
 
 from prunus.edit._frozen import frozen
 from prunus.errors import PrunusError
-from prunus.probe._tokens import IGNORED, real_tokens
+from prunus.probe._tokens import IGNORED, like, real_tokens
+from prunus.shares import samples_of, weighed
 
 Batch = Mapping[str, Tensor]
 Loss = Callable[[nn.Module, Batch], Tensor]
-
-
-def samples_of(batch: Batch) -> int:
-    """How many samples a batch holds."""
-    return next(iter(batch.values())).shape[0]
 
 
 def spaced(batches: Iterable[Batch], share: float) -> Iterable[Batch]:
@@ -142,8 +139,18 @@ def mean_distance(
     out: Mapping[str, Any], target: Mapping[str, Tensor], batch: Batch, temperature: float
 ) -> Tensor:
     """:func:`distance` of one answer on average: a sample's, or a token's where all are asked."""
-    parts = _parts(out, target, batch, temperature)
-    return torch.stack([apart / count for apart, count in parts]).mean()
+    parts = zip(target, _parts(out, target, batch, temperature), strict=True)
+    means = [
+        weighed(apart / count, batch, partial(_asked, name, out[name]))
+        for name, (apart, count) in parts
+    ]
+    return torch.stack(means).mean()
+
+
+def _asked(name: str, z: Tensor, batch: Batch) -> int:
+    """Of how many answers a mean over a batch is, told by the answers to any batch like it."""
+    real = None if name in VALUES else real_answers(like(z, batch), batch)
+    return samples_of(batch) if real is None else int(real.sum())
 
 
 def _parts(

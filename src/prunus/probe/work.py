@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from prunus.edit._answer import answer
+
 
 @contextmanager
 def eager_attention(model: Any) -> Iterator[None]:
@@ -28,7 +30,8 @@ def work(model: nn.Module, batch: Mapping[str, Tensor]) -> dict[str, int]:
     """FLOPs of every module's own operations, its children's left out.
 
     Args:
-        model: any model; matrix products and convolutions count, 2 FLOPs a multiply-add.
+        model: any model, on the meta device too; matrix products and convolutions count, 2 FLOPs a
+            multiply-add.
         batch: keyword arguments of one forward pass.
 
     Returns:
@@ -39,7 +42,7 @@ def work(model: nn.Module, batch: Mapping[str, Tensor]) -> dict[str, int]:
     try:
         model.eval()
         with torch.no_grad(), eager_attention(model), counter:
-            model(**batch)
+            answer(model, batch)
     finally:
         model.train(training)
     root = type(model).__name__

@@ -137,6 +137,19 @@ class Method(Part):
         return sites
 
 
+TRACKERS = ("tensorboard", "mlflow", "wandb")
+
+
+def _tracker(value: Any) -> Any:
+    if value not in TRACKERS:
+        raise unknown("tracker", str(value), TRACKERS)
+    return value
+
+
+Track = Many[Annotated[str, BeforeValidator(_tracker)]]
+"""Where a run is told of as it goes, see :mod:`prunus.tracking`."""
+
+
 class Recipe(Method):
     """One pruning run.
 
@@ -163,6 +176,7 @@ class Recipe(Method):
             its quality measured.
         save: how often safe points are written, from which a run that was cut off goes on (``prunus
             run --resume``); None writes none.
+        track: where the run is told of as it goes: tensorboard, mlflow, wandb.
         device: where torch computes.
         seed: of everything that is drawn.
         out: the run's folder, where the command line names none.
@@ -183,6 +197,7 @@ class Recipe(Method):
     packed: bool = False
     export: Many[Annotated[Settings, named("export")]] = ()
     save: Save | None = Save()
+    track: Track = ()
     device: str = "cpu"
     seed: int = 0
     out: str | None = None
@@ -253,10 +268,15 @@ class TrainRecipe(Part):
             texts: ``{name: t5, config: {d_model: 256}}``, see :mod:`prunus.networks._fresh`.
         task: what it shall learn.
         training: how, see :class:`prunus.task.Training`.
+        save: how often safe points are written, from which a training that was cut off goes on
+            (``prunus train --resume``); None writes none.
+        track: as of a pruning run.
         out: the folder of the result, where the command line names none.
     """
 
     model: Annotated[str | Settings, BeforeValidator(_source)]
     task: Annotated[Settings, named("task")]
     training: Settings = Field(default_factory=dict)
+    save: Save | None = Save()
+    track: Track = ()
     out: str | None = None

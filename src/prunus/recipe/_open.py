@@ -19,23 +19,29 @@ from prunus.select.measured import Measured
 from prunus.task import Batches, Prepared, Task, resolve
 from prunus.task._network import hushed
 
-FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja", "README.md")
+FILES = ("*.json", "*.txt", "*.model", "*.jinja", "README.md")
+WEIGHTS = "*.safetensors"
 REPORT = "report.json"
 DEVELOPMENT = "development"
 DRAWN = 1000
 """Examples on which a search measures, where the recipe does not say how many."""
 
 
-def folder_of(where: str | Path) -> Path:
+def folder_of(where: str | Path, weights: bool = True) -> Path:
     """The local folder of a checkpoint; what the hub has is fetched, a run is its model.
+
+    Args:
+        where: a folder, ``package:module/folder``, or a hub id.
+        weights: whether they are fetched too.
 
     Raises:
         PrunusError: it is nowhere.
     """
     place = resolve(where)
     if isinstance(place, str):
+        files = [*FILES, *[WEIGHTS] * weights]
         try:
-            return Path(snapshot_download(place, allow_patterns=list(FILES)))
+            return Path(snapshot_download(place, allow_patterns=files))
         except Exception as error:  # whatever the hub's client and its transport may raise
             raise PrunusError(f"{place} cannot be fetched from the hub: {error}") from None
     return place / "model" if (place / REPORT).is_file() else place

@@ -18,6 +18,7 @@ from prunus.recipe._model import Recipe
 from prunus.recipe._parts import Parts
 from prunus.safe import SafePoints, pack, unpack
 from prunus.task import Prepared, Quality
+from prunus.tracking import tell
 
 
 @dataclass
@@ -77,6 +78,7 @@ class Stage:
 
         quality = self.safe.once(f"quality of {name}", measured, pack, partial(unpack, Quality))
         self.log.info("%s: %s", name, quality)
+        tell(lambda: {f"quality/{name.replace(', ', '/')}": quality.value})
         return quality
 
     def known(self, which: str) -> Quality | None:

@@ -1,6 +1,7 @@
 """The steps of a run, in the order of their use."""
 
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from prunus.recipe.furthest import Furthest, furthest
 from prunus.report._schema import Baseline, TouchUp, Vocabulary
 from prunus.task import Prepared, Quality
 from prunus.task._network import hushed
+from prunus.tracking import chosen, tell
 
 PROBES = 8
 """How many samples the outputs are compared on."""
@@ -152,6 +154,7 @@ def prune(stage: Stage, opened: Opened) -> Cut:
     plan = Plan(plan, stage.recipe.model)
     stage.bars.clear()
     stage.log.info("%r", plan)
+    tell(partial(chosen, plan, job.sites))
     every = anatomy(opened.whole).of("vocab") | job.sites if opened.vocab else job.sites
     claims = Claims(opened.whole, every, opened.batches[0], opened.lengths)
     claims.check(small, plan | opened.vocab)

@@ -3,8 +3,13 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
-from prunus.anatomy import anatomy
+from transformers import PreTrainedModel
+
+from prunus import tracking
+from prunus.anatomy import anatomy, known
+from prunus.checkpoint import outline
 from prunus.drive import Drive, Job, cost_of, job_of
 from prunus.drive._course import courses
 from prunus.drive._readers import readers
@@ -13,6 +18,7 @@ from prunus.drive.library import Library
 from prunus.drive.oneshot import Oneshot
 from prunus.drive.stepwise import Stepwise
 from prunus.library import weights_hash
+from prunus.measure.size import around
 from prunus.plan import Plan
 from prunus.probe._tokens import mean_length
 from prunus.recipe._exports import require
@@ -24,6 +30,7 @@ from prunus.recipe._open import (
     measures,
     open_model,
     processor_of,
+    require_checkpoint,
     searches,
 )
 from prunus.recipe._parts import Parts, parts
@@ -35,6 +42,8 @@ from prunus.report._schema import Pair
 from prunus.schedule import Times
 from prunus.score.random import Random
 from prunus.select import Budget, Cost
+from prunus.select.measured import Measured
+from prunus.task._network import hushed
 
 METRICS = ("units", "params", "flops")
 
@@ -44,7 +53,8 @@ class Amount:
     """One metric: of the whole model, of the sites, and under the budget.
 
     Attributes:
-        metric: units, weights, params, or flops of one sample of the data's mean length.
+        metric: units, weights, params, flops of one sample of the data's mean length, or bytes of
+            the saved weights, at most.
         whole: of the dense model.
         sites: of what can be cut.
         stays: of the whole model, when units chosen by chance fill the budget, or a configuration.
@@ -108,14 +118,15 @@ class Preview:
 
 
 def check(recipe: Recipe) -> Preview:
-    """Open what a recipe names and fill its budget by chance.
+    """Open what a recipe names and fill its budget by chance; weights only where they are needed.
 
     Raises:
         PrunusError: as :func:`prunus.recipe.run.run` would, but for what scoring would find.
     """
-    chosen, source = parts(recipe), folder_of(recipe.model)
+    chosen, data = parts(recipe), recipe.calibration
     require(chosen, recipe.latency)
-    model, data = open_model(source), recipe.calibration
+    tracking.require(recipe.track)
+    source, model = _opened(recipe, chosen)
     processor = processor_of(chosen.task, source)
     prepared = data_of(recipe, chosen, model, processor, searches(chosen))
     vocabulary = None
@@ -137,7 +148,10 @@ def check(recipe: Recipe) -> Preview:
     repairs, _ = parted(chosen.recover)
     if repairs or not isinstance(chosen.drive, Oneshot | Gradual | Stepwise):
         readers(model, sites, repairs, batches)  # raises where one cannot mend, or a drive not stop
-    costs = [cost_of(model, sites, metric, batches[0], length) for metric in _metrics(job)]
+    costs = [
+        job.cost if metric == job.cost.metric else cost_of(model, sites, metric, batches[0], length)
+        for metric in _metrics(job)
+    ]
     ruled = chosen.budget.assign(sites).values()
     kinds = dict.fromkeys(site.kind for site in sites.values())
     return Preview(
@@ -145,7 +159,7 @@ def check(recipe: Recipe) -> Preview:
         density=job.budget.density,
         sites={name: site.units for name, site in sites.items()},
         rules={rule.match: sum(one is rule for one in ruled) for rule in chosen.budget.rules},
-        amounts=[_amount(cost, plan) for cost in costs],
+        amounts=_amounts(costs, plan, model),
         length=length,
         samples=len(batches.order),
         vocabulary=vocabulary,
@@ -155,6 +169,29 @@ def check(recipe: Recipe) -> Preview:
         pick=_pick(chosen.drive),
         steps={kind: step for kind in kinds if (step := job.budget.step(kind)) > 1},
     )
+
+
+def _opened(recipe: Recipe, chosen: Parts) -> tuple[Path, PreTrainedModel]:
+    """The model's folder and the model, without weights unless something computes with them.
+
+    A training tries its loss, times are measured, a table of measurements is of these weights, and
+    what is known of a network that was traced is tried out.
+    """
+    computes = (
+        recipe.trains
+        or chosen.budget.metric == "latency"
+        or chosen.budget.round_to == "auto"
+        or (isinstance(chosen.select, Measured) and not measures(chosen.select))
+    )
+    if not computes:
+        source = folder_of(recipe.model, weights=False)
+        require_checkpoint(source)
+        with hushed():
+            model = outline(source)
+        if known(model):
+            return source, model
+    source = folder_of(recipe.model)
+    return source, open_model(source)
 
 
 def _plan(job: Job, drive: Drive) -> Plan:
@@ -192,6 +229,17 @@ def _training(job: Job, chosen: Parts) -> Timetable | None:
     found = courses(job.sites, chosen.score, chosen.drive.schedule, job.budget, job.cost)
     times = (course.schedule.times(steps, epoch) for course in found)
     return Timetable(steps, epoch, tuple(dict.fromkeys(times)))
+
+
+def _amounts(costs: Iterable[Cost], plan: Plan, model: PreTrainedModel) -> list[Amount]:
+    """In every metric, and in bytes, which parameters and all that is saved beside them take."""
+    found = {cost.metric: _amount(cost, plan) for cost in costs}
+    whole, sites, stays = (
+        getattr(found["params"], word) * model.dtype.itemsize
+        for word in ("whole", "sites", "stays")
+    )
+    rest = around(model)
+    return [*found.values(), Amount("bytes", whole + rest, sites, stays + rest)]
 
 
 def _amount(cost: Cost, plan: Plan) -> Amount:

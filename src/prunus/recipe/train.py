@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from prunus import ranks
 from prunus.networks._fresh import Fresh
 from prunus.networks._network import Network
 from prunus.notation import read_json
@@ -9,15 +10,23 @@ from prunus.recipe._model import Settings, TrainRecipe
 from prunus.recipe._parts import build
 from prunus.registry import names, parse
 from prunus.task import train as fine_tune
+from prunus.tracking import tracked
+
+TRACKING = "tracking"
 
 
-def train(recipe: TrainRecipe, out: str | Path, quiet: bool = False) -> list[str]:
+def train(
+    recipe: TrainRecipe, out: str | Path, quiet: bool = False, resume: bool = False
+) -> list[str]:
     """Fine-tune and save; the folder appears complete, at the end.
+
+    What tracks, writes into ``OUT.tracking`` meanwhile, which is ``OUT/tracking`` in the end.
 
     Args:
         recipe: what to do.
         out: the folder to be written.
         quiet: show no progress.
+        resume: go on from the safe points of a training that was cut off, if there are any.
 
     Returns:
         Lines that say how good the model became.
@@ -26,7 +35,14 @@ def train(recipe: TrainRecipe, out: str | Path, quiet: bool = False) -> list[str
         PrunusError: see :func:`prunus.task.train`.
     """
     task, training = build("task", recipe.task), build("training", recipe.training)
-    folder = fine_tune(_source(recipe.model), task, training, out, quiet)
+    every = None if recipe.save is None else 60 * recipe.save.minutes
+    live = Path(out).with_name(f"{Path(out).name}.{TRACKING}")
+    said = recipe.model_dump(mode="json")
+    with ranks.together("cpu"):
+        with tracked(recipe.track, live, Path(out).name, said):
+            folder = fine_tune(_source(recipe.model), task, training, out, quiet, every, resume)
+        if live.exists() and ranks.first():
+            live.replace(folder / TRACKING)
     record = read_json(folder / "training.json")
     return [*_looked(record, training.eval_split), *_judged(record["quality"])]
 

@@ -7,12 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from prunus import ranks
 from prunus.errors import PrunusError
 from prunus.files import write_bytes
 from prunus.probe import Teacher
-from prunus.probe.loss import Batch, samples_of
 from prunus.recover import Pruned, Trained
 from prunus.safe import Kept
+from prunus.shares import Share, samples_of, weighed
 
 LOSSES = "losses"
 
@@ -26,7 +27,8 @@ class Lessons:
         Raises:
             PrunusError: there are no batches.
         """
-        self.batches: list[Batch] = list(pruned.batches)
+        mine = ranks.rank(), ranks.world()
+        self.batches = [Share(batch, *mine) for batch in pruned.batches]
         if not self.batches:
             raise PrunusError("recover: finetune: no batches to learn from")
         self.device = next(pruned.student.parameters()).device.type
@@ -34,11 +36,14 @@ class Lessons:
         self._pruned, self._losses = pruned, list[Tensor]()
 
     def __call__(self, model: nn.Module, inputs: Mapping[str, Tensor]) -> Tensor:
-        """The mean loss of the samples of one batch, whose place is given."""
+        """The mean loss of the samples of one batch, whose place is given.
+
+        Of several processes each takes a share of the batch.
+        """
         batch = self.batches[int(inputs["place"])]
         model.eval()
         with self._pruned.computing():
-            loss = self._teacher(model, batch) / samples_of(batch)
+            loss = weighed(self._teacher(model, batch) / samples_of(batch), batch)
         self._losses.append(loss.detach())
         return loss
 
@@ -60,12 +65,13 @@ class Lessons:
         Raises:
             PrunusError: the loss is not finite.
         """
-        losses = torch.stack(self._losses)
+        own = torch.stack(self._losses).double() / ranks.world()
+        losses = ranks.total({"losses": own})["losses"]
         if not losses.isfinite().all():
             raise PrunusError("recover: finetune: the loss is not finite; lower learning_rate")
         last = losses[-max(1, len(losses) // 10) :]
-        samples = sum(map(samples_of, self.batches))
-        return Trained(learnt, len(losses), seconds, float(last.double().mean()), samples)
+        samples = sum(samples_of(share.whole) for share in self.batches)
+        return Trained(learnt, len(losses), seconds, float(last.mean()), samples)
 
 
 def place(rows: list[int]) -> dict[str, Any]:

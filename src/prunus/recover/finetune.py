@@ -90,7 +90,7 @@ class Finetune(TouchUp):
             count = trained_parameters(pruned.student)
             train(
                 pruned.student, range(len(lessons.batches)), place, folder,
-                loss=lessons, pace=pace, per_device_train_batch_size=1,
+                loss=lessons, pace=pace, passes=None,
                 learning_rate=self.learning_rate or RATES["lora" if part else self.train],
                 weight_decay=WEIGHT_DECAY, seed=self.seed, use_cpu=lessons.device == "cpu",
                 groups=groups(pruned.student),

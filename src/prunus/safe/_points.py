@@ -107,6 +107,11 @@ class SafePoints:
         """The facts that were written last; none where nothing was."""
         return self.store.index
 
+    @property
+    def keeps(self) -> bool:
+        """Whether this process keeps anything."""
+        return self.store.writes
+
     def within(self, name: str) -> "SafePoints":
         """The same with names of their own."""
         return replace(self, prefix=f"{self.prefix}{name}/")
@@ -153,7 +158,7 @@ class SafePoints:
 
     def put(self, name: str, kept: Kept) -> None:
         """Keep a value, in the place of an older one of the name."""
-        if not self.store.writes:
+        if not self.keeps:
             return
         self.store.waiting[self.prefix + name] = kept.held()
         self.store.gone.discard(self.prefix + name)

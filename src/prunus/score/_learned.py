@@ -24,6 +24,7 @@ class Learned(Criterion):
     may come back with the weights that it had (Sanh et al., arXiv 2005.07683, section 4).
 
     Attributes:
+        drawn: whether values are drawn anew for every step of the training.
         learning_rate: of the scores, which have no weight decay.
         init: scores begin at ``scale``, uniform between -scale and scale, or uniform within
             1 / sqrt(inputs) of 0 (kaiming).
@@ -36,6 +37,7 @@ class Learned(Criterion):
     reads: ClassVar[tuple[str, ...]] = (SCORES,)
     per_cost: ClassVar[bool] = False
     learned: ClassVar[bool] = True
+    drawn: ClassVar[bool] = False
     learning_rate: PositiveFloat = 1e-2
     init: Literal["constant", "uniform", "kaiming"] = "constant"
     scale: float = 0.0
@@ -50,13 +52,14 @@ class Learned(Criterion):
         bound = self.scale if self.init == "uniform" else 1 / math.sqrt(math.prod(shape[1:]))
         return nn.init.uniform_(scores, -bound, bound)
 
-    def value(self, scores: Tensor, stays: Tensor, training: bool) -> Tensor:
+    def value(self, scores: Tensor, stays: Tensor, draw: Tensor | None) -> Tensor:
         """[*grid] what units are multiplied by, differentiable in the scores.
 
         Args:
             scores: [*grid] parameters.
             stays: [*grid] of the scores' type: 1 for units that were chosen, else 0.
-            training: whether the network learns from this pass.
+            draw: [*grid] uniform between 0 and 1, the same in all passes of a step, where the
+                criterion is ``drawn`` and the network learns from this pass; else None.
         """
         return stays + (scores - scores.detach())
 

@@ -1,6 +1,6 @@
 """Masks drawn from a hard concrete distribution (Louizos et al., arXiv 1712.01312)."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -13,7 +13,7 @@ EDGE = 1e-6
 
 
 class L0(Learned):
-    """Scores are log alpha; a mask is drawn in every pass, and its mean is used once it is learnt.
+    """Scores are log alpha; a mask is drawn in every step, and its mean is used once it is learnt.
 
     min(1, max(0, s)) with s = sigmoid((log u - log(1 - u) + log alpha) / beta) (zeta - gamma) +
     gamma and u uniform (equations 10 and 11); at the end sigmoid(log alpha) stands for the sigmoid
@@ -22,14 +22,14 @@ class L0(Learned):
     unless a budget sets the amount.
     """
 
+    drawn: ClassVar[bool] = True
     scale: float = 2.197
     regularizer: Literal["l1", "l0"] = "l0"
 
-    def value(self, scores: Tensor, stays: Tensor, training: bool) -> Tensor:
+    def value(self, scores: Tensor, stays: Tensor, draw: Tensor | None) -> Tensor:
         """[*grid] a draw, or what it comes to; 0 for units that were not chosen."""
-        if training:
-            draw = torch.rand_like(scores).clamp(EDGE, 1 - EDGE)
-            scores = (torch.logit(draw) + scores) / BETA
+        if draw is not None:
+            scores = (torch.logit(draw.clamp(EDGE, 1 - EDGE)) + scores) / BETA
         return stays * _stretched(scores)
 
     def strength(self, progress: float, bounded: bool) -> float:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from heapq import heapify, heappop, heappush
 from itertools import pairwise
 from math import ceil, floor, gcd
 
@@ -121,37 +122,42 @@ class Pool:
         """Everything that may stay."""
         return {name: candidate.most for name, candidate in self.candidates.items()}
 
-    def removals(self) -> list[str]:
-        """The site of each step that may go, the worst first, of the whole pool."""
-        found = []
-        for place, (name, c) in enumerate(self.candidates.items()):
-            for rank in range(c.least // c.size, c.most // c.size):
-                found.append((c.keys[rank], -rank, place, name))
-        return [name for *_, name in sorted(found)]
+    def removals(self) -> Tensor:
+        """[steps that may go] the place of each one's candidate, the worst first."""
+        places, ranks, keys = list[Tensor](), list[Tensor](), list[Tensor]()
+        for place, c in enumerate(self.candidates.values()):
+            own = torch.arange(c.least // c.size, c.most // c.size)
+            places.append(torch.full_like(own, place))
+            ranks.append(own)
+            keys.append(torch.tensor(c.keys, dtype=torch.float64)[own])
+        found, rank = torch.cat(places), torch.cat(ranks)
+        order = rank.argsort(descending=True, stable=True)  # places ascend already
+        return found[order[torch.cat(keys)[order].argsort(stable=True)]]
 
     def fill(self, kept: dict[str, int], decided: Mapping[str, int], limit: Fraction) -> None:
         """Put back, best first, whatever still fits."""
         slack = limit - self.cost({**decided, **kept})
-        full: set[str] = set()
-        while names := [name for name in kept if name not in full]:
-            name = max(names, key=lambda name: self._next(name, kept[name]))
+        waiting = [
+            self._next(place, name, kept[name]) for place, name in enumerate(self.candidates)
+        ]
+        heapify(waiting)
+        while waiting:
+            *_, place, name = heappop(waiting)
             candidate = self.candidates[name]
             if kept[name] == candidate.most:
-                full.add(name)
                 continue
             price = self.cost.step(name, {**decided, **kept}, candidate.size)
             if price <= slack:
                 kept[name] += candidate.size
                 slack -= price
-            else:
-                full.add(name)
+                heappush(waiting, self._next(-place, name, kept[name]))
 
-    def _next(self, name: str, units: int) -> tuple[float, int, int]:
-        """What the next step of a site is worth; later sites first where that is equal."""
+    def _next(self, place: int, name: str, units: int) -> tuple[float, int, int, str]:
+        """What makes the next step of a site worth more than others: later sites where equal."""
         candidate = self.candidates[name]
         rank = units // candidate.size
         worth = candidate.keys[rank] if units < candidate.most else -torch.inf
-        return worth, -rank, list(self.candidates).index(name)
+        return -worth, rank, -place, name
 
     def masks(self, kept: Mapping[str, int]) -> dict[str, Tensor]:
         """[*grid] masks under which the best units of every site stay."""

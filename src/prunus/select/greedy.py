@@ -12,13 +12,13 @@ class Greedy(Selector):
 
     def kept(self, pool: Pool, limit: Fraction, decided: Mapping[str, int]) -> dict[str, int]:
         """As few removals as bring the cost under the limit, by bisection: cost only falls."""
-        steps = pool.removals()
+        steps, most = pool.removals(), pool.most()
 
         def after(count: int) -> dict[str, int]:
-            left = pool.most()
-            for name in steps[:count]:
-                left[name] -= pool.candidates[name].size
-            return left
+            gone = steps[:count].bincount(minlength=len(most)).tolist()
+            sizes = (candidate.size for candidate in pool.candidates.values())
+            parts = zip(most.items(), gone, sizes, strict=True)
+            return {name: units - times * size for (name, units), times, size in parts}
 
         low, high = 0, len(steps)
         while low < high:

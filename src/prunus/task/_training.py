@@ -25,7 +25,11 @@ class Training(Part):
 
     Attributes:
         epochs: passes over the training split.
-        batch_size: examples in a step.
+        batch_size: examples in a step, of all processes together.
+        gradient_accumulation_steps: passes in which each process goes through its examples of a
+            step, to the same gradient: more passes need less memory.
+        gradient_checkpointing: compute activations again in the backward pass, to the same
+            gradient, rather than to keep them.
         learning_rate: its highest value.
         optimizer: adamw, or sgd and rmsprop, as networks for images often learn.
         momentum: of sgd and rmsprop.
@@ -57,6 +61,8 @@ class Training(Part):
 
     epochs: PositiveFloat = 3
     batch_size: PositiveInt = 32
+    gradient_accumulation_steps: PositiveInt = 1
+    gradient_checkpointing: bool = False
     learning_rate: PositiveFloat = 5e-5
     optimizer: Literal["adamw", "sgd", "rmsprop"] = "adamw"
     momentum: Beta = 0.9

@@ -9,9 +9,13 @@ import torch
 from transformers import PreTrainedModel, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
-from prunus.trainer._guest import Attached, Guest
+from prunus import ranks
+from prunus.tracking._logs import Logs, logging
+from prunus.trainer._apart import require_plain, require_second, taken_apart
+from prunus.trainer._guest import Enter, Guest
 from prunus.trainer._loop import Loop, Loss
 from prunus.trainer._pace import Pace, Stop
+from prunus.trainer._recomputed import recomputed
 from prunus.trainer._saving import Checkpoints, Saving
 
 __all__ = ["Checkpoints", "Pace", "train"]
@@ -32,10 +36,13 @@ def train(
     collate: Callable[[list[Any]], Mapping[str, Any]],
     folder: str | Path,
     *,
+    batch_size: int = 1,
+    passes: int | None = 1,
+    checkpointing: bool = False,
     loss: Loss | None = None,
     pace: Pace | None = None,
     bar: bool = False,
-    enter: Callable[[Any, int, int], Attached] | None = None,
+    enter: Enter | None = None,
     optimizer: tuple[type[torch.optim.Optimizer], dict[str, Any]] | None = None,
     told: Callable[[int, int], None] = lambda done, of: None,
     checkpoints: Checkpoints | None = None,
@@ -50,10 +57,15 @@ def train(
         data: examples, anything with a length and places.
         collate: makes a batch of examples.
         folder: for what the Trainer may write.
+        batch_size: examples in a step, of all processes together.
+        passes: in which a process goes through its part of a step; None gives every process all
+            of every batch, of which the loss then takes a part.
+        checkpointing: compute activations again in the backward pass.
         loss: of the model on a batch; None is the model's own.
         pace: when it ends, and the learning rates until then; None leaves both to ``settings``.
         bar: show a progress bar.
-        enter: makes a guest of the training from its optimizer, its steps, and those of an epoch.
+        enter: makes a guest of the training from the model in training, its optimizer, its steps,
+            and those of an epoch.
         optimizer: a class and its settings; None is AdamW.
         told: where there is a guest, is told of the steps that are done, and of how many.
         checkpoints: where the training is saved, and taken up again if it was; None nowhere.
@@ -64,33 +76,47 @@ def train(
 
     Returns:
         The mean loss of all steps.
+
+    Raises:
+        PrunusError: the processes cannot share a step's examples equally, or what accelerate was
+            told to use cannot train this.
     """
+    said = {
+        "learned masks, adapters and embedding_rate": groups,
+        "averaging and eval_steps": callbacks,
+        "save (say save: null)": checkpoints,
+    }
+    require_plain(what for what, value in said.items() if value)
     arguments = TrainingArguments(
         output_dir=str(folder if checkpoints is None else checkpoints.folder),
+        per_device_train_batch_size=batch_size,
         max_steps=settings.pop("max_steps", ENDLESS if pace else -1),
         dataloader_pin_memory=torch.cuda.is_available(),
         remove_unused_columns=settings.pop("remove_unused_columns", loss is None),
         disable_tqdm=not bar,
-        logging_strategy="no",
+        **logging(),
         save_strategy="no",
         save_total_limit=2,
         report_to="none",
+        ddp_find_unused_parameters=True,
         **settings,
     )
+    arguments._n_gpu = min(1, arguments.n_gpu)  # a process has one device
     start = None if checkpoints is None else checkpoints.last
-    called: list[Any] = [*callbacks, *([] if pace is None else [Stop(pace)])]
+    called: list[Any] = [*callbacks, Logs(), *([] if pace is None else [Stop(pace)])]
     guest = None if enter is None else Guest(enter, told, start)
     if guest is not None:
         called.append(guest)
     saving = None if checkpoints is None else Saving(checkpoints, pace)
     if saving is not None:
         called.append(saving)  # the last one: what it writes says that a checkpoint is whole
-    with _unmarked(model):
+    with taken_apart(model) as own, _unmarked(own), recomputed(own, checkpointing):
         loop = Loop(
-            loss=loss, pace=pace, order=guest and guest.order, model=model, args=arguments,
-            data_collator=collate, train_dataset=data, callbacks=called,
-            optimizer_cls_and_kwargs=optimizer, groups=groups,
+            loss=loss, pace=pace, passes=passes, collate=collate, groups=groups, model=own,
+            args=arguments, train_dataset=data, callbacks=called,
+            optimizer_cls_and_kwargs=optimizer,
         )  # fmt: skip
+        require_second(loop.accelerator)
         for printing in (PrinterCallback, ProgressCallback):
             loop.remove_callback(printing)
         if bar:
@@ -98,7 +124,9 @@ def train(
         if saving is not None:
             saving.loop = loop
         loop.train(resume_from_checkpoint=start and str(start))
-        return float(loop.sums[0]) / max(1, loop.state.global_step)
+    ranks.spread(model.buffers())
+    lost = ranks.total({"lost": loop.sums[0]})["lost"] / ranks.world()
+    return float(lost) / max(1, loop.state.global_step)
 
 
 @contextmanager

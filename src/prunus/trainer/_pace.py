@@ -8,13 +8,16 @@ from typing import Any
 
 from transformers import TrainerCallback
 
+from prunus import ranks
+
 
 @dataclass
 class Pace:
     """How far a training is, by its steps and by the clock: whichever is further.
 
     The learning rate rises over ``warmup`` of the way and then falls to zero at its end, wherever
-    that turns out to be. Without ``seconds`` the clock has no say, and steps alone decide.
+    that turns out to be. Without ``seconds`` the clock has no say, and steps alone decide; of
+    several processes the first one's counts.
 
     Attributes:
         steps: it ends after so many.
@@ -38,7 +41,7 @@ class Pace:
 
     def way(self, step: int) -> float:
         """The fraction of the way in the middle of a step, counted from 0."""
-        spent = 0.0 if self.seconds is None else self.elapsed / self.seconds
+        spent = 0.0 if self.seconds is None else ranks.number(self.elapsed) / self.seconds
         return min(1.0, max((step + 0.5) / (self.steps or inf), spent))
 
     def rate(self, step: int) -> float:
@@ -48,8 +51,12 @@ class Pace:
 
     def over(self, done: int) -> bool:
         """Whether it ends after so many steps."""
-        late = self.seconds is not None and self.elapsed * (done + 1) / done > self.seconds
-        return late or done >= (self.steps or inf)
+        if (
+            self.seconds is not None
+            and ranks.number(self.elapsed) * (done + 1) / done > self.seconds
+        ):
+            return True
+        return done >= (self.steps or inf)
 
 
 class Stop(TrainerCallback):

@@ -34,9 +34,11 @@ class Checkpoints:
 
     @property
     def last(self) -> Path | None:
-        """The last one that is whole."""
-        found = [path.parent for path in self.folder.glob(f"checkpoint-*/{LOSSES}")]
-        return max(found, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+        """The last one that is whole, as the first rank sees them."""
+        whole = self.folder.glob(f"checkpoint-*/{LOSSES}")
+        found = [int(path.parent.name.rpartition("-")[2]) for path in whole]
+        step = int(ranks.number(max(found, default=0)))
+        return self.folder / f"checkpoint-{step}" if step else None
 
 
 class Saving(TrainerCallback):
@@ -67,12 +69,15 @@ class Saving(TrainerCallback):
             control.should_save = True
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Save the rest."""
-        if self.loop is None or not ranks.first():
+        """Save the rest, last of all."""
+        if self.loop is None:
+            return
+        sums = ranks.total({"sums": self.loop.sums})["sums"] / ranks.world()  # all wrote their part
+        if not ranks.first():
             return
         folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
         for name, other in self._checkpoints.others.items():
             other.save(folder / name)
         seconds = 0.0 if self._pace is None else self._pace.elapsed
         said = {"logged": self.loop.logged, "seconds": seconds}
-        write_bytes(folder / LOSSES, Kept(said, {"sums": self.loop.sums}).encoded())
+        write_bytes(folder / LOSSES, Kept(said, {"sums": sums}).encoded())
