@@ -12,7 +12,7 @@ from prunus.cli import main
 from prunus.study._result import read_results
 from tests.study.cluster import Machines, counted, driver, running, said, until
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")
