@@ -16,7 +16,7 @@ install: $(STAMP)  ## build .venv with every version pinned by constraints.txt
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[quickstart,dev,docs,export,sparse,track]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[quickstart,dev,docs,export,sparse,ray,track]'
 	touch $@
 
 quickstart: install $(DENSE)/config.json  ## fine-tune, prune to half the FLOPs, measure, report

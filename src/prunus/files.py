@@ -83,7 +83,7 @@ def folder_beside(path: Path) -> Iterator[Path]:
         Held: another process is writing there.
     """
     path = path.absolute()
-    with held(beside(path), f"{path}: writing"):
+    with held(beside(path), f"{path}: another process is writing there already"):
         clear(path)
         fresh = _beside(path)
         try:

@@ -22,7 +22,7 @@ def held(lock: Path, what: str, patience: float = 0.0) -> Iterator[None]:
 
     Args:
         lock: the file.
-        what: is done there, for the message: ``runs/mine: a run``.
+        what: begins the message: ``runs/mine: a run is going on there already``.
         patience: seconds in which somebody else may let it go.
 
     Raises:
@@ -34,8 +34,7 @@ def held(lock: Path, what: str, patience: float = 0.0) -> Iterator[None]:
         key.acquire(timeout=patience)
     except Timeout:
         raise Held(
-            f"{what} is going on there already ({_holder(lock)}); wait for it, end it, or choose"
-            " another --out"
+            f"{what} ({_holder(lock)}); wait for it, end it, or choose another --out"
         ) from None
     try:
         now = datetime.now().astimezone().isoformat(" ", "seconds")

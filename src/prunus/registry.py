@@ -23,6 +23,7 @@ WORDS = {
     "adapt": "adaptation",
     "export": "exporter",
     "sparse": "sparse kernel",
+    "study/engine": "engine",
 }
 Model = TypeVar("Model", bound=BaseModel)
 Item = TypeVar("Item")
@@ -87,7 +88,7 @@ def load(folder: str, name: str) -> ModuleType:
         PrunusError: there is no such file; the nearest known names are told.
     """
     require(folder, name)
-    return importlib.import_module(f"prunus.{folder}.{name}")
+    return importlib.import_module(f"prunus.{folder.replace('/', '.')}.{name}")
 
 
 def require(folder: str, name: str) -> None:
@@ -126,7 +127,7 @@ def build(folder: str, spec: "str | Mapping[str, Any] | Part") -> Any:
     if "name" not in settings:
         raise PrunusError(f"{folder}: a mapping needs the key 'name', got {sorted(settings)}")
     name = settings.pop("name")
-    return parse(find(folder, name), f"{folder} {name!r}", settings)
+    return parse(find(folder, name), f"{folder.rpartition('/')[2]} {name!r}", settings)
 
 
 def named(folder: str) -> BeforeValidator:

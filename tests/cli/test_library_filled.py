@@ -104,6 +104,35 @@ def test_what_a_search_asks_for_is_measured_when_modules_are_tuned(prunus_, made
     assert sorted(one["loss"] for one in told["rows"]) == sorted(own["loss"] for own in kept)
 
 
+@pytest.mark.slow
+def test_many_processes_tune_shares_of_what_is_missing(prunus_, made, tmp_path):
+    file = made()
+    line = "drive.configurations={heads: [0.25], neurons: [0.5]}"
+    assert prunus_("library", "tune", file, line, "--quiet")[0] == 0
+    code, out, err = prunus_("library", "tune", file, "--workers", "2")
+    assert code == 0
+    assert sorted(re.findall(r"share-(\d): done", err)) == ["1", "2"]
+    assert "6 were in the library" in " ".join(out.split())
+    assert "2 of them were tuned just now, in 2 shares" in " ".join(out.split())
+    shelf = Library(tmp_path / "library")
+    assert len(list(shelf.entries())) == 6
+    log = (tmp_path / "library/tune.log").read_text()
+    named = re.findall(r"share-\d started: (.*)", log)
+    assert sorted(", ".join(named).split(", ")) == [
+        "encoder.layer.0:heads 2 of 4", "encoder.layer.1:heads 2 of 4",
+    ]  # fmt: skip
+    assert prunus_("library", "tune", file, "--workers", "2")[2] == ""
+
+
+@pytest.mark.slow
+def test_shares_that_fail_are_told(prunus_, made):
+    line = ("drive.tune=false", "--workers", "2", "--quiet")
+    code, _, err = prunus_("library", "tune", made(), *line)
+    assert code == 2
+    assert "2 of 2 shares of the modules failed:" in err
+    assert "tune: false" in err
+
+
 def test_an_edited_scheme_is_told_in_the_report(prunus_, made, tmp_path):
     file = made()
     prunus_("library", "scheme", file, "--out", "scheme.json")

@@ -8,16 +8,19 @@ import json
 import logging
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import pytest
 import torch
 import yaml
+from accelerate import DistributedType, PartialState
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from prunus import ranks, registry
 from prunus.drive import finish
+from prunus.drive._pruner import Pruner
 from prunus.recipe import read, read_training
 from prunus.recipe._bars import Bars
 from prunus.recipe._job import job_for
@@ -25,6 +28,8 @@ from prunus.recipe._parts import parts
 from prunus.recipe._stage import Stage
 from prunus.recipe._steps import open_all
 from prunus.recipe.train import train
+from prunus.safe import SafePoints
+from tests.distributed import shards
 from tests.recipes.dense import recipe
 from tests.task.pairs import translator, write
 
@@ -76,11 +81,9 @@ SAID: dict[str, tuple[str, ...]] = {
     **{f"adapt {name}": (*UNITS, _adapter(name)) for name in ADAPTERS},
     "units": UNITS,
     "every loss": (*UNITS, LOSSES),
-    "2:4": (*BLOCKS, "sites.grid=2:4", "budget.density=.5"),
     "in parts": (*BLOCKS, "drive.progressive=2", "drive.lasso=.001"),
     "regrow": (*BLOCKS, "drive.regrow=true"),
     "passes": (*UNITS, LOSSES, "training.gradient_accumulation_steps=2"),
-    "again": (*UNITS, "training.gradient_checkpointing=true"),
     "gates again": (
         *TILES, f"score={LEARNT['l0']}", "training.gradient_checkpointing=true",
         "training.gradient_accumulation_steps=2",
@@ -96,18 +99,19 @@ SAID: dict[str, tuple[str, ...]] = {
 
 
 @contextmanager
-def stage(said: tuple[str, ...], place: Path) -> Iterator[Stage]:
-    """Where a recipe is carried out."""
+def stage(said: tuple[str, ...], place: Path, points: Path | None) -> Iterator[Stage]:
+    """Where a recipe is carried out, with a folder of safe points, if there is one."""
     made = read(place / "recipe.yaml", said)
     torch.manual_seed(made.seed)
     log = logging.getLogger("trainings")
+    safe = SafePoints() if points is None else SafePoints.at(points, 0.0, made.seed)
     with Bars(True) as bars:
-        yield Stage(made, parts(made), place, place / f"out{ranks.rank()}", bars, log)
+        yield Stage(made, parts(made), place, place / "out", bars, log, safe)
 
 
-def pruned(said: tuple[str, ...], place: Path) -> Found:
+def pruned(said: tuple[str, ...], place: Path, points: Path | None = None) -> Found:
     """Masks, weights and losses of a recipe."""
-    with stage(said, place) as where:
+    with stage(said, place, points) as where:
         opened = open_all(where, place / "dense")
         job = job_for(where, opened.model, opened.prepared, opened.batches)
         plan = where.parts.drive.run(job)
@@ -118,6 +122,53 @@ def pruned(said: tuple[str, ...], place: Path) -> Found:
         **{f"weight/{name}": own.clone() for name, own in weights.items()},
         "losses": torch.tensor(losses, dtype=torch.float64),
     }
+
+
+class Killed(BaseException):
+    """The end of a run in the middle of a step."""
+
+
+def resumed(place: Path) -> Found:
+    """A run that is killed and taken up again."""
+    points, after = place / f"points{ranks.world()}", Pruner._after
+
+    def killed(self: Pruner, *given: object) -> None:
+        if self.done == 5:
+            raise Killed
+        after(self, *given)
+
+    with pytest.MonkeyPatch.context() as broken, suppress(Killed):
+        broken.setattr(Pruner, "_after", killed)
+        pruned(UNITS, place, points)
+    assert list(points.glob("**/checkpoint-5"))
+    return pruned(UNITS, place, points)
+
+
+def in_parts(said: tuple[str, ...], place: Path) -> Found:
+    """Where several processes train, accelerate shards the network by FSDP2.
+
+    It does so on GPUs alone; told that processors are some, it does it on them as well.
+    """
+    begun = PartialState.__init__
+
+    def made(self: PartialState, *args: object, **settings: object) -> None:
+        begun(self, *args, **settings)
+        if self._shared_state["distributed_type"] == DistributedType.MULTI_CPU:
+            self._shared_state["distributed_type"] = DistributedType.MULTI_GPU
+
+    with pytest.MonkeyPatch.context() as asked:
+        if ranks.world() > 1:
+            asked.setattr(PartialState, "__init__", made)
+            for name, value in FSDP.items():
+                asked.setenv(name, value)
+        return pruned(said, place)
+
+
+FSDP = {
+    "ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2",
+    "FSDP_AUTO_WRAP_POLICY": "TRANSFORMER_BASED_WRAP",
+    "FSDP_TRANSFORMER_CLS_TO_WRAP": "BertLayer",
+}  # fmt: skip
 
 
 def composed(place: Path) -> Found:
@@ -137,17 +188,32 @@ def learnt(place: Path, *said: str) -> Found:
     return {**found, "losses": torch.tensor([record["loss"], *points], dtype=torch.float64)}
 
 
-LOOKED = ("training.eval_steps=2", "training.patience=3", "training.eval_split=validation")
+LOOKED = (
+    "training.averaging=.5",
+    "training.eval_steps=2",
+    "training.patience=3",
+    "training.eval_split=validation",
+)
 CASES: dict[str, Callable[[Path], Found]] = {
     **{name: lambda place, said=said: pruned(said, place) for name, said in SAID.items()},
+    **{f"shards, {name}": lambda _, name=name: shards.pruned(name) for name in shards.SAID},
+    "resumed": resumed,
+    "FSDP": lambda place: in_parts((*UNITS, LOSSES), place),
+    "FSDP in passes": lambda place: in_parts(
+        (*BLOCKS, "training.gradient_accumulation_steps=2"), place
+    ),
     "library": composed,
     "a translator": learnt,
     "a translator in passes": lambda place: learnt(
         place, "training.gradient_accumulation_steps=2", "training.label_smoothing=.1"
     ),
-    "a translator averaged": lambda place: learnt(place, "training.averaging=.5"),
     "a translator looked at": lambda place: learnt(place, *LOOKED),
 }
+
+
+def odd(place: Path) -> Found:
+    """A step of an odd number of examples."""
+    return pruned((*UNITS, "training.batch_size=3"), place)
 
 
 def prepare(folder: Path) -> None:
@@ -179,6 +245,8 @@ def main(place: str, folder: str) -> None:
         for name, case in CASES.items():
             found = {key: own.contiguous() for key, own in case(Path(place)).items()}
             save_file(found, Path(folder) / f"{name}.{ranks.rank()}.safetensors")
+        told = shards.refused() | {"odd": shards.said_of(lambda: odd(Path(place)))}
+        (Path(folder) / f"told.{ranks.rank()}.json").write_text(json.dumps(told))
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ TINY = {
     "check": ("calibration.samples=8",),
     "run": (
         "training.batch_size=4", "drive.recovery=.01", "calibration.samples=8", "latency=null",
-        "evaluation.baselines=false", "drive.save=false",
+        "evaluation.baselines=false",
     ),
 }  # fmt: skip
 

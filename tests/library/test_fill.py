@@ -11,7 +11,7 @@ import pytest
 from prunus.errors import PrunusError
 from prunus.files import meant
 from prunus.library import Library, _claim, _fill, fill, gc
-from prunus.study._apart import _context
+from prunus.study.engine._process import PRELOADED, _context
 from tests.library.modules import equal, key, module, quickly, slowly, wanted
 
 KILLS = 10
@@ -129,7 +129,7 @@ def work(folder, log, seconds):
 
 
 def start(*arguments):
-    process = _context().Process(target=work, args=arguments)
+    process = _context(PRELOADED).Process(target=work, args=arguments)
     process.start()
     return process
 
@@ -174,7 +174,7 @@ def test_processes_that_are_killed_leave_nothing_broken_and_lose_one_module_each
 
 @pytest.mark.parametrize("moment", ["fsync", "replace"])
 def test_a_process_that_is_killed_while_it_writes_leaves_no_entry(library, told, tmp_path, moment):
-    process = _context().Process(target=die_writing, args=(library.folder, moment))
+    process = _context(PRELOADED).Process(target=die_writing, args=(library.folder, moment))
     process.start()
     process.join()
     assert process.exitcode == -signal.SIGKILL

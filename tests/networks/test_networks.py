@@ -127,7 +127,7 @@ def test_other_weights_are_refused(weights):
     with pytest.raises(PrunusError, match=r"conv1\.weight: \(5, 3, 3, 3\) in the file, here \(4"):
         made(path)
     path.write_bytes(b"nothing")
-    with pytest.raises(PrunusError, match="weights .* not readable"):
+    with pytest.raises(PrunusError, match=r"weights .* not readable"):
         made(path)
 
 

@@ -15,7 +15,8 @@ def finished(place):
 def at(place, tmp_path, in_process):
     """Runs the session's recipe with changes; what was saved is opened in this process."""
 
-    def at(*changes, out="out"):
-        return run(read(place / "recipe.yaml", changes), tmp_path / out, quiet=True)
+    def at(*changes, out="out", resume=False):
+        recipe = read(place / "recipe.yaml", changes)
+        return run(recipe, tmp_path / out, quiet=True, resume=resume)
 
     return at

@@ -1,10 +1,5 @@
 """Recipes that prune while they train: from the first step to the reloaded checkpoint."""
 
-import signal
-import subprocess
-import sys
-from shutil import rmtree
-
 import pytest
 import torch
 import yaml
@@ -214,77 +209,7 @@ class Killed(BaseException):
     pass
 
 
-def broken_off(monkeypatch, at, step, *changes):
-    """A run that ends in the middle of a step."""
-    after = Pruner._after
-
-    def killed(self, *args):
-        if self.done == step:
-            raise Killed
-        after(self, *args)
-
-    with monkeypatch.context() as broken:
-        broken.setattr(Pruner, "_after", killed)
-        with pytest.raises(Killed):
-            at(*changes)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", [BLOCKS, UNITS, ADAPTED], ids=["blocks", "units", "adapted"])
-def test_a_run_that_broke_off_goes_on_and_ends_the_same(at, tmp_path, monkeypatch, kind):
-    whole = at(*kind, out="whole")
-    after, saved = Pruner._after, (*kind, "drive.save=2")
-    for step in (1, 6, 9):
-        broken_off(monkeypatch, at, step, *saved)
-        assert sorted(path.name for path in tmp_path.iterdir()) == ["out.checkpoints", "whole"]
-        done = []
-
-        def counted(self, *args, done=done):
-            done.append(self.done)
-            after(self, *args)
-
-        with monkeypatch.context() as spied:
-            spied.setattr(Pruner, "_after", counted)
-            again = at(*saved)
-        assert done[0] == step - step % 2
-        assert again.plan == whole.plan
-        one, two = (weights(tmp_path / name) for name in ("out", "whole"))
-        assert all(torch.equal(one[name], two[name]) for name in two)
-        rmtree(tmp_path / "out")
-        assert sorted(path.name for path in tmp_path.iterdir()) == ["whole"]
-
-
-@pytest.mark.slow
-def test_a_killed_process_goes_on(at, tmp_path, place):
-    changes = (*BLOCKS, "drive.save=2")
-    whole = at(*changes, out="whole")
-    code = (
-        "import os, signal, sys\n"
-        "from prunus.drive._pruner import Pruner\n"
-        "from prunus.recipe import read\n"
-        "from prunus.recipe.run import run\n"
-        "after = Pruner._after\n"
-        "def killed(self, *args):\n"
-        "    if self.done == 9:\n"
-        "        os.kill(os.getpid(), signal.SIGKILL)\n"
-        "    after(self, *args)\n"
-        "Pruner._after = killed\n"
-        "run(read(sys.argv[1], sys.argv[3:]), sys.argv[2], quiet=True)\n"
-    )
-    call = [sys.executable, "-c", code, str(place / "recipe.yaml"), str(tmp_path / "out"), *changes]
-    assert subprocess.run(call, capture_output=True).returncode == -signal.SIGKILL
-    assert (tmp_path / "out.checkpoints/checkpoint-8").is_dir()
-    assert at(*changes).plan == whole.plan
-    assert not (tmp_path / "out.checkpoints").exists()
-
-
-def test_a_checkpoint_of_another_recipe_is_not_taken_up(at, tmp_path, monkeypatch):
-    broken_off(monkeypatch, at, 7, *BLOCKS, "drive.save=2")
-    with pytest.raises(PrunusError, match=r"out\.checkpoints holds the training of another recipe"):
-        at(*BLOCKS, "drive.save=2", "budget.density=.5")
-
-
-def test_without_save_nothing_is_left_behind(at, tmp_path, monkeypatch):
+def test_an_interruption_early_on_leaves_nothing_behind(at, tmp_path, monkeypatch):
     def killed(self, *args):
         raise Killed
 

@@ -19,7 +19,8 @@ LOOKED = ("latency=null", "evaluation.baselines=false", "calibration.samples=8",
 GRADUAL = (
     *LOOKED,
     "training={batch_size: 4, learning_rate: .002, epochs: 2, eval_steps: 4, eval_metric: true}",
-    "drive={name: gradual, schedule: {name: cubic, warmup: 2, cooldown: 2, every: 2}, save: 2}",
+    "drive={name: gradual, schedule: {name: cubic, warmup: 2, cooldown: 2, every: 2}}",
+    "save.minutes=0",
 )
 STEPWISE = (
     *LOOKED,
@@ -55,7 +56,7 @@ def test_looks_before_a_run_broke_off_are_in_its_report(at, monkeypatch):
         broken.setattr(Pruner, "_after", killed)
         with pytest.raises(KeyboardInterrupt):
             at(*GRADUAL)
-    report = at(*GRADUAL)
+    report = at(*GRADUAL, resume=True)
     assert report.plan == whole.plan
     assert steps(report) == steps(whole)
     one, other = (found.histories[0].points for found in (report, whole))

@@ -4,9 +4,9 @@ import pytest
 import yaml
 
 from prunus.errors import PrunusError
+from prunus.notation import line, load
 from prunus.recipe import Grid, Latency, read, read_task, read_training, shipped
 from prunus.recipe._parts import parts, resolved
-from prunus.notation import line, load
 from prunus.study import read_sheet
 
 LEAST = {"model": "m", "task": {"name": "glue", "subset": "sst2"}}

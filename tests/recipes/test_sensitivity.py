@@ -271,5 +271,6 @@ def test_a_table_of_another_model(settings, whole, tmp_path):
 
 
 def test_one_process_measures_in_a_folder(settings, tmp_path):
-    with held(tmp_path, "sensitivity"), pytest.raises(PrunusError, match="running there already"):
+    told = pytest.raises(PrunusError, match="a sensitivity is going on there already")
+    with held(tmp_path / ".sensitivity.lock", "me"), told:
         sensitivity(settings(), tmp_path, minutes=LONG, quiet=True)

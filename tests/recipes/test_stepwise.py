@@ -5,7 +5,6 @@ from math import gcd
 
 import pytest
 import torch
-from safetensors.torch import load_file
 
 import prunus
 from prunus.adapt import adapted, learns, merge
@@ -98,28 +97,6 @@ def test_every_kind_of_network(name, sites, trained, tmp_path):
     report = run(recipe(tmp_path, name, **said), tmp_path / "run", True)
     assert report.flops.pruned < report.flops.dense
     assert trained[0][0] > trained[-1][0]
-
-
-def test_a_run_that_broke_off_goes_on_to_the_same_end(trained, tmp_path, monkeypatch):
-    said = {"adapt": {"name": "splora", "rank": 2}, "score": CRITERIA["taylor"]}
-    whole = recipe(tmp_path, **said)
-    run(whole, tmp_path / "whole", True)
-    train = Learning.train
-
-    def broken(self, model, *args):
-        if len(trained) == 5:  # three of the whole run, two of this one
-            raise KeyboardInterrupt
-        return train(self, model, *args)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Learning, "train", broken)
-        with pytest.raises(KeyboardInterrupt):
-            run(whole, tmp_path / "again", True)
-    run(whole, tmp_path / "again", True)
-    assert len(trained) == 6, "what was done is not done again"
-    one, other = (load_file(tmp_path / f / "model/model.safetensors") for f in ("whole", "again"))
-    assert one.keys() == other.keys()
-    assert all(torch.equal(one[name], other[name]) for name in one)
 
 
 def test_epochs_before_and_after(trained, tmp_path):

@@ -4,7 +4,7 @@ import sys
 
 if __name__ == "__main__":
     from prunus.cli import main
-    from prunus.study import _apart
+    from prunus.study.engine import _process
 
-    _apart.PRELOADED.append("tests.study.quick")
+    _process.PRELOADED.append("tests.study.quick")
     sys.exit(main())

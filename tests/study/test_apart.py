@@ -2,6 +2,7 @@
 
 import csv
 import json
+import logging
 import os
 import re
 import signal
@@ -15,9 +16,10 @@ import psutil
 import pytest
 
 from prunus.errors import PrunusError
-from prunus.held import held
+from prunus.held import beside, held
 from prunus.study import _run, read_sheet
-from prunus.study._apart import _death
+from prunus.study._job import carry_out
+from prunus.study.engine._process import _death
 
 ROOT = Path(__file__).parents[2]
 NAMES = [f"row-{n}" for n in range(12)]
@@ -127,8 +129,7 @@ def test_a_row_whose_process_dies_fails_alone_and_an_interrupted_study_leaves_no
     said = process.communicate(timeout=LONG)
     assert process.returncode == 130, said
     until(lambda: not alive(children))
-    left = [path.name for path in out.iterdir() if re.search(r"\.[0-9a-f]{8}$", path.name)]
-    assert all(name.startswith(".row-0.") for name in left)
+    assert not [path.name for path in out.iterdir() if re.search(r"\.[0-9a-f]{8}$", path.name)]
     page = (out / "study.html").read_text()
     assert "row-0 failed: its process was ended by SIGKILL; was there enough memory?" in page
 
@@ -143,18 +144,20 @@ def _files(process):
 def test_one_study_at_a_time(place, sheet, tmp_path):
     out = tmp_path / "out"
     out.mkdir()
-    with held(out, "study"), pytest.raises(PrunusError, match=f"already .process {os.getpid()} on"):
+    lock, told = out / ".study.lock", f"already .process {os.getpid()} on"
+    with held(lock, "me"), pytest.raises(PrunusError, match=told):
         _run.study(read_sheet(sheet), out, quiet=True)
-    with held(out, "study"):
+    with held(lock, "me"):
         pass
-    assert not (out / ".study.holder").exists()
+    assert not lock.exists()
 
 
-def test_a_row_that_another_process_runs_is_waited_for_and_then_told(tmp_path, monkeypatch):
-    monkeypatch.setattr("prunus.study._locks.PATIENCE", 0.1)
-    told = pytest.raises(PrunusError, match="another process is running this row")
-    with row_lock(tmp_path / "a"), row_lock(tmp_path / "b"), told, row_lock(tmp_path / "a"):
-        pass
+def test_a_row_that_another_process_runs_is_waited_for_and_then_told(sheet, tmp_path, monkeypatch):
+    monkeypatch.setattr("prunus.study._job.PATIENCE", 0.1)
+    row, *_ = read_sheet(sheet)
+    with held(beside(tmp_path / row.name), "me"):
+        why = carry_out(row, tmp_path, logging.getLogger(), quiet=True)
+    assert f"a run is going on there already (process {os.getpid()} on" in why
 
 
 def test_how_a_process_died_is_told():

@@ -16,7 +16,7 @@ CRITERIA = ("weight", "grad", "taylor", "lrp")
 METHODS = ("fine", "r32", "r8")
 DENSITIES = {"30": 0.3, "10": 0.1}
 SHORT = (
-    "drive.steps=2", "drive.recovery=.01", "drive.save=false", "calibration.samples=8",
+    "drive.steps=2", "drive.recovery=.01", "calibration.samples=8",
     "calibration.batch_size=4", "training.batch_size=4", "task.splits={train: 8, validation: 8}",
     "task.size=16", "latency=null", "evaluation.baselines=false",
 )  # fmt: skip

@@ -8,6 +8,7 @@ from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
 from prunus.cli._configured import configured
+from prunus.cli._engine import LOCAL, Where
 from prunus.cli._print import say, waiting
 from prunus.errors import PrunusError
 from prunus.recipe import read
@@ -57,20 +58,26 @@ def scheme(
 
 
 @library.command
-def tune(recipe: str, /, *overrides: str, quiet: bool = False) -> None:
+def tune(recipe: str, /, *overrides: str, where: Where = LOCAL, quiet: bool = False) -> None:
     """Tune every module that a recipe names and its library lacks; nothing is composed.
+
+    With --workers or another --engine, shares of the modules are tuned at the same time.
 
     Args:
         recipe: a YAML file, a folder with recipe.yaml, or the name of a shipped recipe, with drive:
             library.
         overrides: settings put over the recipe's: drive.folder=runs/library
+        where: shares are tuned.
         quiet: show no progress, print nothing but errors.
     """
     with waiting("reading the recipe", quiet):
         settings = read(recipe, overrides)
         from prunus.recipe.library import tune as fill
         from prunus.report import modules
-    found = fill(settings, quiet)
+        from prunus.study._tuning import tune_apart
+
+        engine = where.chosen()
+    found = fill(settings, quiet) if where == LOCAL else tune_apart(settings, engine, quiet)
     if not quiet:
         say(modules(found))
 

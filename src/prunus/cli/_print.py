@@ -32,7 +32,7 @@ def fail(why: object) -> None:
     """
     who = "prunus"
     if isinstance(why, Parted):
-        time.sleep(2 * GRACE)
+        time.sleep(4 * GRACE)
     if not speaks():
         time.sleep(GRACE)
         who = f"prunus, process {os.environ['RANK']} of {processes()}"

@@ -55,20 +55,29 @@ def run(
         say(f"model:  {folder / 'model'}", f"report: {folder / 'report.html'}")
 
 
-def train(recipe: str, /, *overrides: str, out: Path | None = None, quiet: bool = False) -> None:
+def train(
+    recipe: str,
+    /,
+    *overrides: str,
+    out: Path | None = None,
+    resume: bool = False,
+    quiet: bool = False,
+) -> None:
     """Fine-tune a dense checkpoint, to be pruned later.
 
     Args:
         recipe: a YAML file with the keys model, task and training, or a shipped name.
         overrides: settings put over the recipe's: training.epochs=2
         out: the folder to write, runs/NAME where left out.
+        resume: go on from the safe points of a training that was cut off; begin where there are
+            none.
         quiet: show no progress, print nothing but errors.
     """
     with waiting("reading the recipe", quiet):
         settings = read_training(recipe, overrides)
         from prunus.recipe.train import train as carry_out
     folder = out or Path(settings.out or named_after(recipe))
-    result = carry_out(settings, folder, quiet)
+    result = carry_out(settings, folder, quiet, resume)
     if not quiet:
         say(*result, f"model: {folder}")
 

@@ -6,6 +6,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
+from prunus.cli._engine import LOCAL, Where
 from prunus.cli._print import say, waiting
 from prunus.cli._recipes import named_after
 from prunus.errors import PrunusError
@@ -19,11 +20,11 @@ def run(
     /,
     *overrides: str,
     rows: list[str] | None = None,
-    workers: Annotated[int, Parameter(validator=Number(gte=0))] = 1,
     out: Path | None = None,
     sheet: str | None = None,
     header: Annotated[int | None, Parameter(validator=Number(gte=1))] = None,
     recipe: str | None = None,
+    where: Where = LOCAL,
     quiet: bool = False,
 ) -> None:
     """Run the rows of a table; run it again to go on with those not finished.
@@ -33,16 +34,16 @@ def run(
         overrides: settings put over those of every row: device=cuda
         rows: which rows: NAME, where * is anything, or COLUMN=VALUE,COLUMN=VALUE; may be given
             again, for rows that any of them means.
-        workers: how many rows run at a time, each in a process of its own; 0 runs one after the
-            other in this process, with bars for each.
         out: the folder to write, runs/NAME or runs/NAME-SHEET where left out; each row has a folder
             in it.
         sheet: the worksheet of a workbook with several tables.
         header: the row of the table's titles, from 1, where that is not clear.
         recipe: what rows are put over, instead of what the table says.
+        where: rows run.
         quiet: show no progress, print nothing but errors.
     """
     with waiting("reading the table", quiet):
+        engine = where.chosen()
         from prunus.study import read_sheet
 
         read = read_sheet(table, overrides, sheet=sheet, header=header, recipe=recipe)
@@ -52,7 +53,7 @@ def run(
         from prunus.table import slug
     name = named_after(table)
     folder = out or name.with_name(slug(name.name, sheet or ""))
-    found = carry_out(read, folder, rows or (), quiet, workers)
+    found = carry_out(read, folder, rows or (), quiet, engine)
     if not quiet:
         say(*(f"not run: {name}" for name in found.waiting))
         show(folder)

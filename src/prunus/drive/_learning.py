@@ -60,7 +60,7 @@ class Learning:
     def train(
         self,
         model: Any,
-        enter: Callable[[Any, int, int], Any] | None,
+        enter: Callable[[Any, Any, int, int], Any] | None,
         told: Callable[[int, int], None],
         safe: SafePoints,
         name: str,
@@ -83,15 +83,12 @@ class Learning:
             PrunusError: a term of the loss does not fit the model or its teacher.
         """
         from prunus.task._fit import fit  # the Trainer takes two seconds to import
-        from prunus.trainer import Checkpoints
 
         self.check(model)
-        place = safe.training(name)
-        kept = None if place is None else Checkpoints(place, safe)
         with TemporaryDirectory() as folder:
             return fit(
                 model, self.prepared, self.training, Path(folder), True,
-                loss=self._loss, enter=enter, told=told, checkpoints=kept,
+                loss=self._loss, enter=enter, told=told, safe=safe, name=name,
                 groups=[*groups, *adapt.groups(model)],
             )  # fmt: skip
 

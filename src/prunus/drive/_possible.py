@@ -3,11 +3,27 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from torch import nn
+
 from prunus.errors import PrunusError
 from prunus.sharded import sharded
 
 if TYPE_CHECKING:
     from prunus.drive._pruner import Pruner
+
+
+def require_units(model: nn.Module) -> None:
+    """Check that a model's parameters have the shapes that they were made with.
+
+    Raises:
+        PrunusError: FSDP of version 1 has made them flat.
+    """
+    for name, own in model.named_parameters():
+        if name.endswith("_flat_param") or getattr(own, "_fsdp_flattened", False):
+            raise PrunusError(
+                f"{type(model).__name__} was taken apart by FSDP of version 1, whose parameters are"
+                " flat and have no units; use fully_shard (version 2), or DistributedDataParallel"
+            )
 
 
 def require_plain(pruner: "Pruner", said: Mapping[str, bool]) -> None:
@@ -52,5 +68,6 @@ def require_trained(pruner: "Pruner") -> None:
     if held and not any(id(parameter) in trained for parameter in held):
         raise PrunusError(
             "the optimizer trains none of the weights that shall go; give it the parameters of"
-            " this model (the pruner is made after the optimizer)"
+            " this model (the pruner is made after the optimizer; DeepSpeed's trains flat copies of"
+            " them, in which no unit can be held at zero: use FSDP2 or DistributedDataParallel)"
         )

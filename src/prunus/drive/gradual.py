@@ -64,8 +64,8 @@ class Gradual(Drive):
         gates = Gates(job.student, found)
         pruners: list[Pruner] = []
 
-        def enter(optimizer: Optimizer, steps: int, epoch: int) -> Pruner:
-            pruners.append(self.pruner(job.student, optimizer, found, steps, epoch, gates))
+        def enter(model: nn.Module, optimizer: Optimizer, steps: int, epoch: int) -> Pruner:
+            pruners.append(self.pruner(model, optimizer, found, steps, epoch, gates))
             return pruners[-1]
 
         with job.phase("train"):

@@ -19,7 +19,9 @@ def claim(entry: Path) -> Iterator[bool]:
     """
     with ExitStack() as holding:
         try:
-            holding.enter_context(held(entry.with_suffix(LOCK), f"{entry}: tuning"))
+            holding.enter_context(
+                held(entry.with_suffix(LOCK), f"{entry}: somebody is tuning it already")
+            )
             mine = True
         except Held:
             mine = False

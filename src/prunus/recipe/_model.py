@@ -268,6 +268,8 @@ class TrainRecipe(Part):
             texts: ``{name: t5, config: {d_model: 256}}``, see :mod:`prunus.networks._fresh`.
         task: what it shall learn.
         training: how, see :class:`prunus.task.Training`.
+        save: how often safe points are written, from which a training that was cut off goes on
+            (``prunus train --resume``); None writes none.
         track: as of a pruning run.
         out: the folder of the result, where the command line names none.
     """
@@ -275,5 +277,6 @@ class TrainRecipe(Part):
     model: Annotated[str | Settings, BeforeValidator(_source)]
     task: Annotated[Settings, named("task")]
     training: Settings = Field(default_factory=dict)
+    save: Save | None = Save()
     track: Track = ()
     out: str | None = None

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from prunus import notation
 from prunus.errors import PrunusError
+from prunus.formats import KEY, Format
 from prunus.recipe._fault import Fault, SettingsError
 from prunus.recipe._model import Recipe, TrainRecipe
 from prunus.recipe._override import NAMED, ask, override
@@ -19,6 +20,8 @@ from prunus.registry import Part, faults, names
 
 Read = TypeVar("Read", Recipe, TrainRecipe)
 NONE: Mapping[str, Any] = MappingProxyType({})
+FORMAT = Format("recipe", unsaid=1)
+"""Runs say it in their ``recipe.yaml``; people need not."""
 HINTS = {"density": "; a density is the fraction that stays, above 0 and at most 1"}
 
 
@@ -51,7 +54,7 @@ def read_task(source: str | Path) -> dict[str, Any]:
         PrunusError: no such recipe, no YAML, or no task in it.
     """
     path = find(source)
-    task = _mapping(path).get("task")
+    task = settings_in(path).get("task")
     if task is None:
         raise PrunusError(f"{path}: the key 'task' is missing")
     return task
@@ -64,7 +67,7 @@ def _read(
     amounts: Mapping[str, Any] = NONE,
 ) -> Read:
     path = find(source)
-    said = _mapping(path)
+    said = settings_in(path)
     if {"rows", "table"} & said.keys():
         raise PrunusError(f"{path} is a sheet of many runs: use `prunus study run {source}`")
     data = override(cls, ask(said, amounts), overrides)
@@ -121,11 +124,20 @@ def _settings_faults(path: str, key: str, spec: Any) -> list[Fault]:
     return []
 
 
-def _mapping(path: Path) -> dict[str, Any]:
+def settings_in(path: Path) -> dict[str, Any]:
+    """What the file of a recipe of any version says, unchecked.
+
+    Raises:
+        PrunusError: it is no YAML, no mapping, or a newer prunus wrote it.
+    """
     try:
         data = notation.read(path)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise PrunusError(f"{path} is not YAML: {error}") from None
     if not isinstance(data, dict):
         raise PrunusError(f"{path} holds no keys: a recipe begins like `model: runs/dense`")
-    return data
+    try:
+        current = FORMAT.current(data)
+    except PrunusError as error:
+        raise PrunusError(f"{path}: {error}") from None
+    return {key: value for key, value in current.items() if key != KEY}

@@ -85,6 +85,7 @@ class Measuring:
             spent = _now() - since
             self.journal.add({**row, "seconds": spent})
             self.stage.step("measure", *self._done)
+            self.stage.safe.tick()
         self.stage.bars.clear()
         if not self.journal.rows:
             raise PrunusError(

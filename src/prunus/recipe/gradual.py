@@ -9,6 +9,7 @@ from torch.optim import Optimizer
 from prunus.anatomy import Anatomy, anatomy, known, plain
 from prunus.drive import cost_of
 from prunus.drive._course import courses
+from prunus.drive._possible import require_units
 from prunus.drive._pruner import Pruner
 from prunus.drive.gradual import Gradual
 from prunus.errors import PrunusError
@@ -47,6 +48,7 @@ def gradual(
     drive = build("drive", method.drive)
     if not isinstance(drive, Gradual):
         raise PrunusError(f"drive: {method.drive['name']} does not train; use drive: {GRADUAL}")
+    require_units(model)
     sites = _all(model).chosen(method.sites)
     budget, score = build("budget", method.budget), build("score", method.score)
     if budget.metric not in COUNTED:

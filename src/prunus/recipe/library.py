@@ -1,6 +1,6 @@
 """What a recipe asks of a library, without composing a model of it."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ from transformers import set_seed
 
 from prunus import ranks
 from prunus.drive import Job
-from prunus.drive._modules import Tuning
+from prunus.drive._modules import Tuning, Wanted
 from prunus.drive._scheme import write
 from prunus.drive.library import Library
 from prunus.errors import PrunusError
@@ -81,15 +81,38 @@ def scheme(recipe: Recipe, out: Path, number: int | None = None, quiet: bool = F
     with _job(recipe, chosen, quiet) as job:
         drive.require(job)
         every = drive.modules(job)
-        modules = {str(own): own for one in every for own in one.values()}
-        store, keys = drive.store(lambda _: None), Tuning(job, drive.held).keys(modules)
+        folder, there = _there(drive, job, every)
         write(out, known.on(job.sites))
-    there = sum(store.path(key).is_file() for key in keys.values())
-    return Scheme(len(every), sum(map(len, every)), len(modules), there, store.folder)
+    instances, found = sum(map(len, every)), sum(there.values())
+    return Scheme(len(every), instances, len(there), found, folder)
 
 
-def tune(recipe: Recipe, quiet: bool = False) -> Shelf:
+def tune(recipe: Recipe, quiet: bool = False, only: Collection[str] | None = None) -> Shelf:
     """Put every module that a recipe names into its library.
+
+    Args:
+        recipe: with drive: library.
+        quiet: show no progress.
+        only: which of them, as :func:`missing` calls them; None is all.
+
+    Raises:
+        PrunusError: see :func:`prunus.recipe.run.run`.
+    """
+    chosen = _parts(recipe)
+    drive: Library = chosen.drive
+    with _job(recipe, chosen, quiet) as job:
+        drive.require(job)
+        every = [
+            {site: own for site, own in one.items() if only is None or str(own) in only}
+            for one in drive.modules(job)
+        ]
+        found = library(drive.stocked(job, every))
+    assert found is not None
+    return found
+
+
+def missing(recipe: Recipe, quiet: bool = False) -> tuple[Path, list[str]]:
+    """The library of a recipe, and which of its modules are not in it.
 
     Args:
         recipe: with drive: library.
@@ -102,9 +125,17 @@ def tune(recipe: Recipe, quiet: bool = False) -> Shelf:
     drive: Library = chosen.drive
     with _job(recipe, chosen, quiet) as job:
         drive.require(job)
-        found = library(drive.stocked(job, drive.modules(job)))
-    assert found is not None
-    return found
+        folder, there = _there(drive, job, drive.modules(job))
+    return folder, [name for name, found in there.items() if not found]
+
+
+def _there(
+    drive: Library, job: Job, every: Iterable[Mapping[str, Wanted]]
+) -> tuple[Path, dict[str, bool]]:
+    """The library's folder, and which distinct modules of some models are in it."""
+    modules = {str(own): own for one in every for own in one.values()}
+    store, keys = drive.store(lambda _: None), Tuning(job, drive.held).keys(modules)
+    return store.folder, {name: store.path(key).is_file() for name, key in keys.items()}
 
 
 def _parts(recipe: Recipe) -> Parts:

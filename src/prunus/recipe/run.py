@@ -7,6 +7,7 @@ import yaml
 
 from prunus import ranks
 from prunus.errors import PrunusError
+from prunus.formats import KEY
 from prunus.measure.memory import Peak, peak_memory
 from prunus.measure.phases import Phases
 from prunus.recipe._bars import Bars
@@ -17,8 +18,9 @@ from prunus.recipe._fresh import difference
 from prunus.recipe._frontier import frontier
 from prunus.recipe._log import logged
 from prunus.recipe._model import Recipe, Settings
-from prunus.recipe._open import folder_of, searches
+from prunus.recipe._open import REPORT, folder_of, searches
 from prunus.recipe._parts import Parts, parts, resolved
+from prunus.recipe._read import FORMAT
 from prunus.recipe._report import Findings, report_of
 from prunus.recipe._stage import Stage
 from prunus.recipe._steps import (
@@ -31,9 +33,9 @@ from prunus.recipe._steps import (
     trim_all,
 )
 from prunus.recipe._times import time_all
-from prunus.recipe._working import alone, is_done, working
 from prunus.recipe.sensitivity import informed
 from prunus.report import Report, read, write
+from prunus.safe import RECIPE, Work, differing
 from prunus.tracking import Values, tell, tracked
 
 TRACKING = "tracking"
@@ -75,41 +77,50 @@ def run(
     chosen = parts(recipe)
     require(chosen, recipe.latency)
     settings = resolved(recipe, chosen)
-    with ranks.together(recipe.device), alone(out, patience):
-        done = ranks.by_first(lambda: read(out) if resume and is_done(out, settings) else None)
-        if not ranks.number(done is not None):
-            done = _worked(recipe, chosen, settings, source, out, quiet, resume)
-        told = ranks.shared(b"" if done is None else done.model_dump_json().encode())
-    return done or Report.model_validate_json(told)
+    every = None if recipe.save is None else 60 * recipe.save.minutes
+    work = Work(out, settings, every, recipe.seed, resume, patience)
+
+    def done() -> Report | None:
+        ended = resume and not work.folder.exists() and is_done(out, settings)
+        return read(out) if ended else None
+
+    with ranks.together(recipe.device), work.alone():
+        found = ranks.by_first(done)
+        if not ranks.number(found is not None):
+            found = _worked(recipe, chosen, work, source, quiet)
+        told = ranks.shared(b"" if found is None else found.model_dump_json().encode())
+    return found or Report.model_validate_json(told)
 
 
-def _worked(
-    recipe: Recipe,
-    chosen: Parts,
-    settings: Settings,
-    source: Path,
-    out: Path,
-    quiet: bool,
-    resume: bool,
-) -> Report | None:
+def _worked(recipe: Recipe, chosen: Parts, work: Work, source: Path, quiet: bool) -> Report | None:
     """The report, of the first rank, once everything lies in the run's folder."""
     with (
-        working(out, recipe, settings, resume) as (folder, safe),
+        work.begun() as (folder, safe),
         logged(folder / "run.log") as log,
         Bars(quiet) as bars,
         peak_memory(before=safe.told.get("peak", 0)) as peak,
-        tracked(recipe.track, folder / TRACKING, out.name, settings),
+        tracked(recipe.track, folder / TRACKING, work.out.name, work.settings),
     ):
         watch = Phases(safe.told.get("seconds"))
-        stage = Stage(recipe, chosen, folder, out, bars, log, safe, watch)
-        stage.begin(resume, peak)
-        report = _carry_out(stage, settings, source, peak)
+        stage = Stage(recipe, chosen, folder, work.out, bars, log, safe, watch)
+        stage.begin(work.resume, peak)
+        report = _carry_out(stage, dict(work.settings), source, peak)
         if report is not None:
             write(report, folder)
             write_card(report, recipe, chosen.task, folder / "model", source)
             tell(partial(_summary, report))
         log.info("done")
     return report
+
+
+def is_done(out: Path, settings: Settings) -> bool:
+    """Whether a folder holds the finished run of a recipe.
+
+    Args:
+        out: the folder.
+        settings: the recipe with every default spelt out.
+    """
+    return (out / REPORT).is_file() and not differing(out, settings)
 
 
 def _summary(report: Report) -> Values:
@@ -126,7 +137,7 @@ def _require_ours(out: Path, source: Path) -> None:
     if source.resolve().is_relative_to(out.resolve()):
         raise PrunusError(f"{out} holds the model to be pruned; choose another folder for the run")
     empty = not out.exists() or (out.is_dir() and not any(out.iterdir()))
-    if not empty and not (out / "report.json").is_file():
+    if not empty and not (out / REPORT).is_file():
         raise PrunusError(
             f"{out} exists and is no run of prunus; choose another folder or remove it"
         )
@@ -135,7 +146,9 @@ def _require_ours(out: Path, source: Path) -> None:
 def _carry_out(stage: Stage, settings: Settings, source: Path, peak: Peak) -> Report | None:
     """The report, of the first rank."""
     stage.safe.reseed("run")
-    text = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
+    stamped = {KEY: FORMAT.version, **settings}
+    text = yaml.safe_dump(stamped, sort_keys=False, allow_unicode=True)
+    (stage.folder / RECIPE).write_text(text, encoding="utf-8")
     stage.log.info("recipe:\n%s", text)
     opened = open_all(stage, source, searches(stage.parts))
     dense = stage.evaluate(opened.model, opened.prepared, "dense")

@@ -19,11 +19,11 @@ from prunus.recipe._log import logged
 from prunus.recipe._model import Recipe
 from prunus.recipe._open import folder_of, measures
 from prunus.recipe._parts import parts
-from prunus.recipe._place import scratch
 from prunus.recipe._sensitive import Measuring
 from prunus.recipe._stage import Stage
 from prunus.recipe._steps import Opened, open_all, trim_all
 from prunus.report import sensitivity_page
+from prunus.safe import Kept, scratch
 from prunus.sensitivity import Sensitivity
 
 DENSITIES = (0.9, 0.75, 0.5, 0.25, 0.1, 0.0)
@@ -97,8 +97,14 @@ def informed(stage: Stage, opened: Opened) -> tuple[Stage, Sensitivity | None]:
     select = stage.parts.select
     if not measures(select):
         return stage, None
+    rows = Journal(stage.folder / f"{WHAT}.jsonl").rows  # of a run that was cut off
+    minutes = select.minutes - sum(row["seconds"] for row in rows) / 60
     with stage.phase(WHAT):
-        found = _measured(stage, opened, DENSITIES, select.minutes, metric=False)
+        found = stage.safe.once(
+            WHAT, lambda: _measured(stage, opened, DENSITIES, minutes, metric=False),
+            lambda own: Kept(own.model_dump(mode="json")),
+            lambda kept: Sensitivity.model_validate(kept.said),
+        )  # fmt: skip
     known = select.model_copy(update={"table": str(stage.folder), "minutes": None})
     return replace(stage, parts=replace(stage.parts, select=known)), found
 

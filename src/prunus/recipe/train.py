@@ -1,6 +1,7 @@
 """Carries a fine-tuning out."""
 
 from pathlib import Path
+from shutil import rmtree
 
 from prunus import ranks
 from prunus.networks._fresh import Fresh
@@ -15,7 +16,9 @@ from prunus.tracking import tracked
 TRACKING = "tracking"
 
 
-def train(recipe: TrainRecipe, out: str | Path, quiet: bool = False) -> list[str]:
+def train(
+    recipe: TrainRecipe, out: str | Path, quiet: bool = False, resume: bool = False
+) -> list[str]:
     """Fine-tune and save; the folder appears complete, at the end.
 
     What tracks, writes into ``OUT.tracking`` meanwhile, which is ``OUT/tracking`` in the end.
@@ -24,6 +27,7 @@ def train(recipe: TrainRecipe, out: str | Path, quiet: bool = False) -> list[str
         recipe: what to do.
         out: the folder to be written.
         quiet: show no progress.
+        resume: go on from the safe points of a training that was cut off, if there are any.
 
     Returns:
         Lines that say how good the model became.
@@ -32,15 +36,24 @@ def train(recipe: TrainRecipe, out: str | Path, quiet: bool = False) -> list[str
         PrunusError: see :func:`prunus.task.train`.
     """
     task, training = build("task", recipe.task), build("training", recipe.training)
+    every = None if recipe.save is None else 60 * recipe.save.minutes
     live = Path(out).with_name(f"{Path(out).name}.{TRACKING}")
     said = recipe.model_dump(mode="json")
     with ranks.together("cpu"):
         with tracked(recipe.track, live, Path(out).name, said):
-            folder = fine_tune(_source(recipe.model), task, training, out, quiet)
+            folder = fine_tune(_source(recipe.model), task, training, out, quiet, every, resume)
         if live.exists() and ranks.first():
-            live.replace(folder / TRACKING)
+            _settle(live, folder / TRACKING)
     record = read_json(folder / "training.json")
     return [*_looked(record, training.eval_split), *_judged(record["quality"])]
+
+
+def _settle(live: Path, place: Path) -> None:
+    """Logs lie beside what was trained; where it was there already, nothing was told."""
+    if place.exists():
+        rmtree(live)
+    else:
+        live.replace(place)
 
 
 def _looked(record: Settings, split: str) -> list[str]:

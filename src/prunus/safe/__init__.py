@@ -2,5 +2,7 @@
 
 from prunus.safe._kept import Kept, pack, unpack
 from prunus.safe._points import SafePoints
+from prunus.safe._scratch import scratch
+from prunus.safe._working import RECIPE, Work, differing
 
-__all__ = ["Kept", "SafePoints", "pack", "unpack"]
+__all__ = ["RECIPE", "Kept", "SafePoints", "Work", "differing", "pack", "scratch", "unpack"]

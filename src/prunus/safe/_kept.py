@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from prunus import headers
 from prunus.errors import PrunusError
+from prunus.notation import load_json
 
 T = TypeVar("T")
 SAID = "said"
@@ -54,10 +55,9 @@ class Kept:
             PrunusError: it cannot be read.
         """
         try:
-            with safe_open(path, "pt") as file:
-                said = json.loads(file.metadata()[SAID])
-                return cls(said, {name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
-        except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+            said = load_json(headers.header(path).metadata[SAID])
+            return cls(said, headers.read(path))
+        except (KeyError, TypeError, ValueError) as error:
             raise PrunusError(
                 f"{path}: not a readable safe point ({error}); remove {path.parent} to begin anew"
             ) from None

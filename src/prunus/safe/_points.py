@@ -19,12 +19,14 @@ import torch
 from prunus import ranks
 from prunus.errors import PrunusError
 from prunus.files import write_bytes
+from prunus.formats import Format
+from prunus.notation import load_json
 from prunus.safe._kept import Kept
 
 T = TypeVar("T")
 INDEX = "points.json"
 """Which points count; it is written last."""
-FORMAT = 1
+FORMAT = Format("index of safe points")
 TRAININGS = "trainings"
 """The folder of the checkpoints of trainings that are going on."""
 
@@ -91,12 +93,11 @@ class SafePoints:
         """
         index = ranks.shared(_text(folder / INDEX))
         try:
-            found = json.loads(index) if index else {}
-            known = not found or found["format"] == FORMAT
-        except (ValueError, TypeError, KeyError):
-            known = False
-        if not known:
-            raise PrunusError(f"{folder / INDEX}: not readable safe points; remove {folder}")
+            found = FORMAT.current(load_json(index)) if index else {}
+        except ValueError as error:
+            raise PrunusError(
+                f"{folder / INDEX}: not readable safe points ({error}); remove {folder}"
+            ) from None
         return cls(
             seed, store=_Store(folder, inf if every is None else every, ranks.first(), index=found)
         )
@@ -194,7 +195,7 @@ class SafePoints:
             number += 1
             names[name] = f"{number:06d}.safetensors"
             write_bytes(folder / names[name], kept.encoded())
-        facts = {"format": FORMAT, "number": number, **store.facts(), "points": names}
+        facts = {"format": FORMAT.version, "number": number, **store.facts(), "points": names}
         write_bytes(folder / INDEX, json.dumps(facts, indent=1).encode())
         store.index = facts
         self._sweep()

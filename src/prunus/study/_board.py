@@ -7,13 +7,14 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from prunus.recipe._bars import Shown
+from prunus.study.engine import Event
 
 
 class Board(Shown):
     """A line for every row that is over and, on a terminal, a clock for every one that runs."""
 
-    def __init__(self, rows: int, quiet: bool, live: bool) -> None:
-        """Of so many rows; without clocks where rows show progress of their own."""
+    def __init__(self, rows: int, quiet: bool, live: bool, what: str = "rows") -> None:
+        """Of so many, without clocks where they show progress of their own."""
         console = Console(stderr=True)
         self._quiet, self._console = quiet, console
         self._progress = Progress(
@@ -25,19 +26,26 @@ class Board(Shown):
             transient=True,
             disable=quiet or not live or not console.is_terminal,
         )
-        self._all = self._progress.add_task("rows", total=rows)
+        self._all = self._progress.add_task(what, total=rows)
         self._running: dict[str, Any] = {}
         self._over, self._rows = 0, rows
 
-    def show(self, name: str, ended: bool, why: str) -> None:
-        """A row began; or it ended, and failed where there is a reason."""
-        if not ended:
-            self._running[name] = self._progress.add_task(f"  {escape(name)}", total=None)
+    def show(self, event: Event) -> None:
+        """A task began; or it ended, and failed where there is a reason; or it was lost."""
+        name = event.task.name
+        if not event.ended and not event.lost:
+            shown = " on ".join(filter(None, (name, event.node)))
+            self._running[name] = self._progress.add_task(f"  {escape(shown)}", total=None)
             return
-        self._over += 1
-        self._progress.remove_task(self._running.pop(name))
-        self._progress.update(self._all, advance=1)
+        if name in self._running:  # one that was lost may not even have begun
+            self._progress.remove_task(self._running.pop(name))
+        if event.ended:
+            self._over += 1
+            self._progress.update(self._all, advance=1)
         if not self._quiet:
-            reason = next(iter(why.splitlines()), "")
-            said = f"[red]failed[/], {escape(reason)}" if why else "done"
-            self._console.print(f"{self._over}/{self._rows} {escape(name)}: {said}")
+            self._print(name, event)
+
+    def _print(self, name: str, event: Event) -> None:
+        reason = escape(next(iter(event.why.splitlines()), ""))
+        said = f"[red]{'failed' if event.ended else 'lost'}[/], {reason}" if reason else "done"
+        self._console.print(f"{self._over}/{self._rows} {escape(name)}: {said}")

@@ -4,9 +4,10 @@ import logging
 from pathlib import Path
 
 from prunus.errors import PrunusError
+from prunus.held import Held
 from prunus.recipe._parts import parts, resolved
-from prunus.recipe._working import differing, is_done
-from prunus.recipe.run import run
+from prunus.recipe.run import is_done, run
+from prunus.safe import differing
 from prunus.study._result import REPORT, result
 from prunus.study._row import Row
 
@@ -46,6 +47,9 @@ def carry_out(row: Row, out: Path, log: logging.Logger, quiet: bool) -> str:
 
     Returns:
         Why it failed; nothing where it did not.
+
+    Raises:
+        Held: another process still runs it.
     """
     folder = out / row.name
     try:
@@ -54,8 +58,15 @@ def carry_out(row: Row, out: Path, log: logging.Logger, quiet: bool) -> str:
             run(row.recipe, folder, quiet, resume=True, patience=PATIENCE)
             log.info("%s finished", row.name)
         result(row, folder)
+    except Held:
+        raise
     except Exception as error:  # whatever one row raises, the others shall run
         log.exception("%s failed", row.name)
-        own = isinstance(error, PrunusError)
-        return str(error) if own else f"{type(error).__name__}: {error}"
+        return reason(error)
     return ""
+
+
+def reason(error: Exception) -> str:
+    """An error as it is told; one that is not prunus's own with its kind."""
+    own = isinstance(error, PrunusError)
+    return str(error) if own else f"{type(error).__name__}: {error}"

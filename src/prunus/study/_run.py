@@ -1,21 +1,24 @@
 """Carries a study out: every row into a folder of its own, finished ones once."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from prunus.errors import PrunusError
 from prunus.held import held
-from prunus.recipe._log import logged
-from prunus.study._apart import Event, apart
 from prunus.study._board import Board
 from prunus.study._chosen import chosen
-from prunus.study._job import carry_out, is_finished
+from prunus.study._job import is_finished
 from prunus.study._result import REPORT, Result, result
 from prunus.study._row import Row
 from prunus.study._table import write
+from prunus.study._turn import Turn
+from prunus.study.engine import Engine, Place
+from prunus.study.engine.local import Local
 
 LOG = "study.log"
+HERE = Local(workers=0)
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ def study(
     out: str | Path,
     only: Sequence[str] = (),
     quiet: bool = False,
-    workers: int = 0,
+    engine: Engine = HERE,
 ) -> Study:
     """Run the rows of a sheet that are not finished; write ``study.json``, .csv, .md and .html.
 
@@ -50,37 +53,31 @@ def study(
         out: the folder of the rows' folders.
         only: which rows, see :func:`prunus.study.chosen`; none is all of them.
         quiet: show no progress.
-        workers: how many rows run at a time, each in a process of its own; 0 runs one after the
-            other in this process.
+        engine: where they run; if nothing is said, one after the other in this process.
 
     Raises:
         PrunusError: no row is meant, parts of a row do not fit each other, a row's folder holds the
-            run of another recipe, or a study is running in ``out``.
+            run of another recipe, a study is running in ``out``, or the engine cannot be had.
     """
     out, rows = Path(out), list(rows)
     turn = chosen(rows, only)
     out.mkdir(parents=True, exist_ok=True)
     failed, known = dict[str, str](), dict[str, Result]()
-    with held(out / ".study.lock", f"{out}: a study"):
+    with held(out / ".study.lock", f"{out}: a study is going on there already"):
         finished = _finished(rows, out)
-        turn = [row for row in turn if row.name not in finished]
-        events = apart(turn, out, out / LOG, workers) if workers else _here(turn, out, quiet)
-        with Board(len(turn), quiet, live=workers > 0) as board:
+        tasks = [Turn(row) for row in turn if row.name not in finished]
+        place = Place(out.absolute(), out.absolute() / LOG, Path.cwd())
+        with (
+            Board(len(tasks), quiet, engine.live) as board,
+            closing(engine.events(tasks, place, quiet)) as events,
+        ):
             for event in events:
-                board.show(event.row.name, event.ended, event.why)
-                if event.why:
-                    failed[event.row.name] = event.why
+                board.show(event)
                 if event.ended:
+                    if event.why:
+                        failed[event.task.name] = event.why
                     _written(rows, out, failed, known)
         return _written(rows, out, failed, known)
-
-
-def _here(rows: Sequence[Row], out: Path, quiet: bool) -> Iterator[Event]:
-    """Run rows in this process."""
-    with logged(out / LOG) as log:
-        for row in rows:
-            yield Event(row)
-            yield Event(row, ended=True, why=carry_out(row, out, log, quiet))
 
 
 def _finished(rows: Sequence[Row], out: Path) -> set[str]:

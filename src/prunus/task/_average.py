@@ -1,10 +1,14 @@
 """A moving average of the weights, which is what a training leaves."""
 
+from pathlib import Path
 from typing import Any
 
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from transformers import TrainerCallback
+
+from prunus.files import write_bytes
+from prunus.safe import Kept
 
 
 class Averaged(TrainerCallback):
@@ -22,6 +26,14 @@ class Averaged(TrainerCallback):
     def average(self) -> nn.Module:
         """The model with the average of its weights so far."""
         return self._average.module
+
+    def save(self, path: Path) -> None:
+        """Write the average so far."""
+        write_bytes(path, Kept(None, self._average.state_dict()).held().encoded())
+
+    def load(self, path: Path) -> None:
+        """Go on with it."""
+        self._average.load_state_dict(Kept.read(path).tensors)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         """Take the weights of a step in."""

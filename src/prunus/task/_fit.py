@@ -8,12 +8,13 @@ from torch.optim import SGD, Optimizer, RMSprop
 from transformers import PreTrainedModel
 
 from prunus.errors import PrunusError
+from prunus.safe import SafePoints
 from prunus.task._average import Averaged
 from prunus.task._history import History
 from prunus.task._looks import Looks
 from prunus.task._prepared import Prepared
 from prunus.task._training import Training
-from prunus.trainer import train
+from prunus.trainer import Checkpoints, train
 
 
 def fit(
@@ -22,6 +23,9 @@ def fit(
     training: Training,
     folder: Path,
     quiet: bool,
+    *,
+    safe: SafePoints,
+    name: str,
     **more: Any,
 ) -> History:
     """Train ``model`` in place.
@@ -32,7 +36,9 @@ def fit(
         training: the settings.
         folder: for what the Trainer may write.
         quiet: show no progress bar.
-        **more: for :func:`prunus.trainer.train`: a loss, a guest, checkpoints.
+        safe: points from which it goes on.
+        name: of the training among them.
+        **more: for :func:`prunus.trainer.train`: a loss, a guest.
 
     Returns:
         How it went.
@@ -48,6 +54,8 @@ def fit(
     averaged = [Averaged(model, training.averaging)] if training.averaging else []
     seen = averaged[0].average if averaged else model
     looks = [Looks(seen, prepared, training)] if training.eval_steps else []
+    others = {"average.safetensors": averaged, "best.safetensors": looks}
+    place = safe.training(name)
     loss = train(
         model,
         examples,
@@ -60,6 +68,8 @@ def fit(
         bar=not quiet,
         groups=[*more.pop("groups", ()), *_groups(model, training)],
         callbacks=[*averaged, *looks],
+        checkpoints=place
+        and Checkpoints(place, safe, {name: own[0] for name, own in others.items() if own}),
         num_train_epochs=training.epochs,
         learning_rate=training.learning_rate,
         weight_decay=training.weight_decay,

@@ -4,11 +4,14 @@ import time
 from copy import deepcopy
 from dataclasses import asdict
 from math import inf, isnan
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 from transformers import TrainerCallback
 
+from prunus.files import write_bytes
+from prunus.safe import Kept
 from prunus.task._history import Point
 from prunus.task._prepared import Prepared
 from prunus.task._training import Training
@@ -85,6 +88,14 @@ class Looks(TrainerCallback):
         if self._best:
             given["model"].load_state_dict(self._best)
             self.kept = self._lowest.step
+
+    def save(self, path: Path) -> None:
+        """Write the weights of the lowest loss."""
+        write_bytes(path, Kept(None, self._best).held().encoded())
+
+    def load(self, path: Path) -> None:
+        """Go on with those."""
+        self._best = dict(Kept.read(path).tensors)
 
     @property
     def _lowest(self) -> Point:

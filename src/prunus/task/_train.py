@@ -2,12 +2,10 @@
 
 import json
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
+from datetime import datetime
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from rich.progress import track
@@ -16,11 +14,12 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 
 from prunus import ranks
 from prunus.errors import PrunusError
-from prunus.files import folder_beside
 from prunus.formats import Format
 from prunus.networks._fresh import Fresh
 from prunus.networks._network import Network
-from prunus.registry import spelt
+from prunus.notation import read_json
+from prunus.registry import Part, spelt
+from prunus.safe import SafePoints, Work
 from prunus.task._locate import resolve
 from prunus.task._network import hushed, open_network
 from prunus.task._prepared import Prepared
@@ -37,6 +36,8 @@ def train(
     training: Training,
     out: str | Path,
     quiet: bool = False,
+    every: float | None = None,
+    resume: bool = False,
 ) -> Path:
     """Fine-tune a model on a task and save it, with its processor and ``training.json``.
 
@@ -47,19 +48,63 @@ def train(
         training: how.
         out: the folder to be written; it appears complete, at the end.
         quiet: show no progress.
+        every: seconds of work that are lost at most when it is cut off; None keeps nothing.
+        resume: go on where it was cut off, if it was; what is done is not done again.
 
     Returns:
         ``out``. Its ``training.json`` holds the settings, the seconds, the history, and the quality
         on the validation split (in percent) unless ``training.evaluate`` is off.
 
     Raises:
-        PrunusError: the model, the data or a split is missing, or ``out`` holds something else.
+        PrunusError: the model, the data or a split is missing; ``out`` holds something else, or
+            another process works there; or there are safe points of another training, or nobody
+            asked to go on from them.
     """
+    out = Path(out)
+    _require_ours(out)
+    said = {
+        "model": spelt(model) if isinstance(model, Part) else str(model),
+        "task": task.model_dump(mode="json"),
+        "training": training.model_dump(mode="json"),
+    }
+    work = Work(out, said, every, training.seed, resume)
+    with work.alone():
+        done = ranks.by_first(lambda: resume and not work.folder.exists() and _is_done(out, said))
+        if not ranks.number(bool(done)):
+            with work.begun() as (folder, safe):
+                _trained(model, task, training, folder, quiet or not ranks.first(), safe, said)
+    ranks.gathered(b"")  # the folder is there
+    return out
+
+
+def _is_done(out: Path, said: dict[str, Any]) -> bool:
+    """Whether a folder holds the result of this very training."""
+    if not (out / RECORD).is_file():
+        return False
+    there = read_json(out / RECORD)
+    return all(there[key] == own for key, own in said.items())
+
+
+def _trained(
+    model: str | Path | Network | Fresh,
+    task: Task,
+    training: Training,
+    folder: Path,
+    quiet: bool,
+    safe: SafePoints,
+    said: dict[str, Any],
+) -> None:
     from prunus.task._fit import fit  # the Trainer takes two seconds to import
 
-    _require_ours(Path(out))
-    made = isinstance(model, Network | Fresh)
-    where, started = None if made else resolve(model), time.perf_counter()
+    began, before = time.perf_counter(), safe.told.get("seconds", {}).get("total", 0.0)
+
+    def facts() -> dict[str, Any]:
+        now = datetime.now().astimezone().isoformat(" ", "seconds")
+        spent = before + time.perf_counter() - began
+        return {"at": "train", "saved": now, "seconds": {"total": spent}}
+
+    safe.store.facts = facts
+    where = None if isinstance(model, Network | Fresh) else resolve(model)
     if training.max_length is not None:
         task = task.cut_off(training.max_length)
     processor = _learnt(model, task) if isinstance(model, Fresh) else task.processor(where)
@@ -68,38 +113,20 @@ def train(
     set_seed(training.seed)
     network = _network(model, where, prepared, task, processor)
     prepared = prepared.fitted(network.config)
-    with _beside(Path(out)) as folder:
-        history = fit(network, prepared, training, folder, quiet or not ranks.first())
-        record = {
-            "format": FORMAT.version,
-            "model": spelt(model) if made else str(model),
-            "task": task.model_dump(mode="json"),
-            "training": training.model_dump(mode="json"),
-            "loss": history.loss,
-            "history": [asdict(point) for point in history.points],
-            "kept": history.kept,
-            "seconds": time.perf_counter() - started,
-            "quality": _quality(network, prepared, quiet or not ranks.first())
-            if training.evaluate
-            else None,
-        }
-        with hushed():
-            network.save_pretrained(folder)
-        processor.save_pretrained(folder)
-        (folder / RECORD).write_text(json.dumps(record, indent=2) + "\n")
-    ranks.gathered(b"")  # the folder is there
-    return Path(out)
-
-
-@contextmanager
-def _beside(out: Path) -> Iterator[Path]:
-    """The folder that becomes ``out``; of processes after the first, one that goes."""
-    if ranks.first():
-        with folder_beside(out) as folder:
-            yield folder
-    else:
-        with TemporaryDirectory() as name:
-            yield Path(name)
+    history = fit(network, prepared, training, folder, quiet, safe=safe, name="train")
+    record = {
+        "format": FORMAT.version,
+        **said,
+        "loss": history.loss,
+        "history": [asdict(point) for point in history.points],
+        "kept": history.kept,
+        "seconds": facts()["seconds"]["total"],
+        "quality": _quality(network, prepared, quiet) if training.evaluate else None,
+    }
+    with hushed():
+        network.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    (folder / RECORD).write_text(json.dumps(record, indent=2) + "\n")
 
 
 def _learnt(model: Fresh, task: Task) -> PreTrainedTokenizerBase:

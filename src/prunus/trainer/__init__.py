@@ -11,7 +11,8 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from prunus import ranks
 from prunus.tracking._logs import Logs, logging
-from prunus.trainer._guest import Attached, Guest
+from prunus.trainer._apart import require_plain, require_second, taken_apart
+from prunus.trainer._guest import Enter, Guest
 from prunus.trainer._loop import Loop, Loss
 from prunus.trainer._pace import Pace, Stop
 from prunus.trainer._recomputed import recomputed
@@ -41,7 +42,7 @@ def train(
     loss: Loss | None = None,
     pace: Pace | None = None,
     bar: bool = False,
-    enter: Callable[[Any, int, int], Attached] | None = None,
+    enter: Enter | None = None,
     optimizer: tuple[type[torch.optim.Optimizer], dict[str, Any]] | None = None,
     told: Callable[[int, int], None] = lambda done, of: None,
     checkpoints: Checkpoints | None = None,
@@ -63,7 +64,8 @@ def train(
         loss: of the model on a batch; None is the model's own.
         pace: when it ends, and the learning rates until then; None leaves both to ``settings``.
         bar: show a progress bar.
-        enter: makes a guest of the training from its optimizer, its steps, and those of an epoch.
+        enter: makes a guest of the training from the model in training, its optimizer, its steps,
+            and those of an epoch.
         optimizer: a class and its settings; None is AdamW.
         told: where there is a guest, is told of the steps that are done, and of how many.
         checkpoints: where the training is saved, and taken up again if it was; None nowhere.
@@ -76,8 +78,15 @@ def train(
         The mean loss of all steps.
 
     Raises:
-        PrunusError: the processes cannot share a step's examples equally.
+        PrunusError: the processes cannot share a step's examples equally, or what accelerate was
+            told to use cannot train this.
     """
+    said = {
+        "learned masks, adapters and embedding_rate": groups,
+        "averaging and eval_steps": callbacks,
+        "save (say save: null)": checkpoints,
+    }
+    require_plain(what for what, value in said.items() if value)
     arguments = TrainingArguments(
         output_dir=str(folder if checkpoints is None else checkpoints.folder),
         per_device_train_batch_size=batch_size,
@@ -101,12 +110,13 @@ def train(
     saving = None if checkpoints is None else Saving(checkpoints, pace)
     if saving is not None:
         called.append(saving)  # the last one: what it writes says that a checkpoint is whole
-    with _unmarked(model), recomputed(model, checkpointing):
+    with taken_apart(model) as own, _unmarked(own), recomputed(own, checkpointing):
         loop = Loop(
-            loss=loss, pace=pace, passes=passes, collate=collate, groups=groups, model=model,
+            loss=loss, pace=pace, passes=passes, collate=collate, groups=groups, model=own,
             args=arguments, train_dataset=data, callbacks=called,
             optimizer_cls_and_kwargs=optimizer,
         )  # fmt: skip
+        require_second(loop.accelerator)
         for printing in (PrinterCallback, ProgressCallback):
             loop.remove_callback(printing)
         if bar:

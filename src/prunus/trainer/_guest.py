@@ -24,16 +24,19 @@ class Attached(Protocol):
         ...
 
 
+Enter = Callable[[Any, Any, int, int], Attached]
+
+
 class Guest(TrainerCallback):
     """Lets somebody in when the optimizer is there, and saves him with every checkpoint."""
 
     def __init__(
         self,
-        enter: Callable[[Any, int, int], Attached],
+        enter: Enter,
         told: Callable[[int, int], None],
         start: Path | None,
     ) -> None:
-        """``enter`` gets the optimizer, the steps of the training, and those of an epoch."""
+        """``enter`` gets the model, its optimizer, the training's steps, and those of an epoch."""
         self._enter, self._told, self._start = enter, told, start
         self._attached: Attached | None = None
         self._percent = -1
@@ -41,7 +44,7 @@ class Guest(TrainerCallback):
     def on_train_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         """Let the guest in."""
         epoch = len(given["train_dataloader"])
-        self._attached = self._enter(given["optimizer"], state.max_steps, epoch)
+        self._attached = self._enter(given["model"], given["optimizer"], state.max_steps, epoch)
         if self._start is not None:
             self._attached.load(self._start / STATE)
 

@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-
-from transformers import PreTrainedModel
+from typing import Any
 
 from prunus.errors import PrunusError
 
 
 @contextmanager
-def recomputed(model: PreTrainedModel, asked: bool) -> Iterator[None]:
+def recomputed(model: Any, asked: bool) -> Iterator[None]:
     """While the block runs, a model keeps no activations within its layers, if that is asked for.
 
     Raises:
@@ -18,14 +17,19 @@ def recomputed(model: PreTrainedModel, asked: bool) -> Iterator[None]:
     if not asked:
         yield
         return
-    try:
-        model.gradient_checkpointing_enable({"use_reentrant": False})
-    except ValueError:
+    if not model.supports_gradient_checkpointing:
         raise PrunusError(
             f"training.gradient_checkpointing: a {type(model).__name__} cannot compute activations"
             " again; leave it out, and say more gradient_accumulation_steps"
-        ) from None
+        )
+    _switch(model, "enable", {"use_reentrant": False})
     try:
         yield
     finally:
-        model.gradient_checkpointing_disable()
+        _switch(model, "disable")
+
+
+def _switch(model: Any, way: str, *given: dict[str, Any]) -> None:
+    """By the name that this transformers has for it."""
+    new, old = (f"{what}_checkpointing_{way}" for what in ("activation", "gradient"))
+    getattr(model, new if hasattr(model, new) else old)(*given)

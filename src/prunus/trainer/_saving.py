@@ -70,12 +70,14 @@ class Saving(TrainerCallback):
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Save the rest, last of all."""
-        ranks.gathered(b"")  # all have written their part
-        if self.loop is None or not ranks.first():
+        if self.loop is None:
+            return
+        sums = ranks.total({"sums": self.loop.sums})["sums"] / ranks.world()  # all wrote their part
+        if not ranks.first():
             return
         folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
         for name, other in self._checkpoints.others.items():
             other.save(folder / name)
         seconds = 0.0 if self._pace is None else self._pace.elapsed
         said = {"logged": self.loop.logged, "seconds": seconds}
-        write_bytes(folder / LOSSES, Kept(said, {"sums": self.loop.sums}).encoded())
+        write_bytes(folder / LOSSES, Kept(said, {"sums": sums}).encoded())
