@@ -96,7 +96,7 @@ def _worked(recipe: Recipe, chosen: Parts, work: Work, source: Path, quiet: bool
         logged(folder / "run.log") as log,
         Bars(quiet) as bars,
         peak_memory(before=safe.told.get("peak", 0)) as peak,
-        tracked(recipe.track, folder / TRACKING, work.out.name, dict(work.settings)),
+        tracked(recipe.track, folder / TRACKING, work.out.name, work.settings),
     ):
         watch = Phases(safe.told.get("seconds"))
         stage = Stage(recipe, chosen, folder, work.out, bars, log, safe, watch)

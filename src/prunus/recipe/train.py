@@ -1,6 +1,7 @@
 """Carries a fine-tuning out."""
 
 from pathlib import Path
+from shutil import rmtree
 
 from prunus import ranks
 from prunus.networks._fresh import Fresh
@@ -42,9 +43,17 @@ def train(
         with tracked(recipe.track, live, Path(out).name, said):
             folder = fine_tune(_source(recipe.model), task, training, out, quiet, every, resume)
         if live.exists() and ranks.first():
-            live.replace(folder / TRACKING)
+            _settle(live, folder / TRACKING)
     record = read_json(folder / "training.json")
     return [*_looked(record, training.eval_split), *_judged(record["quality"])]
+
+
+def _settle(live: Path, place: Path) -> None:
+    """Logs lie beside what was trained; where it was there already, nothing was told."""
+    if place.exists():
+        rmtree(live)
+    else:
+        live.replace(place)
 
 
 def _looked(record: Settings, split: str) -> list[str]:

@@ -115,12 +115,12 @@ class Work:
 
 
 def differing(folder: Path, settings: Settings) -> list[str]:
-    """The keys in which a folder's recipe is another one; how often it is saved does not count.
+    """The keys in which a folder's recipe is another one, but how often it is saved, or tracked by.
 
     Args:
         folder: with ``recipe.yaml`` in it.
         settings: with every default spelt out.
     """
     there: Settings = notation.read(folder / RECIPE)
-    keys = (there.keys() | settings.keys()) - {"save", KEY}
+    keys = (there.keys() | settings.keys()) - {"save", "track", KEY}
     return sorted(key for key in keys if there.get(key) != settings.get(key))
