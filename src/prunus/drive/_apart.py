@@ -10,7 +10,7 @@ def whole(sites: Anatomy) -> list[str]:
     return [f"nothing to prune, a single unit: {', '.join(names)}"] if names else []
 
 
-def require_apart(sites: Anatomy) -> None:
+def require_separate(sites: Anatomy) -> None:
     """Check that every site has one reader, and weights that no other site has."""
     owners: dict[str, str] = {}
     for name, site in sites.items():

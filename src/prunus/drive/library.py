@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, Field, NonNegativeInt, PlainSerializer, mo
 
 from prunus import ranks
 from prunus.digest import digest
-from prunus.drive._apart import require_apart, whole
+from prunus.drive._apart import require_separate, whole
 from prunus.drive._composed import Composed
 from prunus.drive._configurations import Told
 from prunus.drive._drive import Drive, mended
@@ -207,7 +207,7 @@ class Library(Drive):
             PrunusError: sites that cannot be tuned apart, repairs that mend what they read, or a
                 recovery without data to learn from.
         """
-        require_apart(job.sites)
+        require_separate(job.sites)
         require_apart(job.repairs)
         require_together(self.finish)
         if self.finish:
