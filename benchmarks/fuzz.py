@@ -37,6 +37,12 @@ ROOM = 2**30
 """Bytes that reading may take beside what the process has."""
 CALLED = 50
 """Every so many inputs one is given to the command line as well."""
+ROWS = """
+recipe: kprune
+rows:
+  - {name: a, budget.density: 0.5, score: fisher, published: {dense: 0.9, pruned: 0.8}}
+  - {name: b, recipe: prunus, budget: {density: 0.25, metric: params}, seed: 1}
+"""
 SHARES = {"recipes": 0.2, "plans": 0.4, "sheets": 0.1, "checkpoints": 0.1, "reports": 0.2}
 
 
@@ -47,11 +53,11 @@ class Hang(BaseException):
 def seeds() -> dict[str, list[Files]]:
     recipes = sorted((HERE.parent / "recipes").glob("*/*.yaml"))
     sheets = [path for path in recipes if b"rows:" in path.read_bytes()]
-    bodies = [path for path in recipes if path not in sheets]
+    bodies = [path for path in recipes if path not in sheets and b"table:" not in path.read_bytes()]
     return {
         "recipes": [{"recipe.yaml": path.read_bytes()} for path in bodies],
         "plans": [_one(f"plan-{name}") for name in ("1.safetensors", "2.safetensors", "2.json")],
-        "sheets": [{"sheet.yaml": path.read_bytes()} for path in sheets] + list(_tables()),
+        "sheets": list(_tables()),
         "checkpoints": [_folder("checkpoint-1"), _folder("checkpoint-2"), _sharded()],
         "reports": [
             {"report.json": (FORMATS / "report-1.json").read_bytes()},
@@ -86,6 +92,7 @@ def _tables() -> Iterator[Files]:
     rows = [["a", "kprune", 0.5, "fisher"], ["b", "kprune", 0.25, "{name: obs}"]]
     text = "\n".join(",".join(map(str, row)) for row in [head, *rows])
     yield {"sheet.csv": text.encode()}
+    yield {"sheet.yaml": ROWS.encode()}
     book = Workbook()
     for row in [head, *rows]:
         book.active.append(row)
@@ -95,38 +102,34 @@ def _tables() -> Iterator[Files]:
     yield {"sheet.xlsx": data.getvalue()}
 
 
-def recipe(path: Path) -> list[str]:
+def recipe(path: Path) -> None:
     from prunus.recipe import read, read_training
 
     text = (path / "recipe.yaml").read_bytes()
     (read_training if b"training" in text and b"score" not in text else read)(path / "recipe.yaml")
-    return ["check", str(path)]
 
 
-def plan(path: Path) -> list[str]:
+def plan(path: Path) -> None:
     from prunus.plan import Plan
 
     file = next(path.iterdir())
     Plan.load(file).kept()
-    return ["show", str(file)]
 
 
-def sheet(path: Path) -> list[str]:
+def sheet(path: Path) -> None:
     from prunus.study import read_sheet
 
     file = next(path.iterdir())
     read_sheet(file)
-    return ["study", "run", str(file), "--rows", "none", "--out", str(path / "out")]
 
 
-def checkpoint(path: Path) -> list[str]:
+def checkpoint(path: Path) -> None:
     from prunus.checkpoint import load
 
     load(path)
-    return ["show", str(path)]
 
 
-def report(path: Path) -> list[str]:
+def report(path: Path) -> None:
     from prunus.report import read, tables
     from prunus.report._html import html
     from prunus.study._html import html as page
@@ -138,14 +141,13 @@ def report(path: Path) -> list[str]:
         for shown in (table, markdown, figures):
             shown(found)
         page("study", found, [], {}, ())
-        return ["study", "show", str(path)]
+        return
     found = read(path)
     tables(found)
     html(found)
-    return ["show", str(path)]
 
 
-READERS: dict[str, Callable[[Path], list[str]]] = {
+READERS: dict[str, Callable[[Path], None]] = {
     "recipes": recipe, "plans": plan, "sheets": sheet, "checkpoints": checkpoint,
     "reports": report,
 }  # fmt: skip
@@ -171,7 +173,7 @@ def batch(parser: str, number: int, size: int, faults: str) -> None:
             files = mutated(draw, dict(draw.choice(every)))
             found, told = outcome(reader, put(Path(place), files))
             if found in ("read", "refused") and place_in_batch % CALLED == 0:
-                found, told = called(reader, parser, Path(place) / "input", found)
+                found, told = called(parser, Path(place) / "input", found)
                 tally["commands"] += 1
             tally[found] += 1
             if found not in ("read", "refused"):
@@ -198,7 +200,7 @@ def put(place: Path, files: Files) -> Path:
     return folder
 
 
-def outcome(reader: Callable[[Path], list[str]], path: Path) -> tuple[str, str]:
+def outcome(reader: Callable[[Path], None], path: Path) -> tuple[str, str]:
     """read, refused, hang, memory or traceback; and why."""
     from prunus.errors import PrunusError
 
@@ -218,7 +220,7 @@ def outcome(reader: Callable[[Path], list[str]], path: Path) -> tuple[str, str]:
     return "read", ""
 
 
-def called(reader: Any, parser: str, path: Path, found: str) -> tuple[str, str]:
+def called(parser: str, path: Path, found: str) -> tuple[str, str]:
     """The same by the command line: exit code 2 with one message where it was refused."""
     from prunus.cli import main
 

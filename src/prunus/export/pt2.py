@@ -15,6 +15,9 @@ from prunus.export._facts import Dtype, Stored
 from prunus.export._trace import Traced, parameter
 from prunus.probe._device import threads as using
 
+LARGEST = 2**28
+"""Bytes of the JSON in an archive."""
+
 
 class Pt2(Exporter):
     """An exported program, with weights in 16 bits if so wished."""
@@ -49,6 +52,10 @@ class Pt2(Exporter):
         return run
 
 
+def _says(name: str) -> bool:
+    return name.endswith(".json")
+
+
 def _require_plain(path: Path) -> None:
     """Check that nothing in an archive runs code when it is opened.
 
@@ -58,7 +65,9 @@ def _require_plain(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-            told = b"".join(archive.read(name) for name in names if name.endswith(".json"))
+            if sum(one.file_size for one in archive.infolist() if _says(one.filename)) > LARGEST:
+                raise PrunusError(f"{path}: not readable (what it says is larger than any program)")
+            told = b"".join(archive.read(name) for name in names if _says(name))
     except (OSError, zipfile.BadZipFile) as error:
         raise PrunusError(f"{path}: not readable ({error})") from None
     if re.search(rb'"use_pickle"\s*:\s*true', told) or any("custom_obj" in name for name in names):

@@ -9,6 +9,10 @@ from typing import Any
 
 from prunus.errors import PrunusError
 from prunus.files import write_bytes
+from prunus.formats import KEY, Format
+from prunus.notation import load_json
+
+FORMAT = Format("journal of measurements", unsaid=1)
 
 
 @dataclass
@@ -39,7 +43,8 @@ class Journal:
             write_bytes(self.path, whole.encode())
         lines = list(self._parsed(whole))
         if lines:
-            self.head, *self.rows = lines
+            head, *self.rows = lines
+            self.head = FORMAT.current(head)
 
     def begin(self, head: dict[str, Any]) -> None:
         """Say what is measured, or check that it is what was measured before, if anything was.
@@ -48,8 +53,8 @@ class Journal:
             PrunusError: it is something else.
         """
         if not self.rows:
-            self.head = head
-            write_bytes(self.path, f"{json.dumps(head)}\n".encode())
+            self.head = {KEY: FORMAT.version, **head}
+            write_bytes(self.path, f"{json.dumps(self.head)}\n".encode())
         differs = [key for key in head if self.head.get(key) != head[key]]
         if differs:
             raise PrunusError(
@@ -68,7 +73,7 @@ class Journal:
     def _parsed(self, text: str) -> Iterator[dict[str, Any]]:
         for number, line in enumerate(text.splitlines(), 1):
             try:
-                found = json.loads(line)
+                found = load_json(line)
             except ValueError:
                 found = None
             if not isinstance(found, dict):

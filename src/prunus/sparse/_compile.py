@@ -5,6 +5,7 @@ import os
 import platform
 import shlex
 import shutil
+import stat
 import subprocess
 import sys
 import tempfile
@@ -15,6 +16,7 @@ from prunus.files import cache, keep
 
 COMPILERS = ("cc", "gcc", "clang")
 FLAGS = ("-std=c11", "-O3", "-ffp-contract=fast", "-fPIC", "-shared", "-pthread")
+OTHERS = stat.S_IWGRP | stat.S_IWOTH
 NATIVE = "-mcpu=native" if platform.machine() in {"arm64", "aarch64"} else "-march=native"
 
 
@@ -28,17 +30,42 @@ def compiled(source: Path) -> Path:
         source: a C file that needs no other.
 
     Raises:
-        PrunusError: there is no C compiler, it fails, or the cache cannot be written.
+        PrunusError: there is no C compiler, it fails, or the cache cannot be written, or is
+            another user's.
     """
     command = [*_compiler(), *FLAGS, NATIVE]
     facts = "\n".join((source.read_text("utf-8"), *command, _version(command[0]), _processor()))
     key = hashlib.sha256(facts.encode()).hexdigest()[:32]
-    library = cache(os.environ) / "sparse" / f"{source.stem}-{key}.so"
+    library = _own(cache(os.environ) / "sparse") / f"{source.stem}-{key}.so"
     if not _whole(library):
         made = _built(source, command)
         keep(library, made)
         keep(_beside(library), hashlib.sha256(made).hexdigest().encode())
     return library
+
+
+def _own(folder: Path) -> Path:
+    """A folder that nobody else writes to: what lies in it is run.
+
+    Raises:
+        PrunusError: it is another user's, or cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if folder.stat().st_mode & OTHERS:
+            folder.chmod(0o700)  # which only the owner may
+        mine = folder.stat().st_uid == os.getuid()
+    except OSError as error:
+        raise PrunusError(
+            f"{folder} cannot be closed to others ({error.strerror}), and what lies in it is run;"
+            " set PRUNUS_CACHE to a folder of your own"
+        ) from None
+    if not mine:
+        raise PrunusError(
+            f"{folder} is another user's, and kernels in it are run; set PRUNUS_CACHE to a folder"
+            " of your own"
+        )
+    return folder
 
 
 def _compiler() -> list[str]:
