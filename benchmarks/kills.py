@@ -109,7 +109,7 @@ def begin(command: tuple[str, ...], out: Path) -> mp.process.BaseProcess:
     """The command in a process group of its own, a copy of a process that has imported all."""
     said = [one.replace("{out}", str(out)) for one in command]
     context = mp.get_context("forkserver")
-    context.set_forkserver_preload(["kills"])
+    context.set_forkserver_preload([Path(__file__).stem])
     process = context.Process(target=carry_out, args=(said, out.parent))
     process.start()
     return process
@@ -129,13 +129,18 @@ def carry_out(said: list[str], place: Path) -> NoReturn:
 
 @cache
 def undisturbed(work: str) -> tuple[float, dict[str, str]]:
-    """The seconds of a command, and what it ends with."""
-    own, began = works(prepared())[work], time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder:
-        process = begin(own.command, Path(folder) / "out")
-        process.join()
-        assert process.exitcode == 0, (Path(folder) / "said").read_text()
-        return time.perf_counter() - began, found(Path(folder) / "out")
+    """The least seconds of a command, and what it ends with."""
+    own, taken, ends = works(prepared())[work], [], []
+    for _ in range(2):
+        began = time.perf_counter()
+        with tempfile.TemporaryDirectory() as folder:
+            process = begin(own.command, Path(folder) / "out")
+            process.join()
+            assert process.exitcode == 0, (Path(folder) / "said").read_text()
+            taken.append(time.perf_counter() - began)
+            ends.append(found(Path(folder) / "out"))
+    assert ends[0] == ends[1], f"{work} does not repeat"
+    return min(taken), ends[0]
 
 
 def found(out: Path) -> dict[str, str]:
@@ -193,39 +198,49 @@ def left(out: Path) -> list[str]:
 
 def measure(work: str, number: int) -> dict[str, Any]:
     own, (seconds, expected) = works(prepared())[work], undisturbed(work)
-    moment = random.Random(f"{work} {number}").uniform(0, seconds)
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "out"
-        process = begin(own.command, out)
-        process.join(moment)
-        over = process.exitcode is not None
-        if not over:
-            with suppress(ProcessLookupError):  # it has not got as far as to have a group
-                os.killpg(process.pid, signal.SIGKILL)
-            process.kill()
-        process.join()
-        damaged, points = broken(out), counted(out)
-        again, began = begin((*own.command, *own.again), out), time.perf_counter()
-        again.join()
-        said = (Path(folder) / "said").read_text()
-        end = found(out)
-        return {
-            "seconds": seconds,
-            "moment": moment,
-            "over": over,
-            "points": points,
-            "broken": [*damaged, *broken(out)],
-            "resumed": again.exitcode == 0,
-            "error": said[-500:] if again.exitcode else "",
-            "again": time.perf_counter() - began,
-            "equal": end == expected,
-            "differs": sorted(name for name in expected.keys() | end.keys()
-                              if expected.get(name) != end.get(name)),
-            "left": left(out),
-        }  # fmt: skip
+    draw = random.Random(f"{work} {number}")
+    while True:
+        with tempfile.TemporaryDirectory() as folder:
+            out, moment = Path(folder) / "out", draw.uniform(0, seconds)
+            if killed(own, out, moment):
+                return {"seconds": seconds, "moment": moment, **resumed(own, out, expected)}
+
+
+def killed(own: Work, out: Path, moment: float) -> bool:
+    """Whether a command was killed; or else it was over before."""
+    process = begin(own.command, out)
+    process.join(moment)
+    if process.exitcode is not None:
+        return False
+    with suppress(ProcessLookupError):  # it has not got as far as to have a group
+        os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
+    process.join()
+    return process.exitcode == -signal.SIGKILL
+
+
+def resumed(own: Work, out: Path, expected: dict[str, str]) -> dict[str, Any]:
+    """What a kill left, and what the command ends with that goes on."""
+    damaged, points = broken(out), counted(out)
+    again, began = begin((*own.command, *own.again), out), time.perf_counter()
+    again.join()
+    said, end = (out.parent / "said").read_text(), found(out)
+    names = expected.keys() | end.keys()
+    return {
+        "points": points,
+        "broken": [*damaged, *broken(out)],
+        "resumed": again.exitcode == 0,
+        "error": said[-500:] if again.exitcode else "",
+        "again": time.perf_counter() - began,
+        "equal": end == expected,
+        "differs": sorted(name for name in names if expected.get(name) != end.get(name)),
+        "left": left(out),
+    }
 
 
 if __name__ == "__main__":
+    paths = [str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    os.environ["PYTHONPATH"] = os.pathsep.join(paths)  # where what is preloaded is looked for
     try:
         fill("kills", CELLS, measure)
     finally:

@@ -9,7 +9,6 @@ result, how often each of them was finished by the log, and whether a report tha
 ever replaced. Three to nine minutes.
 """
 
-import json
 import os
 import random
 import re
@@ -26,6 +25,7 @@ from psutil import NoSuchProcess
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
+from prunus.study._result import read_results  # noqa: E402
 from tests.recipes.dense import recipe  # noqa: E402
 from tests.study.cluster import Machines, counted, driver, running, said, until  # noqa: E402
 
@@ -78,7 +78,7 @@ def lose(machines: Machines, path: Path, chance: random.Random) -> dict:
         "lost": lost,
         "driver killed": 1,
         "seconds until its workers had ended": round(orphans, 1),
-        "results": len({one["name"] for one in json.loads((out / "study.json").read_text())}),
+        "results": len({one.name for one in read_results(out)}),
         "started": sum(counted(out, "started").values()),
         "finished": sum(finished.values()),
         "finished twice": [name for name, times in finished.items() if times > 1],

@@ -119,6 +119,16 @@ def clear(path: Path) -> None:
             fresh.unlink(missing_ok=True)
 
 
+def sweep(folder: Path) -> None:
+    """Remove what was being written in a folder by those that were killed.
+
+    Nobody may be writing there.
+    """
+    for name in {meant(fresh) for fresh in folder.iterdir()}:
+        if name is not None:
+            clear(folder / name)
+
+
 def meant(fresh: Path) -> str | None:
     """The name of what is being written in a fresh file or folder, or None where it is no such."""
     found = FRESH.fullmatch(fresh.name)

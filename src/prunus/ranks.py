@@ -72,7 +72,8 @@ def together(device: str) -> Iterator[None]:
         ) from None
     before = signal.signal(signal.SIGTERM, _ended)
     try:
-        yield
+        with _spoken():
+            yield
     finally:
         signal.signal(signal.SIGTERM, before)
         PartialState._reset_state()
@@ -225,10 +226,12 @@ def _all(tensor: Tensor) -> list[Tensor]:
 
 @contextmanager
 def _spoken() -> Iterator[None]:
-    """What the processes' connection raises, in words."""
+    """What the processes' connection raises, wherever they talk, in words."""
     try:
         yield
     except RuntimeError as error:
+        if not (isinstance(error, dist.DistError) or "gloo" in str(error)):
+            raise
         reason = next(iter(str(error).splitlines()), "")
         raise Parted(
             f"another process of this run ended before it was done; see what it said ({reason})"

@@ -123,9 +123,12 @@ def build(folder: str, spec: "str | Mapping[str, Any] | Part") -> Any:
     """
     if isinstance(spec, Part):
         return spec
-    settings = {"name": spec} if isinstance(spec, str) else dict(spec)
-    if "name" not in settings:
-        raise PrunusError(f"{folder}: a mapping needs the key 'name', got {sorted(settings)}")
+    settings = {"name": spec} if isinstance(spec, str) else spec
+    if not isinstance(settings, Mapping) or not isinstance(settings.get("name"), str):
+        raise PrunusError(
+            f"{folder}: expected a name, or a mapping with the key 'name'; got {spec!r}"
+        )
+    settings = dict(settings)
     name = settings.pop("name")
     return parse(find(folder, name), f"{folder.rpartition('/')[2]} {name!r}", settings)
 

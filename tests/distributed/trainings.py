@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 import torch
@@ -52,7 +53,7 @@ TILES = (*GRADUAL, "sites={grid: 4x4, match: '(?!.*pooler).*'}", "budget={densit
 UNITS = (*GRADUAL, *HALF)
 STEPWISE = (
     *QUICK, *HALF, "score=magnitude", f"training={{{TRAINING}}}",
-    "drive={name: stepwise, steps: 2, recovery: .5, save: false}",
+    "drive={name: stepwise, steps: 2, recovery: .5}",
 )  # fmt: skip
 COMPOSED = (
     *QUICK, "score=magnitude", "sites=[heads, neurons]", f"training={{{TRAINING}}}",
@@ -105,8 +106,8 @@ def stage(said: tuple[str, ...], place: Path, points: Path | None) -> Iterator[S
     torch.manual_seed(made.seed)
     log = logging.getLogger("trainings")
     safe = SafePoints() if points is None else SafePoints.at(points, 0.0, made.seed)
-    with Bars(True) as bars:
-        yield Stage(made, parts(made), place, place / "out", bars, log, safe)
+    with Bars(True) as bars, TemporaryDirectory() as own:
+        yield Stage(made, parts(made), Path(own), place / "out", bars, log, safe)
 
 
 def pruned(said: tuple[str, ...], place: Path, points: Path | None = None) -> Found:

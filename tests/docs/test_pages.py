@@ -80,7 +80,9 @@ def _copied(arguments):
 
 def _checked(arguments, page):
     """A run would cut what its check shows, but for options that they do not share."""
-    settings = [one for one in arguments if one not in {"--out", "--baselines", "--quiet"}]
+    settings = [
+        one for one in arguments if one not in {"--out", "--baselines", "--quiet", "--resume"}
+    ]
     if "--out" in arguments:
         settings.remove(arguments[arguments.index("--out") + 1])
     settings = ["model=runs/sst2-dense" if one == "model=PATH" else one for one in settings]

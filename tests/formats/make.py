@@ -12,7 +12,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
-from prunus.recipe._working import _begin
 from safetensors.torch import save_file
 from torch import nn
 from transformers import BertConfig, BertForSequenceClassification
@@ -28,7 +27,7 @@ from prunus.files import write_bytes
 from prunus.library._module import encode
 from prunus.plan import Plan
 from prunus.recipe._parts import parts, resolved
-from prunus.recipe._read import read
+from prunus.recipe._read import read, written
 from prunus.safe import SafePoints
 from prunus.sensitivity import Sensitivity
 from prunus.study._result import result_of, saved
@@ -110,8 +109,7 @@ def recipe(path: Path) -> None:
         source = Path(place) / "asked.yaml"
         source.write_text("{model: m, task: {name: glue, subset: sst2}}")
         asked = read(source)
-        _begin(Path(place) / "run", resolved(asked, parts(asked)), SafePoints(), resume=False)
-        shutil.copyfile(Path(place) / "run/recipe.yaml", path)
+        path.write_text(written(resolved(asked, parts(asked))), encoding="utf-8")
 
 
 def points(path: Path) -> None:

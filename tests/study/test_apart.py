@@ -1,7 +1,6 @@
 """Rows in processes of their own: killed, interrupted, dying, one at a time, and run once."""
 
 import csv
-import json
 import logging
 import os
 import re
@@ -16,9 +15,10 @@ import psutil
 import pytest
 
 from prunus.errors import PrunusError
-from prunus.held import beside, held
+from prunus.held import Held, beside, held
 from prunus.study import _run, read_sheet
 from prunus.study._job import carry_out
+from prunus.study._result import read_results
 from prunus.study.engine._process import _death
 
 ROOT = Path(__file__).parents[2]
@@ -101,9 +101,9 @@ def test_a_study_that_is_killed_twice_runs_every_row_once(sheet, start):
     assert max(counted(out, "finished").values()) == 1
     assert all(path.stat().st_mtime_ns == when for path, when in done.items())
     assert {path.name for path in out.iterdir() if path.is_dir()} == set(NAMES)
-    results = json.loads((out / "study.json").read_text())
-    assert [one["name"] for one in results] == NAMES
-    assert [one["recipe"]["seed"] for one in results] == list(range(12))
+    results = read_results(out)
+    assert [one.name for one in results] == NAMES
+    assert [one.recipe["seed"] for one in results] == list(range(12))
     assert "row-11" in told
     started = counted(out, "started")
     again = start()
@@ -115,7 +115,7 @@ def test_a_study_that_is_killed_twice_runs_every_row_once(sheet, start):
 @pytest.mark.slow
 def test_a_row_whose_process_dies_fails_alone_and_an_interrupted_study_leaves_nobody(sheet, start):
     out = sheet.parent / "out"
-    process = start("--rows", "row-*", workers=1)
+    process = start("--rows", "row-*", "--retries", "0", workers=1)
     until(lambda: counted(out, "started")["row-0"], process)
     (worker,) = [
         one
@@ -155,9 +155,9 @@ def test_one_study_at_a_time(place, sheet, tmp_path):
 def test_a_row_that_another_process_runs_is_waited_for_and_then_told(sheet, tmp_path, monkeypatch):
     monkeypatch.setattr("prunus.study._job.PATIENCE", 0.1)
     row, *_ = read_sheet(sheet)
-    with held(beside(tmp_path / row.name), "me"):
-        why = carry_out(row, tmp_path, logging.getLogger(), quiet=True)
-    assert f"a run is going on there already (process {os.getpid()} on" in why
+    told = pytest.raises(Held, match=f"a run is going on there already .process {os.getpid()} on")
+    with held(beside(tmp_path / row.name), "me"), told:
+        carry_out(row, tmp_path, logging.getLogger(), quiet=True)
 
 
 def test_how_a_process_died_is_told():

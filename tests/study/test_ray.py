@@ -9,9 +9,10 @@ import time
 import pytest
 
 from prunus.cli import main
+from prunus.study._result import read_results
 from tests.study.cluster import Machines, counted, driver, running, said, until
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")
@@ -66,9 +67,7 @@ def test_nothing_is_lost_and_nothing_runs_twice(machines, sheet, start, tmp_path
     until(lambda: not running(out))
     again = start(path, out)
     assert again.wait(200) == 0, said(again)
-    assert [one["name"] for one in json.loads((out / "study.json").read_text())] == [
-        f"row-{n}" for n in range(6)
-    ]
+    assert [one.name for one in read_results(out)] == [f"row-{n}" for n in range(6)]
     assert max(counted(out, "finished").values()) == 1
     assert all(path.stat().st_mtime_ns == when for path, when in done.items())
     assert "tried again (1 of 3)" in (out / "study.log").read_text()

@@ -35,9 +35,9 @@ def ran(monkeypatch):
     """The names of the folders that were really run."""
     names = []
 
-    def spied(recipe, out, quiet):
+    def spied(recipe, out, quiet, **how):
         names.append(out.name)
-        return run(recipe, out, quiet)
+        return run(recipe, out, quiet, **how)
 
     monkeypatch.setattr(_job, "run", spied)
     return names
@@ -67,7 +67,7 @@ def test_each_row_runs_once_into_its_own_folder(sheet, tmp_path, place, ran):
 
 def test_the_table_stands_beside_what_is_published(sheet, tmp_path):
     found = study(sheet(*ROWS), tmp_path)
-    told = json.loads((tmp_path / "out/study.json").read_text())
+    told = json.loads((tmp_path / "out/study.json").read_text())["results"]
     assert [one["name"] for one in told] == ["half", "third", "blind"]
     assert told[0]["published"]["drop"] == -5
     assert told[0]["drop"] == found.results[0].drop
@@ -109,7 +109,7 @@ def test_a_failing_row_does_not_stop_the_others(sheet, tmp_path, ran, capsys):
 
 
 def test_what_nobody_foresaw_does_not_stop_the_others_either(sheet, tmp_path, monkeypatch):
-    def run_out(recipe, out, quiet):
+    def run_out(recipe, out, quiet, **how):
         raise MemoryError("too large")
 
     monkeypatch.setattr(_job, "run", run_out)
@@ -121,10 +121,10 @@ def test_what_nobody_foresaw_does_not_stop_the_others_either(sheet, tmp_path, mo
 def test_an_interrupted_study_goes_on(sheet, tmp_path, ran, monkeypatch):
     path = sheet(*ROWS)
 
-    def interrupted(recipe, out, quiet):
+    def interrupted(recipe, out, quiet, **how):
         if out.name == "third":
             raise KeyboardInterrupt
-        return run(recipe, out, quiet)
+        return run(recipe, out, quiet, **how)
 
     with monkeypatch.context() as broken:
         broken.setattr(_job, "run", interrupted)

@@ -20,7 +20,7 @@ from prunus.cli._recipes import check, copy, listing, run, train
 from prunus.cli._sensitivity import sensitivity
 from prunus.cli._study import study
 from prunus.errors import PrunusError
-from prunus.launched import processes
+from prunus.launched import Parted, processes
 
 app = App(
     name="prunus",
@@ -69,7 +69,7 @@ def _launch(
     except Exception as error:  # here is where what nobody expected is told in a line
         if debug:
             raise
-        fail(told(error))
+        fail(told(error), parted=isinstance(error, Parted))
         return 2
 
 
@@ -100,5 +100,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except CycloptsError:
         return 2  # cyclopts has printed why
     except KeyboardInterrupt:
-        fail("interrupted; nothing was left half-written")
+        fail("interrupted; nothing was left half-written", parted=False)
         return 130

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from textwrap import wrap
 from typing import Any
 
-from prunus.launched import Parted, processes, speaks
+from prunus.launched import processes, speaks
 
 PIPED = 120
 """Columns where standard output is no terminal."""
@@ -25,13 +25,17 @@ def say(*things: Any) -> None:
             _draw(thing)
 
 
-def fail(why: object) -> None:
+def fail(why: str, *, parted: bool) -> None:
     """Say on standard error why a command ends; of processes that share it the first one alone.
 
-    Others speak where the first has not failed, and whoever failed by another's end after that.
+    Others speak where the first has not failed.
+
+    Args:
+        why: in a sentence.
+        parted: because another process ended, which is heard first.
     """
     who = "prunus"
-    if isinstance(why, Parted):
+    if parted:
         time.sleep(4 * GRACE)
     if not speaks():
         time.sleep(GRACE)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -32,7 +33,10 @@ SCHEDULES = {"exp": "exponential", "cos": "cosine", "linear": "linear", "cube": 
 PROGRESSIVE_STEPS = 4
 Share = Annotated[float, Field(ge=0, lt=1)]
 Step = Annotated[
-    NonNegativeInt, BeforeValidator(lambda value: int(value) if type(value) is float else value)
+    NonNegativeInt,
+    BeforeValidator(
+        lambda value: int(value) if type(value) is float and isfinite(value) else value
+    ),
 ]
 """A number of optimizer steps; scripts reckon with fractions of epochs, which are cut off."""
 

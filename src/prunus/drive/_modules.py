@@ -246,6 +246,7 @@ class Tuning:
             lambda order: self.passes(variants.values(), order),
             len(self.batches[0]), self.job.computing,
             lambda done, of: self.job.step("tune", done, of),
+            self.job.safe,
         )  # fmt: skip
 
     @property

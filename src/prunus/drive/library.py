@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, NonNegativeInt, PlainSerializer, model_validator
 
 from prunus import ranks
-from prunus.anatomy import Anatomy
 from prunus.digest import digest
+from prunus.drive._apart import require_separate, whole
 from prunus.drive._composed import Composed
 from prunus.drive._configurations import Told
 from prunus.drive._drive import Drive, mended
@@ -32,9 +32,18 @@ from prunus.registry import Many, build, listed, spelt
 from prunus.schedule._span import Length, Span
 from prunus.select._budget import Share
 
+
+def _built(specs: Any) -> Any:
+    """Repairs of their names or settings; what is no list of such as it is."""
+    every = listed(specs)
+    if not isinstance(every, list | tuple):
+        return specs
+    return tuple(build("recover", spec) for spec in every)
+
+
 Repairs = Annotated[
     tuple[Repair, ...],
-    BeforeValidator(lambda specs: tuple(build("recover", spec) for spec in listed(specs))),
+    BeforeValidator(_built),
     PlainSerializer(lambda repairs: list(map(spelt, repairs))),
 ]
 """Repairs, by their names or settings."""
@@ -123,7 +132,7 @@ class Library(Drive):
             PrunusError: a module is missing, and none shall be made.
         """
         known = self.configurations
-        notes = [*(known.notes if known else ()), *_whole(job.sites)]
+        notes = [*(known.notes if known else ()), *whole(job.sites)]
         store, tuning = self.store(notes.append), Tuning(job, self.held)
         filled = self.filled(
             tuning, {str(own): own for one in every for own in one.values()}, store
@@ -198,7 +207,7 @@ class Library(Drive):
             PrunusError: sites that cannot be tuned apart, repairs that mend what they read, or a
                 recovery without data to learn from.
         """
-        _require_apart(job.sites)
+        require_separate(job.sites)
         require_apart(job.repairs)
         require_together(self.finish)
         if self.finish:
@@ -270,28 +279,3 @@ def _compose(job: Job, modules: Sequence[Module]) -> Plan:
         for own in modules:
             write(job.student, own.tensors)
     return plan
-
-
-def _whole(sites: Anatomy) -> list[str]:
-    """What there is to say of sites of which nothing can go."""
-    names = [name for name, site in sites.items() if site.run == 1]
-    return [f"nothing to prune, a single unit: {', '.join(names)}"] if names else []
-
-
-def _require_apart(sites: Anatomy) -> None:
-    """Check that every site has one reader, and weights that no other site has."""
-    owners: dict[str, str] = {}
-    for name, site in sites.items():
-        if site.kind == "sublayers" or not (site.has_inlet or site.in_linear):
-            raise PrunusError(
-                f"site {name!r} of kind {site.kind!r} is no module by itself: it must have several"
-                " units, which nothing but one linear layer reads; a library is made of heads,"
-                " queries, neurons, or grids in linear layers"
-            )
-        for tensor in {part.tensor for part in site.slices}:
-            other = owners.setdefault(tensor, name)
-            if other != name:
-                raise PrunusError(
-                    f"sites {other!r} and {name!r} share {tensor}, so that they cannot be tuned"
-                    " apart; narrow the sites"
-                )

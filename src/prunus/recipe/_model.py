@@ -114,7 +114,7 @@ class Method(Part):
             return settings
         found = dict(settings)
         drive, sites = found.get("drive"), listed(found.get("sites"))
-        name = drive.get("name") if isinstance(drive, Mapping) else drive
+        name = str(drive.get("name") if isinstance(drive, Mapping) else drive)
         if name in TRAINING:
             frozen = name == GRADUAL and found.get("adapt") is not None
             score = "magnitude" if frozen else TRAINING[name]

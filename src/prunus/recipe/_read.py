@@ -60,6 +60,12 @@ def read_task(source: str | Path) -> dict[str, Any]:
     return task
 
 
+def written(settings: Mapping[str, Any]) -> str:
+    """A recipe with every default spelt out, as runs write it."""
+    stamped = {KEY: FORMAT.version, **settings}
+    return yaml.safe_dump(stamped, sort_keys=False, allow_unicode=True)
+
+
 def _read(
     cls: type[Read],
     source: str | Path,

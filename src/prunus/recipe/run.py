@@ -3,11 +3,8 @@
 from functools import partial
 from pathlib import Path
 
-import yaml
-
 from prunus import ranks
 from prunus.errors import PrunusError
-from prunus.formats import KEY
 from prunus.measure.memory import Peak, peak_memory
 from prunus.measure.phases import Phases
 from prunus.recipe._bars import Bars
@@ -20,7 +17,7 @@ from prunus.recipe._log import logged
 from prunus.recipe._model import Recipe, Settings
 from prunus.recipe._open import REPORT, folder_of, searches
 from prunus.recipe._parts import Parts, parts, resolved
-from prunus.recipe._read import FORMAT
+from prunus.recipe._read import written
 from prunus.recipe._report import Findings, report_of
 from prunus.recipe._stage import Stage
 from prunus.recipe._steps import (
@@ -146,8 +143,7 @@ def _require_ours(out: Path, source: Path) -> None:
 def _carry_out(stage: Stage, settings: Settings, source: Path, peak: Peak) -> Report | None:
     """The report, of the first rank."""
     stage.safe.reseed("run")
-    stamped = {KEY: FORMAT.version, **settings}
-    text = yaml.safe_dump(stamped, sort_keys=False, allow_unicode=True)
+    text = written(settings)
     (stage.folder / RECIPE).write_text(text, encoding="utf-8")
     stage.log.info("recipe:\n%s", text)
     opened = open_all(stage, source, searches(stage.parts))

@@ -11,7 +11,7 @@ from prunus import ranks
 from prunus.anatomy import anatomy
 from prunus.drive import Job, job_of
 from prunus.errors import PrunusError
-from prunus.files import write_bytes
+from prunus.files import sweep, write_bytes
 from prunus.held import held
 from prunus.recipe._bars import Bars
 from prunus.recipe._journal import Journal
@@ -78,7 +78,8 @@ def _place(out: Path) -> Iterator[Path]:
     journal = f"{WHAT}.jsonl"
     if ranks.first():
         out.mkdir(parents=True, exist_ok=True)
-        with held(out / f".{WHAT}.lock", f"{out}: a {WHAT}"):
+        with held(out / f".{WHAT}.lock", f"{out}: a {WHAT} is going on there already"):
+            sweep(out)
             known = out / journal
             ranks.shared(known.read_bytes() if known.exists() else b"")
             yield out

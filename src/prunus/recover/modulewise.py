@@ -12,8 +12,10 @@ from torch import Tensor
 from prunus.errors import PrunusError
 from prunus.probe._apart import Calls
 from prunus.probe.loss import Batch
+from prunus.recover._epochs import Epochs
 from prunus.recover._repair import Repair
 from prunus.recover._variant import Variant
+from prunus.safe import SafePoints
 
 Passes = Callable[[list[int] | None], Iterable[tuple[Batch, Calls]]]
 """Passes of the dense model over its data: over some batches in an order, or what was held out."""
@@ -69,6 +71,7 @@ class Modulewise(Repair):
         batches: int,
         computing: Callable[[], AbstractContextManager] = nullcontext,
         told: Callable[[int, int], None] = lambda done, of: None,
+        safe: SafePoints | None = None,
     ) -> dict[str, list[Look]]:
         """Train variants in place.
 
@@ -78,6 +81,7 @@ class Modulewise(Repair):
             batches: how many there are to learn from.
             computing: a context for forward passes, such as autocast.
             told: of the passes that are over, and of how many.
+            safe: what was found, and outlives the process; every epoch is kept.
 
         Returns:
             {variant: its errors, before the first epoch and after each}.
@@ -92,7 +96,7 @@ class Modulewise(Repair):
             if own.mask.any()
         }
         if learners:
-            self._descend(learners, passes, batches, computing, told)
+            self._descend(learners, passes, batches, computing, told, safe or SafePoints())
         for one in learners.values():
             one.done()
         looks = {name: one.looks for name, one in learners.items()}
@@ -105,13 +109,15 @@ class Modulewise(Repair):
         batches: int,
         computing: Callable[[], AbstractContextManager],
         told: Callable[[int, int], None],
+        safe: SafePoints,
     ) -> None:
         """Train until all epochs are over, or everybody rests."""
         groups = [group for one in learners.values() for group in one.groups(self.learning_rate)]
         optimizer = torch.optim.AdamW(groups, weight_decay=0.0)
         steps, drawn = self.epochs * batches, torch.Generator()
         pace = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self._rate(step, steps))
-        for epoch in range(1, self.epochs + 1):
+        epochs = Epochs(learners, optimizer, pace, safe)
+        for epoch in range(epochs.resumed(Look) + 1, self.epochs + 1):
             awake = {name: one for name, one in learners.items() if one.rested < self.patience}
             if not awake:
                 break
@@ -127,6 +133,7 @@ class Modulewise(Repair):
             for name, error in held_out(learnt, passes(None), computing).items():
                 awake[name].look(epoch, error)
             told(epoch, self.epochs)
+            epochs.keep(epoch)
 
     def _rate(self, step: int, steps: int) -> float:
         way = (step + 0.5) / steps

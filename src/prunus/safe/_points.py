@@ -60,7 +60,7 @@ class _Store:
     @property
     def names(self) -> dict[str, str]:
         """{name: file} on the disk."""
-        return self.index.setdefault("points", {})
+        return self.index.get("points", {})
 
 
 @dataclass
@@ -98,14 +98,19 @@ class SafePoints:
             raise PrunusError(
                 f"{folder / INDEX}: not readable safe points ({error}); remove {folder}"
             ) from None
-        return cls(
-            seed, store=_Store(folder, inf if every is None else every, ranks.first(), index=found)
-        )
+        store = _Store(folder, inf if every is None else every, index=found)
+        store.writes = every is not None and ranks.first()
+        return cls(seed, store=store)
 
     @property
     def told(self) -> dict[str, Any]:
         """The facts that were written last; none where nothing was."""
         return self.store.index
+
+    @property
+    def keeps(self) -> bool:
+        """Whether this process keeps anything."""
+        return self.store.writes
 
     def within(self, name: str) -> "SafePoints":
         """The same with names of their own."""
@@ -153,7 +158,7 @@ class SafePoints:
 
     def put(self, name: str, kept: Kept) -> None:
         """Keep a value, in the place of an older one of the name."""
-        if not self.store.writes:
+        if not self.keeps:
             return
         self.store.waiting[self.prefix + name] = kept.held()
         self.store.gone.discard(self.prefix + name)
@@ -170,7 +175,7 @@ class SafePoints:
 
     def training(self, name: str) -> Path | None:
         """The folder for a training's checkpoints; None where nothing is kept."""
-        folder = self.store.folder
+        folder = self.store.folder if self.store.every < inf else None
         return folder and folder / TRAININGS / _slug(self.prefix + name)
 
     @property
@@ -205,7 +210,7 @@ class SafePoints:
 
     def forget(self) -> None:
         """Keep nothing of all this any longer: nothing counts from the first removal on."""
-        if self.store.folder is not None and self.store.writes:
+        if self.store.folder is not None and ranks.first():
             (self.store.folder / INDEX).unlink(missing_ok=True)
             rmtree(self.store.folder, ignore_errors=True)
 

@@ -11,7 +11,7 @@ import yaml
 
 from prunus import notation, ranks
 from prunus.errors import PrunusError
-from prunus.files import clear, replace, write_bytes
+from prunus.files import clear, replace, sweep, write_bytes
 from prunus.formats import KEY
 from prunus.held import beside, held
 from prunus.safe._points import SafePoints
@@ -94,6 +94,7 @@ class Work:
         else:
             rmtree(self.folder, ignore_errors=True)
         (self.folder / WORK).mkdir(parents=True, exist_ok=True)
+        sweep(self.folder / WORK)
         text = yaml.safe_dump(dict(self.settings), sort_keys=False, allow_unicode=True)
         write_bytes(self.folder / RECIPE, text.encode())
 

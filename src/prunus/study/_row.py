@@ -98,7 +98,8 @@ def _published(cells: Mapping[str, Cell], told: list[str]) -> Published:
         return Published.model_validate({key: cell.value for key, cell in cells.items()})
     except ValidationError as error:
         for path, message in faults(Published, error):
-            told.append(f"{cells[path.partition('.')[0]].where}: {message}")
+            key = next((key for key in cells if path.startswith(key)), next(iter(cells)))
+            told.append(f"{cells[key].where}: {message}")
     except PrunusError as error:
         told.append(str(error))
     return Published()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from prunus.errors import PrunusError
+from prunus.files import sweep
 from prunus.held import held
 from prunus.study._board import Board
 from prunus.study._chosen import chosen
@@ -64,6 +65,7 @@ def study(
     out.mkdir(parents=True, exist_ok=True)
     failed, known = dict[str, str](), dict[str, Result]()
     with held(out / ".study.lock", f"{out}: a study is going on there already"):
+        sweep(out)
         finished = _finished(rows, out)
         tasks = [Turn(row) for row in turn if row.name not in finished]
         place = Place(out.absolute(), out.absolute() / LOG, Path.cwd())
