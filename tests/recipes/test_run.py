@@ -232,7 +232,7 @@ def test_a_vocabulary_that_cannot_be_is_told(at, vocab, message):
 
 
 @pytest.mark.parametrize(
-    "step", ["_steps.finish", "_steps.save", "_steps.fresh_answer", "_times.latencies"]
+    "step", ["_pruned.finish", "_steps.save", "_steps.fresh_answer", "_times.latencies"]
 )
 def test_nothing_is_left_by_an_interruption(at, tmp_path, monkeypatch, step):
     def stop(*_, **__):
