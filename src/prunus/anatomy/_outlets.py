@@ -4,17 +4,16 @@ from dataclasses import replace
 
 from torch import nn
 
-from prunus.anatomy._trace.columns import columns, passes_on
+from prunus.anatomy._trace.columns import column, passes_on
 from prunus.site import Site
 
 
 def with_outlets(model: nn.Module, site: Site) -> Site:
     """The same site with its outlets: the slices on the outputs of weights."""
-    inputs = columns(model)
-    outputs = {
-        part.tensor.removesuffix(".weight"): part
-        for part in site.weights
-        if site.removable and inputs.get(part.tensor) == 1 - part.axis
-    }
-    found = {n: part for n, part in outputs.items() if not passes_on(model.get_submodule(n))}
+    found = {}
+    for part in site.weights if site.removable else ():
+        name, _, leaf = part.tensor.rpartition(".")
+        module = model.get_submodule(name)
+        if leaf == "weight" and column(module) == 1 - part.axis and not passes_on(module):
+            found[name] = part
     return replace(site, outlets=found)

@@ -1,5 +1,6 @@
 """Where recipes are: files of the user's, or those that travel with prunus, by name."""
 
+from os.path import exists, expanduser, isfile
 from pathlib import Path
 
 from prunus.errors import PrunusError, unknown
@@ -34,13 +35,13 @@ def find(source: str | Path) -> Path:
     Raises:
         PrunusError: there is none; the nearest names are told.
     """
-    path = Path(source).expanduser()
+    path = Path(expanduser(source))
     for file in (path, path / MAIN):
-        if file.is_file():
+        if isfile(file):
             return file
     known = shipped()
     if str(source) in known:
         return known[str(source)]
-    if path.exists():
+    if exists(path):
         raise PrunusError(f"{path} is a folder without {MAIN}")
     raise unknown("recipe", str(source), known, f"Nor is there such a file in {Path.cwd()}.")

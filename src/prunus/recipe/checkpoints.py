@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from functools import partial
+from os.path import expanduser
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -101,7 +102,7 @@ def look(what: str) -> tuple[list[Any], Kept]:
     Raises:
         PrunusError: it is none of these.
     """
-    path = Path(what).expanduser()
+    path = Path(expanduser(what))
     if path.is_file():
         plan = Plan.load(path)
         made = f", made for {plan.model}" if plan.model else ""

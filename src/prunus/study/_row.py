@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from os.path import exists
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,7 @@ def row_of(entry: Entry, recipe: str, beside: Path, overrides: Sequence[str]) ->
         PrunusError: every fault in it, by cell.
     """
     named = str(entry.recipe.value) if entry.recipe else recipe
-    source = beside / named if (beside / named).exists() else named
+    source = beside / named if exists(beside / named) else named
     told = list[str]()
     changes = list(_changes(entry.settings, told))
     published = _published(entry.published, told)

@@ -1,6 +1,7 @@
 """A sheet as it is written: rows in YAML, or a table of them."""
 
 from collections.abc import Iterator, Mapping
+from os.path import isfile
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -76,7 +77,7 @@ def entries(asked: Rows, path: Path) -> Iterator[Entry]:
             yield _entry(f"{path}: row {number}", row)
         return
     file = path.parent / asked.table
-    if not file.is_file() or file.suffix.lower() not in SUFFIXES:
+    if not isfile(file) or file.suffix.lower() not in SUFFIXES:
         raise PrunusError(f"{path}: table: {file} is no {' or '.join(SUFFIXES)} file")
     plain = Plain(asked.columns, asked.required)
     yield from _dialects.entries(file, asked.sheet, asked.header, plain)

@@ -1,6 +1,7 @@
 """Where models and data live: on this machine first, inside a package, and only then on the hub."""
 
 import importlib.util
+from os.path import exists, expanduser
 from pathlib import Path
 
 from huggingface_hub import HfApi, is_offline_mode, try_to_load_from_cache
@@ -33,8 +34,8 @@ def local(where: str | Path) -> Path | None:
     """
     if str(where).startswith(PACKAGE):
         return _in_package(str(where).removeprefix(PACKAGE))
-    path = Path(where).expanduser()
-    return path if path.exists() else None
+    path = Path(expanduser(where))
+    return path if exists(path) else None
 
 
 def on_hub(name: str, kind: str, looked: str = "") -> str:

@@ -7,7 +7,7 @@ from transformers.pytorch_utils import Conv1D
 
 def columns(model: nn.Module) -> dict[str, int]:
     """{weight of a linear layer or convolution: axis of its inputs}."""
-    found = {f"{name}.weight": _column(module) for name, module in model.named_modules()}
+    found = {f"{name}.weight": column(module) for name, module in model.named_modules()}
     return {name: axis for name, axis in found.items() if axis is not None}
 
 
@@ -16,7 +16,8 @@ def passes_on(module: nn.Module) -> bool:
     return isinstance(module, _ConvNd) and module.groups > 1
 
 
-def _column(module: nn.Module) -> int | None:
+def column(module: nn.Module) -> int | None:
+    """The axis of the inputs of a layer's weight; None of a module that is no such layer."""
     if isinstance(module, Conv1D | _ConvTransposeNd):
         return 0
     return 1 if isinstance(module, nn.Linear | _ConvNd) else None
