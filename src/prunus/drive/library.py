@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
 from pydantic import BeforeValidator, Field, NonNegativeInt, PlainSerializer, model_validator
 
@@ -28,22 +28,12 @@ from prunus.library import Library as Store
 from prunus.plan import Plan
 from prunus.recover import Repair
 from prunus.recover._learning import held as zeros_held
-from prunus.registry import Many, build, listed, spelt
+from prunus.registry import Many, build, spelt
 from prunus.schedule._span import Length, Span
 from prunus.select._budget import Share
 
-
-def _built(specs: Any) -> Any:
-    """Repairs of their names or settings; what is no list of such as it is."""
-    every = listed(specs)
-    if not isinstance(every, list | tuple):
-        return specs
-    return tuple(build("recover", spec) for spec in every)
-
-
 Repairs = Annotated[
-    tuple[Repair, ...],
-    BeforeValidator(_built),
+    Many[Annotated[Repair, BeforeValidator(lambda spec: build("recover", spec))]],
     PlainSerializer(lambda repairs: list(map(spelt, repairs))),
 ]
 """Repairs, by their names or settings."""

@@ -4,7 +4,7 @@ from dataclasses import asdict
 from typing import Any
 
 from prunus.recipe._settings import Evaluation
-from prunus.report import _schema as schema
+from prunus.report import _detailed as schema
 from prunus.task import Change, Prepared, Quality, calibration_error
 from prunus.task._confidence import BINS
 

@@ -10,10 +10,11 @@ from prunus.report import _exports, _modules, _sensitivity, _trainings, _zeros
 from prunus.report import _frontier as search
 from prunus.report import _units as show
 from prunus.report._compared import COLUMNS, lines, pictures, timed
+from prunus.report._detailed import Answer, Detail
 from prunus.report._heat import heats
 from prunus.report._page import page
 from prunus.report._rows import clock, headline, label, removed, rows
-from prunus.report._schema import Answer, Detail, Latency, Quality, Report
+from prunus.report._schema import Latency, Quality, Report
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from prunus.report import _units as show
+from prunus.report._detailed import Both, Changes, Detail
 from prunus.report._schema import (
-    Both,
-    Changes,
-    Detail,
     Latency,
     Pair,
     Predicted,

@@ -1,8 +1,9 @@
 """What report.json holds. Every number of the other forms of the report comes from here."""
 
-from pydantic import ConfigDict, Field, JsonValue
+from pydantic import ConfigDict, Field, JsonValue, PositiveInt
 
 from prunus.formats import Format
+from prunus.report._detailed import Detail
 from prunus.report._exported import Export
 from prunus.report._history import History
 from prunus.report._library import Library
@@ -11,7 +12,7 @@ from prunus.report._timed import Latency as Latency
 from prunus.report._timed import Predicted as Predicted
 from prunus.report._timed import Timing as Timing
 from prunus.report._touched import TouchUp
-from prunus.report._value import Count, Number
+from prunus.report._value import Count, Number, Positive
 from prunus.report._value import Value as _Value
 from prunus.report._zeroed import Zeros
 from prunus.sensitivity import Sensitivity
@@ -43,74 +44,6 @@ class Quality(_Value):
     agreement: Number = None
     baselines: dict[str, Number] = Field(default_factory=dict)
     signature: str | None = None
-
-
-class Both(_Value):
-    """A number of the dense and of the pruned model, in percent."""
-
-    dense: Number
-    pruned: Number
-
-
-class Recall(Both):
-    """Of ``n`` examples of a class, the share that is found."""
-
-    n: Count
-
-
-class Calibration(Both):
-    """The expected calibration error, by ``bins`` of equal width."""
-
-    bins: Count
-
-
-class Answer(_Value):
-    """What a model said.
-
-    Attributes:
-        text: the answer: a class, a number, or a text.
-        confidence: the probability that the model gave to the class.
-        score: of the text, from 0 to 1, see ``Detail.scored_by``.
-    """
-
-    text: str
-    confidence: Number = None
-    score: Number = None
-
-
-class Change(_Value):
-    """An example that both models answer differently: its texts, what is right, what they said."""
-
-    texts: tuple[str, ...]
-    right: str
-    dense: Answer
-    pruned: Answer
-
-
-class Changes(_Value):
-    """How many examples changed in one way, and those of them that say most."""
-
-    n: Count
-    examples: tuple[Change, ...] = ()
-
-
-class Detail(_Value):
-    """What the mean hides; what a task does not have is left empty.
-
-    Attributes:
-        calibration_error: how far confidence is from accuracy.
-        recall: of each class.
-        worst_class: the class that the pruned model finds least often.
-        changes: by kind: ``right_to_wrong``, ``wrong_to_right``, ``wrong_otherwise``; of numbers
-            ``largest_change``; of translations ``worse`` and ``better``.
-        scored_by: what the scores of answers that are texts are called.
-    """
-
-    calibration_error: Calibration | None = None
-    recall: dict[str, Recall] = Field(default_factory=dict)
-    worst_class: str | None = None
-    changes: dict[str, Changes] = Field(default_factory=dict)
-    scored_by: str = "F1"
 
 
 class Pair(_Value):
@@ -158,6 +91,60 @@ class Flops(Pair):
     padded: Padded | None = None
 
 
+<<<<<<< HEAD
+=======
+class Timing(_Value):
+    """Milliseconds of one call; speedup = median of dense / pruned over pairs, with quartiles."""
+
+    dense: float
+    pruned: float
+    speedup: float
+    speedup_iqr: tuple[float, float]
+
+
+class Predicted(_Value):
+    """Milliseconds of one call by the table of this machine that the budget was counted with."""
+
+    dense: float
+    pruned: Positive
+
+    @property
+    def speedup(self) -> float:
+        """Dense / pruned."""
+        return self.dense / self.pruned
+
+
+class Latency(Timing):
+    """One paired measurement.
+
+    Attributes:
+        runtime: what ran the models, such as ``torch-eager``.
+        batch: sequences in a call.
+        length: tokens of each sequence; None where the model reads none.
+        threads: how many threads the runtime used.
+        ideal: the FLOPs ratio of the two models at this length: what no overhead would give.
+        clock: what the first four values were taken with, ``cpu`` or ``wall``.
+        wall: the same values by the clock on the wall.
+        pairs: how many pairs were timed.
+        noisy: the quartiles lie too far apart to trust the median.
+        others: how many cores other processes kept busy meanwhile, on average.
+        predicted: what a budget of latency counted on for this call.
+    """
+
+    runtime: str
+    batch: Count
+    length: float | None = None
+    threads: Count
+    ideal: Positive
+    clock: str = "cpu"
+    wall: Timing | None = None
+    pairs: Count | None = None
+    noisy: bool = False
+    others: float | None = None
+    predicted: Predicted | None = None
+
+
+>>>>>>> h_hostile
 class Baseline(_Value):
     """What could have been done instead of pruning so, measured on the same examples.
 
@@ -246,7 +233,7 @@ class Report(_Value):
     untimed: dict[str, str] = Field(default_factory=dict)
     exports: tuple[Export, ...] = ()
     equivalence: Equivalence
-    kept: dict[str, tuple[Count, Count]]
+    kept: dict[str, tuple[Count, PositiveInt]]
     seconds: Seconds
     peak_memory_bytes: Count
     seed: int

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, JsonValue, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
 
 from prunus.errors import PrunusError
 from prunus.formats import Format
@@ -12,6 +12,7 @@ from prunus.notation import read_json
 from prunus.registry import Part
 from prunus.report import Report, read
 from prunus.report._rows import examples, headline, timed
+from prunus.report._value import Count
 from prunus.study._row import Published, Row
 
 REPORT = "report.json"
@@ -47,6 +48,8 @@ class Result(Part):
         recipe: what was run.
     """
 
+    model_config = ConfigDict(allow_inf_nan=False)
+
     name: str
     task: str
     metric: str
@@ -55,10 +58,10 @@ class Result(Part):
     pruned: float
     density: float
     ratio: float | None
-    params: int
-    trained: int | None
-    flops: int
-    bytes: int | None = None
+    params: Count
+    trained: Count | None
+    flops: Count
+    bytes: Count | None = None
     margin: float | None = None
     speedup: float | None
     timed: str | None = None

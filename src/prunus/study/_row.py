@@ -6,7 +6,7 @@ from os.path import exists
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import ConfigDict, ValidationError
 
 from prunus import notation
 from prunus.errors import PrunusError
@@ -26,6 +26,8 @@ class Published(Part):
         drop: the change in percent of the dense value, below 0 where it fell.
         ratio: the fraction removed, as neural-compressor counts it.
     """
+
+    model_config = ConfigDict(allow_inf_nan=False)
 
     metric: str | None = None
     dense: float | None = None
