@@ -1,6 +1,6 @@
 """Milliseconds in a report."""
 
-from prunus.report._value import Count
+from prunus.report._value import Count, Positive
 from prunus.report._value import Value as _Value
 
 
@@ -17,7 +17,7 @@ class Predicted(_Value):
     """Milliseconds of one call by the table of this machine that the budget was counted with."""
 
     dense: float
-    pruned: float
+    pruned: Positive
 
     @property
     def speedup(self) -> float:
@@ -46,7 +46,7 @@ class Latency(Timing):
     batch: Count
     length: float | None = None
     threads: Count
-    ideal: float
+    ideal: Positive
     clock: str = "cpu"
     wall: Timing | None = None
     pairs: Count | None = None
