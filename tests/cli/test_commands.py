@@ -152,7 +152,7 @@ def test_run_as_a_process_goes_where_the_recipe_says(place, tmp_path):
 def test_run_makes_a_folder_of_its_own(place, prunus_, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     seen = {}
-    monkeypatch.setattr("prunus.recipe.run.run", lambda _, out, __: seen.update(out=out))
+    monkeypatch.setattr("prunus.recipe.run.run", lambda _, out, *__: seen.update(out=out))
     assert prunus_("run", place / "recipe.yaml", "--quiet")[0] == 0
     assert str(seen["out"]) == f"runs/{place.name}"
 

@@ -227,7 +227,7 @@ def test_a_plan_is_timed_once_and_the_limit_corrected(slower, monkeypatch):
         predicted = cost({name: kept.get(name, 0) for name in cost.sizes})
         return SimpleNamespace(speedup=cost({}) / (predicted * slower))
 
-    monkeypatch.setattr("prunus.drive._job.paired", paired)
+    monkeypatch.setattr("prunus.drive._first.paired", paired)
     budget = {"metric": "latency", "density": 0.6, "of": "model"}
     job = job_of(
         case.model, case.of("heads", "neurons"), [case.batch],

@@ -124,7 +124,7 @@ def test_no_export(tmp_path):
     [
         ("export.json", "{", "export.json"),
         ("export.json", b"\xff\xfe", "export.json"),
-        ("export.json", json.dumps({"to": "pt2"}), "this key is required"),
+        ("export.json", json.dumps({"to": "pt2"}), "the key 'format' is missing"),
         ("model.pt2", "no archive", "model.pt2: not readable"),
         ("config.json", "{", "config.json"),
     ],
