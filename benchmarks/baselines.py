@@ -32,6 +32,7 @@ def measure(task: str, density: float, seed: int) -> dict:
     from prunus.recipe._parts import build
     from prunus.recipe._rivals import Rivals
     from prunus.recipe.compare import compare
+    from prunus.safe import SafePoints
 
     torch.set_num_threads(1)
     folder, recipe = dense_of(task), read("prunus")
@@ -52,7 +53,7 @@ def measure(task: str, density: float, seed: int) -> dict:
     with Bars(quiet=True) as bars:
         found = compare(
             BASELINES, rivals, data, pruned,
-            evaluation=Evaluation(), latency=timed, length=128, bars=bars,
+            evaluation=Evaluation(), latency=timed, length=128, bars=bars, safe=SafePoints(),
         )  # fmt: skip
         compared = [row.model_dump(mode="json") for row in found]
         speed = next(latencies((model, small), batch, timed, 128, bars))

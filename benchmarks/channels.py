@@ -187,6 +187,7 @@ def by_rival(recipe: Any, criterion: str, density: float) -> dict[str, Any]:
     from prunus.measure.latency import latency
     from prunus.measure.size import parameters
     from prunus.probe.work import flops, single
+    from prunus.safe import SafePoints
 
     dense = opened(DENSE)
     chosen, prepared = prepared_of(recipe, dense)
@@ -204,7 +205,7 @@ def by_rival(recipe: Any, criterion: str, density: float) -> dict[str, Any]:
         pruning_ratio=0.98, max_pruning_ratio=0.98, iterative_steps=400,
         ignored_layers=[m for n, m in convs.items() if n not in inner],
     )  # fmt: skip
-    learning = Learning(prepared, chosen.training, Objective(chosen.losses, dense), Path())
+    learning = Learning(prepared, chosen.training, Objective(chosen.losses, dense))
     whole, seconds = flops(model, one), 0.0
     for step in range(1, STEPS + 1):
         aim = whole * (1 - (1 - density) * step / STEPS)
@@ -217,7 +218,7 @@ def by_rival(recipe: Any, criterion: str, density: float) -> dict[str, Any]:
         model.zero_grad()
         began = time.perf_counter()
         epochs = AFTER if step == STEPS else RECOVERY
-        learning.lasting(epochs).train(model, None, lambda *_: None, None)
+        learning.lasting(epochs).train(model, None, lambda *_: None, SafePoints(), f"after {step}")
         seconds += time.perf_counter() - began
         model.eval()
     right = answers(model, recipe)

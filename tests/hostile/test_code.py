@@ -49,6 +49,7 @@ def test_commands_run_nothing_of_a_file(hostile, place, tmp_path):
     plan = tmp_path / "plan.safetensors"
     prunus.Plan({"encoder.layer.0:neurons": torch.ones(8, dtype=torch.bool)}).save(plan)
     out = tmp_path / "out"
+    (tmp_path / "library").mkdir()
     commands = [
         ["show", str(folder)],
         ["save", str(folder), str(tmp_path / "again")],

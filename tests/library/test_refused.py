@@ -22,7 +22,7 @@ SETTINGS = {
     "above": ({"configurations": [{"heads": 0.5}, {"heads": 1.5}]}, r"configurations: 1: heads"),
     "word": ({"configurations": [{"heads": "half"}]}, r"heads.*got 'half'"),
     "none": ({"configurations": []}, r"expected a list of mappings"),
-    "no file": ({"configurations": "nowhere.json"}, r"nowhere.json: not a readable JSON file"),
+    "no file": ({"configurations": "nowhere.json"}, r"configurations: .*nowhere.json is no file"),
     "density": ({"densities": [0.5, 1.5]}, r"densities.1.*less than or equal to 1"),
     "held": ({"configurations": PAIR, "held": 0}, r"held"),
     "key": ({"configurations": PAIR, "picks": 1}, r"picks.*pick"),

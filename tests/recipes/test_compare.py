@@ -20,6 +20,7 @@ from prunus.recipe.compare import compare
 from prunus.recipe.run import run
 from prunus.registry import build
 from prunus.report import Report
+from prunus.safe import SafePoints
 from tests.tiny import answers, batch_of, far, tiny
 
 NAMES = ("random", "narrower", "shallower", "bfloat16", "int8")
@@ -285,7 +286,7 @@ def test_rows_for_benchmarks_need_no_run(reviewed):
     with Bars(quiet=True) as bars:
         (row,) = compare(
             ["random"], found, prepared, pruned,
-            evaluation=Evaluation(), latency=None, length=8, bars=bars,
+            evaluation=Evaluation(), latency=None, length=8, bars=bars, safe=SafePoints(),
         )  # fmt: skip
     assert row.latency_ms == ()
     assert row.quality == prepared.evaluate(found.make("random").model).value

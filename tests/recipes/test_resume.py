@@ -1,5 +1,6 @@
 """Runs that are killed at every safe point end as if nobody had killed them."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from prunus.held import beside, held
 from prunus.recipe import read
 from prunus.recipe.run import run
 from prunus.report import read as report_of
-from prunus.safe import Kept, SafePoints
+from prunus.safe import Kept, SafePoints, tidy
 from tests.recipes.kills import attempt, pruned, trained
 
 KILLED, MOST = -9, 40
@@ -102,6 +103,20 @@ def test_a_run_that_was_cut_off_goes_on_only_when_asked(cut_off, place, in_proce
     assert log.count("evaluate") < 2
     assert [path.name for path in cut_off.parent.iterdir()] == ["out"]
     assert run(recipe, cut_off, quiet=True, resume=True) == report, "it is done already"
+
+
+def test_what_was_killed_once_it_was_complete_is_done(place, tmp_path, in_process):
+    settings, out = read(place / "recipe.yaml", QUICK), tmp_path / "out"
+    report = run(settings, out, quiet=True)
+    rest = tmp_path / "out.checkpoints"
+    for go_on in (partial(run, settings, out, quiet=True, resume=True), partial(tidy, out)):
+        SafePoints.at(rest, 0, 0).put("dense", Kept(1))
+        assert (rest / "points.json").is_file()
+        with held(beside(out), "me"):
+            tidy(out)
+        assert rest.exists(), "somebody is at work there"
+        assert go_on() in (report, None)
+        assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
 def test_where_there_is_nothing_to_go_on_from_it_says_so(place, tmp_path, in_process):

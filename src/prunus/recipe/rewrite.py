@@ -10,7 +10,7 @@ from prunus.checkpoint import FILE, load, save, transformer_of
 from prunus.checkpoint._sentences import MODULES
 from prunus.files import write_bytes
 from prunus.foreign import config_of
-from prunus.recipe._open import FILES, folder_of, require_checkpoint
+from prunus.recipe._open import FILES, WEIGHTS, folder_of, require_checkpoint
 from prunus.report._card import CARD, reopened
 from prunus.task._network import hushed
 
@@ -108,7 +108,9 @@ class Beside:
     def save_pretrained(self, fresh: Path) -> None:
         """Copy them, subfolders too."""
         owners = {self.folder, transformer_of(self.folder)}
-        for path in (path for pattern in FILES for path in sorted(self.folder.rglob(pattern))):
+        for path in (
+            path for pattern in (*FILES, WEIGHTS) for path in sorted(self.folder.rglob(pattern))
+        ):
             copy = fresh / path.relative_to(self.folder)
             weights = path.parent in owners and ".safetensors" in path.name
             out = any(path.match(name) for name in self.but)

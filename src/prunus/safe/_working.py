@@ -13,7 +13,7 @@ from prunus import notation, ranks
 from prunus.errors import PrunusError
 from prunus.files import clear, replace, sweep, write_bytes
 from prunus.formats import KEY
-from prunus.held import beside, held
+from prunus.held import Held, beside, held
 from prunus.safe._points import SafePoints
 from prunus.safe._scratch import scratch
 
@@ -45,7 +45,7 @@ class Work:
     @property
     def folder(self) -> Path:
         """Where everything lies until it is done."""
-        return self.out.with_name(f"{self.out.name}.checkpoints")
+        return working(self.out)
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -59,6 +59,7 @@ class Work:
         with held(beside(self.out), told, self.patience) if first else nullcontext():
             if first:
                 clear(self.out)
+                _tidy(self.out)
             yield
 
     @contextmanager
@@ -112,6 +113,23 @@ class Work:
                 f" {minutes:.1f} minutes of work (at: {told['at']}; saved {told['saved']}): go on"
                 " from there with --resume, or remove that folder to begin anew"
             )
+
+
+def working(out: Path) -> Path:
+    """Where everything lies that becomes ``out``."""
+    return out.with_name(f"{out.name}.checkpoints")
+
+
+def tidy(out: Path) -> None:
+    """Remove the safe points of what was killed once ``out`` was complete; not while one works."""
+    if working(out).is_dir():
+        with suppress(Held), held(beside(out), f"{out}: a run is going on there already"):
+            _tidy(out)
+
+
+def _tidy(out: Path) -> None:
+    if not (working(out) / WORK).exists():
+        rmtree(working(out), ignore_errors=True)
 
 
 def differing(folder: Path, settings: Settings) -> list[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from prunus.errors import PrunusError
 from prunus.files import sweep
 from prunus.held import held
+from prunus.safe import tidy
 from prunus.study._board import Board
 from prunus.study._chosen import chosen
 from prunus.study._job import is_finished
@@ -93,6 +94,7 @@ def _finished(rows: Sequence[Row], out: Path) -> set[str]:
         try:
             if is_finished(row, out):
                 finished.add(row.name)
+                tidy(out / row.name)
         except PrunusError as error:
             told.append(f"row {row.name}: {error}")
     if told:
