@@ -346,6 +346,22 @@ def test_eval_gives_the_quality_that_the_report_gives(place, prunus_, finished):
         assert out.startswith(f"accuracy {quality[which]:.2f} ± ")
 
 
+def test_eval_by_another_runtime(place, prunus_, finished, tmp_path):
+    asked = ("eval", finished, "--recipe", place / "recipe.yaml")
+    _, right, _ = prunus_(*asked)
+    for more in (("--runtime", "onnx"), ("--dtype", "bfloat16")):
+        code, out, _ = prunus_(*asked, *more)
+        assert (code, out.split()[0]) == (0, "accuracy")
+        assert float(out.split()[1]) == pytest.approx(float(right.split()[1]), abs=10)
+    code, _, complaint = prunus_(*asked, "--dtype", "float23")
+    assert (code, "unknown dtype 'float23'" in complaint) == (2, True)
+    exported = tmp_path / "exported"
+    assert prunus_("export", finished, "--to", "pt2", "--out", exported, "--quiet")[0] == 0
+    code, _, complaint = prunus_("eval", exported, *asked[2:], "--runtime", "onnx")
+    assert (code, "an export has its runtime and dtype" in complaint) == (2, True)
+    assert prunus_("eval", exported, *asked[2:])[1] == right
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_bench_times_any_family(family, prunus_, tmp_path):
     prunus.save(tiny(family), tmp_path / "dense")

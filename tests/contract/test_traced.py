@@ -90,6 +90,28 @@ def test_any_graph(seed):
     check(stirred(Drawn(seed), seed), seed)
 
 
+@pytest.mark.parametrize(
+    ("part", "why"),
+    [
+        (lambda x: nn.functional.pad(x, (0, 0, 0, 0, -2, -2)), "cropped by number"),
+        (lambda x: x.as_strided((x.shape[0], 4, *x.shape[2:]), x.stride()), "strided by number"),
+    ],
+)
+def test_channels_that_are_picked_by_number_stay(part, why):
+    class Picked(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.one, self.two = nn.Conv2d(3, 8, 3), nn.Conv2d(4, 6, 3)
+            self.head = nn.Linear(6, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(self.two(part(self.one(x))).mean((2, 3)))
+
+    sites = sites_of(Picked())
+    assert list(sites) == ["two:channels"]
+    assert why in sites.fixed["one"]
+
+
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_adjoint_and_proven(name):
     model = network(name)

@@ -20,6 +20,7 @@ from prunus.drive import job_of
 from prunus.drive._alone import Alone
 from prunus.errors import PrunusError
 from prunus.plan import Plan
+from prunus.safe import Kept, SafePoints
 from tests.convnets import images, resnet
 from tests.tiny import batch_of, tiny
 
@@ -178,6 +179,8 @@ def units() -> dict[str, object]:
         "whole": not sums["n"].is_floating_point() and not sums["i"].is_floating_point(),
         "spread": [tensor.tolist() for tensor in tensors],
         "shared": ranks.shared(f"from {mine}".encode()).decode(),
+        "nothing shared": ranks.shared(b"x" * mine).decode(),
+        "kept": kept(),
         "number": ranks.number(0.1 + mine),
         "gathered": [part.decode() for part in ranks.gathered(b"x" * mine)],
         "collected": [one.tolist() for one in ranks.collected({2 - mine: torch.tensor([mine])})],
@@ -189,6 +192,18 @@ def units() -> dict[str, object]:
         "other model": raised(lambda: _given(seed=mine)),
         "plan": Plan({"a": torch.tensor([True, bool(mine)])}).agreed()["a"].tolist(),
     }  # fmt: skip
+
+
+def kept() -> list[object]:
+    """What ranks find of what waits to be written, and of what was."""
+    with tempfile.TemporaryDirectory() as folder:
+        points = SafePoints.at(Path(folder) / "points", 3600, 0)
+        points.put("waits", Kept({"from": ranks.rank()}, {"t": torch.arange(3)}))
+        waits, nothing = points.get("waits"), points.get("nothing")
+        assert waits is not None
+        points.flush()
+        made = points.once("waits", lambda: ranks.rank() + 10)
+        return [waits.said, waits.tensors["t"].tolist(), nothing, made]
 
 
 def _given(seed: int = 0, sizes: tuple[int, ...] = SIZES) -> None:

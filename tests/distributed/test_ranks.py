@@ -78,6 +78,8 @@ def test_what_processes_tell_each_other(pair):
     assert one["whole"]
     assert one["spread"] == [[[0.0, 0.0], [0.0, 0.0]], [False], []]
     assert (one["shared"], one["number"]) == ("from 0", 0.1)
+    assert one["nothing shared"] == ""
+    assert one["kept"] == [{"from": 0}, [0, 1, 2], None, {"from": 0}]
     assert one["gathered"] == ["", "x"]
     assert one["collected"] == [[1], [0]]
     assert (one["raised by first"], one["agree"]) == ("broken", "")

@@ -27,7 +27,7 @@ from prunus.doctor import (
     threads,
     torchvision,
 )
-from prunus.doctor._ask import Answers, understood
+from prunus.doctor._ask import Answers, ask, understood
 from prunus.errors import PrunusError
 
 FAST, SLOW = 250e9, 50e9
@@ -147,6 +147,16 @@ def test_a_probe_that_dies_names_the_module():
     assert understood(said, "code -6") == Answers(
         {"torch": None, "datasets": "code -6"}, {}, "code -6"
     )
+
+
+def test_a_probe_that_hangs_or_cannot_begin(tmp_path, monkeypatch):
+    slow = tmp_path / "python"
+    slow.write_text("#!/bin/sh\nexec sleep 9\n")
+    monkeypatch.setattr("prunus.doctor._ask.PATIENCE", 0.1)
+    monkeypatch.setattr("sys.executable", str(slow))
+    assert "ermission denied" in ask({"PATH": "/usr/bin:/bin"}).ended
+    slow.chmod(0o755)
+    assert ask({"PATH": "/usr/bin:/bin"}).ended == "it hung for 0.1 seconds"
 
 
 def test_two_makers_of_openmp(seen):

@@ -318,6 +318,35 @@ def test_training_needs_the_drive_that_trains(place, changes, message):
         read(place / "recipe.yaml", changes)
 
 
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ({"drive": "oneshot"}, "drive: oneshot does not train; use drive: gradual"),
+        ({"budget": {"density": 0.5, "metric": "latency"}}, "latency is measured on data"),
+        ({"sites": "neurons", "budget": {"density": 0.5, "metric": "flops"}}, "measured on data"),
+    ],
+)
+def test_a_loop_of_ones_own_has_no_data_and_trains(said, message):
+    model, recipe = tiny("bert"), {"sites": "heads", "drive": "gradual", **said}
+    with pytest.raises(PrunusError, match=message):
+        prunus.gradual(model, torch.optim.SGD(model.parameters()), recipe, steps=8)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (["score=movement"], "is learnt while the network trains; use drive: gradual"),
+        (
+            ["budget={max_loss: 1pt}", "recover=[{name: finetune, steps: 2}]"],
+            "tries many models, and finetune would train each of them",
+        ),
+    ],
+)
+def test_what_trains_is_not_for_what_goes_at_once(place, changes, message):
+    with pytest.raises(PrunusError, match=message):
+        parts(read(place / "recipe.yaml", changes))
+
+
 @pytest.mark.parametrize("own", ["score: magnitude", "schedule: linear"])
 def test_a_rules_own_parts_need_the_drive_that_trains(place, own):
     rule = f"budget.rules=[{{match: heads, density: .5, {own}}}]"

@@ -11,6 +11,7 @@ import pytest
 from prunus.errors import PrunusError
 from prunus.held import held
 from prunus.registry import build
+from prunus.study._tuning import Share
 from prunus.study.engine import Place
 from prunus.study.engine._task import receive
 
@@ -93,6 +94,17 @@ def test_files_from_elsewhere_stay_in_their_folder(tmp_path):
     for name in ("../other", "/etc/other", "model/../../other"):
         with pytest.raises(PrunusError, match="lies outside of"):
             receive(tmp_path / "run", name, [b"x"])
+
+
+def test_modules_from_elsewhere_come_once_and_whole(tmp_path):
+    share = Share(1, None, ())
+    (tmp_path / "modules").mkdir()
+    (tmp_path / "modules/known.safetensors").write_bytes(b"old")
+    share.take([("modules/known.safetensors", [b"x"]), ("modules/new", [b"a", b"b"])], tmp_path)
+    found = {path.name: path.read_bytes() for path in (tmp_path / "modules").iterdir()}
+    assert found == {"known.safetensors": b"old", "new": b"ab"}
+    with pytest.raises(PrunusError, match="lies outside of"):
+        share.take([("../elsewhere", [b"x"])], tmp_path)
 
 
 def test_without_ray_the_extra_is_named(monkeypatch, tmp_path):

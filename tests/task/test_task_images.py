@@ -296,6 +296,11 @@ def test_pixels_come_back_as_they_were_saved(tmp_path):
     assert torch.allclose(found.normal(values)[0, :, 0, 0], torch.tensor([0.9, 0.4, 0.7 / 3]))
 
 
+def test_metrics_are_those_of_classes():
+    with pytest.raises(PrunusError, match=r"'acuracy'. Did you mean 'accuracy'"):
+        build("task", {"name": "image_classification", "data": "digits", "metric": "acuracy"})
+
+
 def test_images_have_no_tokens():
     with pytest.raises(PrunusError, match="no tokens"):
         task().cut_off(12)

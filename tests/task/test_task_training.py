@@ -165,3 +165,12 @@ def test_missing_models_splits_and_schedulers_are_told(task, pretrained, reviews
         train(pretrained, untested, quick(), tmp_path / "dense", quiet=True)
     with pytest.raises(ValueError, match=r"unknown scheduler 'linear_'.*'linear'"):
         quick(scheduler="linear_")
+
+
+def test_a_training_that_is_done_is_not_done_again(task, pretrained, tmp_path):
+    out = train(pretrained, task, quick(evaluate=False), tmp_path / "dense", quiet=True)
+    when = (out / "training.json").stat().st_mtime_ns
+    train(pretrained, task, quick(evaluate=False), out, quiet=True, resume=True)
+    assert (out / "training.json").stat().st_mtime_ns == when
+    train(pretrained, task, quick(evaluate=False, seed=3), out, quiet=True, resume=True)
+    assert json.loads((out / "training.json").read_text())["training"]["seed"] == 3

@@ -48,6 +48,16 @@ class Kept:
         return save(dict(self.tensors), metadata={SAID: json.dumps(self.said)})
 
     @classmethod
+    def decoded(cls, data: bytes) -> "Kept":
+        """From what such a file holds.
+
+        Raises:
+            PrunusError, KeyError, ValueError: it is no such file.
+        """
+        header, tensors = headers.decode(data)
+        return cls(load_json(header.metadata[SAID]), tensors)
+
+    @classmethod
     def read(cls, path: Path) -> "Kept":
         """From a file.
 
@@ -55,9 +65,8 @@ class Kept:
             PrunusError: it cannot be read.
         """
         try:
-            said = load_json(headers.header(path).metadata[SAID])
-            return cls(said, headers.read(path))
-        except (KeyError, TypeError, ValueError) as error:
+            return cls.decoded(path.read_bytes())
+        except (OSError, PrunusError, KeyError, ValueError) as error:
             raise PrunusError(
                 f"{path}: not a readable safe point ({error}); remove {path.parent} to begin anew"
             ) from None

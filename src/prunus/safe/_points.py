@@ -148,7 +148,14 @@ class SafePoints:
         torch.manual_seed(seed)
 
     def get(self, name: str) -> Kept | None:
-        """What is kept, if anything is."""
+        """What is kept, if anything is; what the first rank has counts for all of them."""
+        if ranks.world() == 1:
+            return self._found(name)
+        found = self._found(name) if ranks.first() else None
+        data = ranks.shared(b"" if found is None else found.encoded())
+        return Kept.decoded(data) if data else None
+
+    def _found(self, name: str) -> Kept | None:
         store, name = self.store, self.prefix + name
         if name in store.waiting:
             return store.waiting[name]
