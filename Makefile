@@ -4,10 +4,12 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 DENSE := runs/quickstart-dense
 OFFLINE := HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
+OLDEST := .venv-oldest
+CORE := $(addprefix tests/,adapt checkpoint contract formats recipes/test_read.py recipes/test_run.py recipes/test_gradual.py)
 SOURCES := src tests $(wildcard benchmarks)
 
 .DEFAULT_GOAL := help
-.PHONY: help install quickstart test coverage check fmt lint docs bench clean
+.PHONY: help install quickstart test coverage oldest check fmt lint docs bench clean
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -34,6 +36,15 @@ coverage: install  ## run the tests, and tell which branches of the code they ne
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --fail-under 95
 
+oldest: $(OLDEST)/.installed  ## run the tests of the core with the oldest packages that pyproject.toml allows
+	$(OFFLINE) OMP_NUM_THREADS=1 $(OLDEST)/bin/pytest -n 2 \
+	    -W ignore::DeprecationWarning -W ignore::FutureWarning $(CORE)
+
+$(OLDEST)/.installed: pyproject.toml constraints-oldest.txt
+	test -x $(OLDEST)/bin/python || $(PYTHON) -m venv $(OLDEST)
+	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-oldest.txt -e '.[quickstart,dev]'
+	touch $@
+
 check: install  ## everything that reads the code without running it
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/ruff check $(SOURCES)
@@ -55,4 +66,4 @@ bench: install  ## run the benchmark scripts, one after the other
 	set -e; for script in $(wildcard benchmarks/*.py); do $(OFFLINE) $(BIN)/python $$script; done
 
 clean:  ## remove .venv and everything built
-	rm -rf .venv site dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv $(OLDEST) site dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache

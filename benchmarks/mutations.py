@@ -48,6 +48,8 @@ SWAPS = (
     (b"0", b"999999999"),
     (b"s", b""),
 )
+LONGEST = 2**25
+"""Bytes of a file; twice as many as any reader of texts takes."""
 SHIFTS = (1, 2, 8, 64, 4096, 2**20, 2**40)
 
 
@@ -55,7 +57,7 @@ def mutated(draw: random.Random, files: Files) -> Files:
     """One or several changes of one or several files."""
     for _ in range(draw.choice((1, 1, 1, 2, 5))):
         name = draw.choice(list(files))
-        files[name] = _changed(draw, name, files[name])
+        files[name] = _changed(draw, name, files[name])[:LONGEST]
     if len(files) > 1 and draw.random() < 0.02:
         del files[draw.choice(list(files))]
     return files

@@ -31,6 +31,11 @@ def test_other_keys_are_welcome_at_the_top_and_nowhere_else():
         sample(params={"densee": 1, "dense": 1, "pruned": 1})
 
 
+def test_a_dense_model_has_something():
+    with pytest.raises(ValidationError, match=r"flops.dense\s+Input should be greater than 0"):
+        sample(flops={"dense": 0, "pruned": 0})
+
+
 def test_a_number_that_is_none_becomes_null():
     quality = sample().quality.model_dump() | {"pruned": math.nan}
     assert json.loads(sample(quality=quality).model_dump_json())["quality"]["pruned"] is None

@@ -25,12 +25,12 @@ class SharedBias(nn.Module):
 
     def forward(
         self, hidden_states: Tensor, *args: Any, position_bias: Tensor | None = None, **kwargs: Any
-    ) -> tuple[Tensor, ...]:
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """[batch, tokens, width], with a bias of [1, all heads, queries, keys] in and out."""
         shared = position_bias
         if shared is not None:
             position_bias = shared[:, self.kept_heads]
-        out, used, *weights = super().forward(
+        out, used, weights = super().forward(
             hidden_states, *args, position_bias=position_bias, **kwargs
         )
         if shared is None:
@@ -38,7 +38,7 @@ class SharedBias(nn.Module):
             WHOLE.set(None)
         if shared is None:
             shared = used.new_zeros(1, self.all_heads, *used.shape[2:])
-        return out, shared, *weights
+        return out, shared, weights
 
     def compute_bias(self, *args: Any, **kwargs: Any) -> Tensor:
         """The rows of the bias that this attention's heads use; the whole is put by."""

@@ -12,7 +12,7 @@ from prunus.report._timed import Latency as Latency
 from prunus.report._timed import Predicted as Predicted
 from prunus.report._timed import Timing as Timing
 from prunus.report._touched import TouchUp
-from prunus.report._value import Count, Number
+from prunus.report._value import Count, Number, Some
 from prunus.report._value import Value as _Value
 from prunus.report._zeroed import Zeros
 from prunus.sensitivity import Sensitivity
@@ -49,7 +49,7 @@ class Quality(_Value):
 class Pair(_Value):
     """A whole number, of the dense and of the pruned model."""
 
-    dense: Count
+    dense: Some
     pruned: Count
 
 

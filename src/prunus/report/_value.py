@@ -13,6 +13,7 @@ def _finite(value: Any) -> Any:
 
 Number = Annotated[float | None, BeforeValidator(_finite)]
 Count = Annotated[int, Field(ge=0, lt=2**63)]
+Some = Annotated[int, Field(gt=0, lt=2**63)]
 Positive = Annotated[float, Field(gt=0)]
 
 
