@@ -10,7 +10,6 @@ import torch
 from hypothesis import HealthCheck, Phase, settings
 
 os.environ["HF_HUB_OFFLINE"] = "1"
-os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
 MODULES = tempfile.TemporaryDirectory(prefix="prunus-modules-")
 os.environ["HF_MODULES_CACHE"] = MODULES.name  # where transformers copies portable files to
 atexit.register(MODULES.cleanup)
