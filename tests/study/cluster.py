@@ -91,9 +91,13 @@ def _called(process):
 
 
 def driver(sheet, out, *options, cwd=ROOT):
+    """A study on a cluster."""
+    return begin(sheet, "study", "run", sheet, "--out", out, *options, cwd=cwd)
+
+
+def begin(sheet, *arguments, cwd=ROOT):
     """The command line, in a process group of its own; what it says lies beside the sheet."""
-    command = [sys.executable, "-m", "tests.study.driver", "study", "run", str(sheet)]
-    command += ["--out", str(out), "--engine", "ray", *options]
+    command = [sys.executable, "-m", "tests.study.driver", *map(str, arguments), "--engine", "ray"]
     how = {"cwd": cwd, "env": os.environ | environment(), "process_group": 0}
     with sheet.with_suffix(".out").open("w") as told, sheet.with_suffix(".err").open("w") as wrong:
         how |= {"stdout": told, "stderr": wrong, "preexec_fn": _interruptible}

@@ -3,14 +3,17 @@
 import csv
 import json
 import os
+import re
 import signal
 import time
 
 import pytest
 
 from prunus.cli import main
+from prunus.library import Library
 from prunus.study._result import read_results
-from tests.study.cluster import Machines, counted, driver, running, said, until
+from tests.recipes.dense import recipe
+from tests.study.cluster import Machines, begin, counted, driver, running, said, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -98,6 +101,21 @@ def test_what_is_made_where_the_folder_is_not_seen_is_fetched(sheet, start, tmp_
         assert json.loads((out / name / "report.json").read_text())["recipe"]
         assert main(["show", str(out / name / "model")]) == 0
     assert {path.name for path in out.iterdir() if path.is_dir()} == {"row-0", "row-1"}
+
+
+def test_modules_are_tuned_by_all_machines_and_fetched(machines, tmp_path):
+    file = recipe(
+        tmp_path, latency=None, budget={"density": 1.0}, score="magnitude",
+        drive={"name": "library", "configurations": [{"heads": 0.5, "neurons": 0.5}]},
+        evaluation={"baselines": False}, recover=["least_squares"],
+    )  # fmt: skip
+    asked = ("library", "tune", file, "drive.folder=/proc/self/cwd/library")
+    process = begin(file, *asked, "--address", machines.address, cwd=tmp_path)
+    assert process.wait(200) == 0, said(process)
+    assert len(list(Library(tmp_path / "library").entries())) == 4
+    assert "4 of them were tuned just now, in 2 shares" in " ".join(said(process)[0].split())
+    log = (tmp_path / "library/tune.log").read_text()
+    assert sorted(re.findall(r"(share-\d) finished", log)) == ["share-1", "share-2"]
 
 
 def test_a_row_that_fails_is_not_tried_again_and_the_others_run(place, start, tmp_path):
