@@ -151,6 +151,20 @@ def test_a_fine_tuning_goes_on(place, tmp_path):
     assert same_weights(*(folder / "model.safetensors" for folder in (whole, out)))
 
 
+def test_a_fine_tuning_on_varied_images_goes_on(tmp_path):
+    said = tmp_path / "train.yaml"
+    said.write_text(
+        "model: {name: cifar_resnet, depth: 8, widths: [4, 4, 4]}\n"
+        "task: {name: image_classification, data: digits, crop: shifted, flip: true}\n"
+        "training: {max_steps: 5, batch_size: 8, evaluate: false}\n"
+        "save: {minutes: 0}\n"
+    )
+    whole, out = tmp_path / "whole", tmp_path / "out"
+    assert attempt(0, trained, said, whole) == 0
+    assert killed_again_and_again(trained, said, out) > 0
+    assert same_weights(*(folder / "model.safetensors" for folder in (whole, out)))
+
+
 def test_what_is_drawn_depends_on_the_stage_alone():
     def drawn(*before):
         points = SafePoints(seed=3)

@@ -297,8 +297,8 @@ def test_pixels_come_back_as_they_were_saved(tmp_path):
 
 
 def test_metrics_are_those_of_classes():
-    with pytest.raises(PrunusError, match=r"'acuracy'. Did you mean 'accuracy'"):
-        build("task", {"name": "image_classification", "data": "digits", "metric": "acuracy"})
+    with pytest.raises(PrunusError, match=r"'accurac'. Did you mean 'accuracy'"):
+        build("task", {"name": "image_classification", "data": "digits", "metric": "accurac"})
 
 
 def test_images_have_no_tokens():

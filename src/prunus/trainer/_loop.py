@@ -1,7 +1,7 @@
 """transformers' Trainer, with the losses, the order and the shares of this project."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -19,8 +19,8 @@ from prunus.trainer._pace import Pace
 
 Inputs = dict[str, Any]
 Loss = Callable[[nn.Module, Inputs], Tensor]
-EPOCHS = 10**6
-"""More than any training has, to tell the epochs of one seed from those of the next."""
+EPOCHS, STEPS = 10**6, 10**9
+"""More than any training has, to tell those of one seed from those of the next."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,32 @@ class Step:
     """What this process learns from in one step: the shares of its passes, one after the other."""
 
     shares: Sequence[Share]
+
+
+class Order(TrainerCallback):
+    """The order of an epoch's examples, and what is drawn while a batch is made of them.
+
+    The one depends on the seed and the number of the epoch alone, the other on the seed and the
+    number of the batch, so that a training goes on in the same way wherever it is taken up.
+    """
+
+    def __init__(self) -> None:
+        """Nothing is drawn yet."""
+        self.drawn = torch.Generator()
+        self._seed = self._batch = 0
+
+    def on_epoch_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Begin the epoch's order."""
+        self.drawn.manual_seed(args.seed * EPOCHS + int(state.epoch or 0))
+        self._seed, self._batch = args.seed, state.global_step
+
+    @contextmanager
+    def next_batch(self) -> Iterator[None]:
+        """While the block runs, torch draws what belongs to the batch that comes next."""
+        with torch.random.fork_rng(devices=()):
+            torch.default_generator.manual_seed(self._seed * STEPS + self._batch)
+            self._batch += 1
+            yield
 
 
 @dataclass(frozen=True)
@@ -41,15 +67,18 @@ class Division:
         collate: makes a batch of examples.
         passes: of every process in a step; None is one, of every process over all of the batch.
         shifted: see :class:`prunus.shares.Share`.
+        order: of the examples.
     """
 
     collate: Callable[[list[Any]], Mapping[str, Any]]
     passes: int | None
     shifted: bool
+    order: Order
 
     def __call__(self, rows: list[Any]) -> Step:
         """This process's part of a batch."""
-        whole = self.collate(rows)
+        with self.order.next_batch():
+            whole = self.collate(rows)
         if self.passes is None:
             return Step([Share(whole)])
         count = ranks.world()
@@ -68,21 +97,6 @@ class Division:
                 f"training.batch_size: a step has {size} examples, which {ranks.world()} processes"
                 f" in {self.passes} passes each cannot share equally; say a multiple of {parts}"
             )
-
-
-class Order(TrainerCallback):
-    """The order of an epoch's examples, drawn by the seed and the number of the epoch alone.
-
-    A training that is taken up in the middle of one goes on in the same order.
-    """
-
-    def __init__(self) -> None:
-        """Nothing is drawn yet."""
-        self.drawn = torch.Generator()
-
-    def on_epoch_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Begin the epoch's order."""
-        self.drawn.manual_seed(args.seed * EPOCHS + int(state.epoch or 0))
 
 
 class Loop(Trainer):
@@ -109,8 +123,8 @@ class Loop(Trainer):
             PrunusError: its batches cannot be divided.
         """
         shifted = getattr(model, "loss_type", None) == "ForCausalLM"
-        division: Any = Division(collate, passes, shifted)
         order = Order()
+        division: Any = Division(collate, passes, shifted, order)
         super().__init__(
             model=model, data_collator=division, callbacks=[order, *callbacks], **settings
         )
