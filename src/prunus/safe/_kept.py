@@ -52,7 +52,7 @@ class Kept:
         """From what such a file holds.
 
         Raises:
-            PrunusError, KeyError, ValueError: it is no such file.
+            KeyError, ValueError: it is no such file.
         """
         header, tensors = headers.decode(data)
         return cls(load_json(header.metadata[SAID]), tensors)
@@ -65,8 +65,9 @@ class Kept:
             PrunusError: it cannot be read.
         """
         try:
-            return cls.decoded(path.read_bytes())
-        except (OSError, PrunusError, KeyError, ValueError) as error:
+            said = load_json(headers.header(path).metadata[SAID])
+            return cls(said, headers.read(path))
+        except (KeyError, ValueError) as error:
             raise PrunusError(
                 f"{path}: not a readable safe point ({error}); remove {path.parent} to begin anew"
             ) from None
