@@ -174,3 +174,10 @@ def test_a_training_that_is_done_is_not_done_again(task, pretrained, tmp_path):
     assert (out / "training.json").stat().st_mtime_ns == when
     train(pretrained, task, quick(evaluate=False, seed=3), out, quiet=True, resume=True)
     assert json.loads((out / "training.json").read_text())["training"]["seed"] == 3
+
+
+@pytest.mark.parametrize("device", ["nowhere", "cuda:77"])
+def test_a_device_that_is_not_there(task, pretrained, tmp_path, device):
+    with pytest.raises(PrunusError, match=f"device '{device}' cannot be used: "):
+        train(pretrained, task, quick(), tmp_path / "dense", quiet=True, device=device)
+    assert not list(tmp_path.glob("dense*"))

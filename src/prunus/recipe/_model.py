@@ -270,7 +270,7 @@ class TrainRecipe(Part):
         training: how, see :class:`prunus.task.Training`.
         save: how often safe points are written, from which a training that was cut off goes on
             (``prunus train --resume``); None writes none.
-        track: as of a pruning run.
+        track: as of a pruning run, like ``device``.
         out: the folder of the result, where the command line names none.
     """
 
@@ -279,4 +279,5 @@ class TrainRecipe(Part):
     training: Settings = Field(default_factory=dict)
     save: Save | None = Save()
     track: Track = ()
+    device: str = "cpu"
     out: str | None = None

@@ -17,7 +17,7 @@ from prunus.recipe._parts import Parts
 from prunus.select import Selector
 from prunus.select.measured import Measured
 from prunus.task import Batches, Prepared, Task, resolve
-from prunus.task._network import hushed
+from prunus.task._network import hushed, moved
 
 FILES = ("*.json", "*.txt", "*.model", "*.jinja", "README.md")
 WEIGHTS = "*.safetensors"
@@ -69,11 +69,7 @@ def open_model(folder: Path, device: str = "cpu") -> PreTrainedModel:
     require_checkpoint(folder)
     with hushed():
         model: Any = load(folder, dtype=torch.float32)
-    try:
-        return model.eval().to(device)
-    except (RuntimeError, AssertionError) as error:
-        reason = next(iter(str(error).splitlines()), "")
-        raise PrunusError(f"device {device!r} cannot be used: {reason}") from None
+    return moved(model.eval(), device)
 
 
 def open_any(folder: Path) -> Any:

@@ -39,9 +39,10 @@ def train(
     every = None if recipe.save is None else 60 * recipe.save.minutes
     live = Path(out).with_name(f"{Path(out).name}.{TRACKING}")
     said = recipe.model_dump(mode="json")
-    with ranks.together("cpu"):
+    with ranks.together(recipe.device):
         with tracked(recipe.track, live, Path(out).name, said):
-            folder = fine_tune(_source(recipe.model), task, training, out, quiet, every, resume)
+            source = _source(recipe.model)
+            folder = fine_tune(source, task, training, out, quiet, every, resume, recipe.device)
         if live.exists() and ranks.first():
             _settle(live, folder / TRACKING)
     record = read_json(folder / "training.json")

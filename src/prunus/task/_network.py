@@ -82,6 +82,19 @@ def open_network(where: str | Path, prepared: Prepared[Any], head: str) -> PreTr
     return model
 
 
+def moved(model: PreTrainedModel, device: str) -> PreTrainedModel:
+    """A model on a device.
+
+    Raises:
+        PrunusError: the device is not there.
+    """
+    try:
+        return model.to(device)  # pyright: ignore[reportArgumentType]
+    except (RuntimeError, AssertionError) as error:
+        reason = next(iter(str(error).splitlines()), "")
+        raise PrunusError(f"device {device!r} cannot be used: {reason}") from None
+
+
 def _require_body(model: PreTrainedModel, told: Mapping[str, Any], where: str | Path) -> None:
     unlike = {key for key, *_ in told["mismatched_keys"]}
     lost = sorted(key for key in {*told["missing_keys"], *unlike} if _of_body(model, key))

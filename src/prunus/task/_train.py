@@ -21,7 +21,7 @@ from prunus.notation import read_json
 from prunus.registry import Part, spelt
 from prunus.safe import SafePoints, Work
 from prunus.task._locate import resolve
-from prunus.task._network import hushed, open_network
+from prunus.task._network import hushed, moved, open_network
 from prunus.task._prepared import Prepared
 from prunus.task._task import Task, TextTask
 from prunus.task._training import Training
@@ -38,6 +38,7 @@ def train(
     quiet: bool = False,
     every: float | None = None,
     resume: bool = False,
+    device: str = "cpu",
 ) -> Path:
     """Fine-tune a model on a task and save it, with its processor and ``training.json``.
 
@@ -50,6 +51,7 @@ def train(
         quiet: show no progress.
         every: seconds of work that are lost at most when it is cut off; None keeps nothing.
         resume: go on where it was cut off, if it was; what is done is not done again.
+        device: where torch computes; ``cuda`` is each process's own one.
 
     Returns:
         ``out``. Its ``training.json`` holds the settings, the seconds, the history, and the quality
@@ -57,8 +59,8 @@ def train(
 
     Raises:
         PrunusError: the model, the data or a split is missing; ``out`` holds something else, or
-            another process works there; or there are safe points of another training, or nobody
-            asked to go on from them.
+            another process works there; there are safe points of another training, or nobody
+            asked to go on from them; or the device is not there.
     """
     out = Path(out)
     _require_ours(out)
@@ -72,7 +74,8 @@ def train(
         done = ranks.by_first(lambda: resume and not work.folder.exists() and _is_done(out, said))
         if not ranks.number(bool(done)):
             with work.begun() as (folder, safe):
-                _trained(model, task, training, folder, quiet or not ranks.first(), safe, said)
+                hidden = quiet or not ranks.first()
+                _trained(model, task, training, folder, hidden, safe, said, device)
     ranks.gathered(b"")  # the folder is there
     return out
 
@@ -93,6 +96,7 @@ def _trained(
     quiet: bool,
     safe: SafePoints,
     said: dict[str, Any],
+    device: str,
 ) -> None:
     from prunus.task._fit import fit  # the Trainer takes two seconds to import
 
@@ -111,7 +115,7 @@ def _trained(
     prepared = task.prepare(processor)
     prepared.require(*training.splits, *(["validation"] if training.evaluate else []))
     set_seed(training.seed)
-    network = _network(model, where, prepared, task, processor)
+    network = moved(_network(model, where, prepared, task, processor), device)
     prepared = prepared.fitted(network.config)
     history = fit(network, prepared, training, folder, quiet, safe=safe, name="train")
     record = {
