@@ -60,6 +60,7 @@ def test_nothing_is_lost_and_nothing_runs_twice(machines, sheet, start, tmp_path
     process = start(path, out)
     until(lambda: len(running(out)) == 2, process)
     machines.kill_node(0)
+    until(lambda: "tried again (1 of 3)" in (out / "study.log").read_text(), process)
     until(lambda: sum(counted(out, "finished").values()) >= 1, process)
     done = {path: path.stat().st_mtime_ns for path in out.glob("row-*/report.json")}
     until(lambda: machines.slots(out), process)
@@ -73,7 +74,6 @@ def test_nothing_is_lost_and_nothing_runs_twice(machines, sheet, start, tmp_path
     assert [one.name for one in read_results(out)] == [f"row-{n}" for n in range(6)]
     assert max(counted(out, "finished").values()) == 1
     assert all(path.stat().st_mtime_ns == when for path, when in done.items())
-    assert "tried again (1 of 3)" in (out / "study.log").read_text()
     told, complaints = said(again)
     assert "ray" not in (told + complaints).lower().replace("array", "")
 
