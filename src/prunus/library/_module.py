@@ -102,12 +102,13 @@ def header(path: Path) -> dict[str, Any]:
     """What the header of an entry says, beside its tensors, which are not read.
 
     Raises:
-        PrunusError: it is no entry, has another format or key, or is not whole.
+        PrunusError: it is no entry, has another format or key, or is not whole; like
+            :func:`decode`, it does not name the file.
     """
     try:
         return _about(headers.header(path).metadata, path.stem)
     except FAULTS as error:
-        raise _unreadable(error) from None
+        raise PrunusError(str(_unreadable(error)).removeprefix(f"{path}: ")) from None
 
 
 def _about(metadata: Mapping[str, str], digest: str) -> dict[str, Any]:
