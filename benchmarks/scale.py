@@ -124,6 +124,11 @@ def one(step: str, layers: int, width: int, tokens: int) -> dict[str, float]:
     torch.set_num_threads(1)
     shape = (layers, width, tokens)
     work = planned(*shape) if step == "plan" else pruned(step, *shape)
+    return spent(work)
+
+
+def spent(work: Callable[[], object]) -> dict[str, float]:
+    """What a piece of work takes."""
     before, began = peak(), time.process_time()
     work()
     return {

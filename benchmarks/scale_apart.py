@@ -16,7 +16,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +48,7 @@ def measure(**cell: Any) -> dict[str, float]:
 
 
 def shared(step: str, ranks: int, layers: int, width: int, tokens: int) -> dict[str, float] | None:
-    """A step that processes share; of the first of them."""
+    """A step that processes share, as the one sees it that needs most; told by the first."""
     import torch
 
     from prunus import ranks as processes
@@ -59,13 +58,7 @@ def shared(step: str, ranks: int, layers: int, width: int, tokens: int) -> dict[
     with processes.together("cpu"):
         assert processes.world() == ranks
         sent = counted()
-        before, began = scale.peak(), time.process_time()
-        work()
-        own = {
-            "seconds": round(time.process_time() - began, 2),
-            "mib": round((scale.peak() - before) / 1024),
-            "sent": round(sum(sent) / 2**20, 2),
-        }
+        own = scale.spent(work) | {"sent": round(sum(sent) / 2**20, 2)}
         every = [json.loads(one) for one in processes.gathered(json.dumps(own).encode())]
         return {key: max(one[key] for one in every) for key in own} if processes.first() else None
 
@@ -98,6 +91,7 @@ def study(runs: int) -> dict[str, float]:
     from prunus.recipe.run import run
     from prunus.safe import RECIPE
     from prunus.study import _run, read_sheet
+    from prunus.study._result import read_results
     from tests.recipes.dense import recipe
 
     with tempfile.TemporaryDirectory() as folder:
@@ -112,18 +106,11 @@ def study(runs: int) -> dict[str, float]:
             shutil.copytree(first, out / row.name, ignore=shutil.ignore_patterns("model"))
             said = resolved(row.recipe, parts(row.recipe))
             (out / row.name / RECIPE).write_text(yaml.safe_dump(said, sort_keys=False))
-        before, began = scale.peak(), time.process_time()
-        found = _run.study(sheet, out, quiet=True)
-        spent = time.process_time() - began
-        assert len(found.results) == runs
-        known = {one.name: one for one in found.results}
-        began = time.process_time()
-        _run._written(sheet, out, {}, known)
-        return {
-            "seconds": round(spent, 2),
-            "mib": round((scale.peak() - before) / 1024),
-            "event": round(time.process_time() - began, 2),
-        }
+        again = scale.spent(lambda: _run.study(sheet, out, quiet=True))
+        known = {one.name: one for one in read_results(out)}
+        assert len(known) == runs
+        event = scale.spent(lambda: _run._written(sheet, out, {}, known))
+        return again | {"event": event["seconds"]}
 
 
 def table() -> None:
@@ -145,9 +132,7 @@ if __name__ == "__main__":
         table()
     elif len(sys.argv) > 1:
         own = json.loads(sys.argv[1])
-        made = (
-            study(own["runs"]) if own.pop("step") == "study" else shared(**json.loads(sys.argv[1]))
-        )
+        made = study(own["runs"]) if "runs" in own else shared(**own)
         if made is not None:
             print(json.dumps(made))
     else:

@@ -123,7 +123,7 @@ def working(out: Path) -> Path:
 def tidy(out: Path) -> None:
     """Remove the safe points of what was killed once ``out`` was complete; not while one works."""
     if working(out).is_dir():
-        with suppress(Held), held(beside(out), f"{out}: a run is going on there already"):
+        with suppress(Held), held(beside(out), str(out)):
             _tidy(out)
 
 
